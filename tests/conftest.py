@@ -1,0 +1,36 @@
+"""Settings under which every test runs: stricter than a user's, and never wider in precision."""
+
+from collections.abc import Iterator
+
+import hypothesis
+import jax
+import pytest
+from jaxtyping import install_import_hook
+
+# Two devices, so that sharding is exercised. Through the config and not XLA_FLAGS: processes that tests start choose
+# their own number of devices.
+jax.config.update("jax_num_cpu_devices", 2)
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# The switch for float64 stays off here, as it is for most users: certificates have to come out in double precision
+# all the same. The fixture `x64` turns it on for tests that need it.
+assert not jax.config.read("jax_enable_x64"), "unset JAX_ENABLE_X64: the tests check that the library works without it"
+
+# Before anything imports the package: annotated shapes and types are checked at every call.
+install_import_hook("pluraljax", "beartype.beartype")
+
+hypothesis.settings.register_profile(
+    "deterministic",
+    derandomize=True,
+    deadline=None,  # the first example of a test compiles
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("deterministic")
+
+
+@pytest.fixture
+def x64() -> Iterator[None]:
+    """Runs one test with JAX's float64 switch on, as a user may have it."""
+    with jax.enable_x64(True):
+        yield

@@ -1,0 +1,281 @@
+"""Imports point downwards only: the source is read with `ast`, and each planted violation has to be found."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = "pluraljax"
+
+# Lowest first. Modules that share a line do not import each other.
+LAYERS = (
+    ("_status",),
+    ("_precision",),
+    ("_bracket",),
+    ("_market",),
+    ("_segments",),
+    ("_families",),
+    ("_conversation",),
+    ("_payoff",),
+    ("_bounds", "_candidates"),
+    ("_alignment",),
+    ("_guarantee",),
+    ("_frontier",),
+    ("_deviation",),
+    ("_equilibrium",),
+    ("_tuning",),
+    ("_scan",),
+    ("_report",),
+    ("_cli",),
+    ("__main__",),
+    ("__init__",),
+)
+RANK = {layer: rank for rank, layers in enumerate(LAYERS) for layer in layers}
+
+SOLVERS = frozenset(layer for layer, rank in RANK.items() if RANK["_families"] <= rank <= RANK["_tuning"])
+HEAVY = frozenset(
+    ("jax", "jaxlib", "equinox", "optax", "jaxtyping", "numpy", "scipy", "matplotlib", "pyarrow", "pandas", "xarray")
+)
+
+
+def imports(nodes: Iterable[ast.AST], package: str) -> Iterator[tuple[int, str]]:
+    """Yields the imports among some nodes as (line, absolute dotted name); `package` is the one of their file."""
+
+    def absolute(name: str, level: int) -> str:
+        parents = package.split(".")
+        return ".".join([*parents[: len(parents) - level + 1], *filter(None, [name])]) if level else name
+
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            origin = absolute(node.module or "", node.level)
+            yield from ((node.lineno, f"{origin}.{alias.name}") for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
+            name = str(getattr(node.args[0], "value", ""))
+            yield node.lineno, absolute(name.lstrip("."), len(name) - len(name.lstrip(".")))
+
+
+def run_at_import(tree: ast.Module) -> Iterator[ast.AST]:
+    """Yields the nodes that run when a module is imported: no bodies of functions, nothing for type checkers only."""
+    stack: list[ast.AST] = [tree]
+    while stack:
+        node = stack.pop()
+        yield node
+        for child in ast.iter_child_nodes(node):
+            later = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            never = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
+            if not later and not never:
+                stack.append(child)
+
+
+def layer_of(name: str) -> str | None:
+    """The layer that a dotted name belongs to; None for other distributions."""
+    head, *rest = name.split(".")
+    if head != PACKAGE:
+        return None
+    is_module = rest and (rest[0] in RANK or rest[0].startswith("_"))
+    return rest[0] if is_module else "__init__"
+
+
+def package_violations(package: Path) -> list[str]:
+    """Lists what the package's modules import against the order of the layers."""
+    found = []
+    for file in sorted(package.rglob("*.py")):
+        parts = file.relative_to(package).with_suffix("").parts
+        own = parts[0]
+        where = f"{package.name}/{file.relative_to(package)}"
+        if own not in RANK:
+            found.append(f"{where}:1: {own} has no layer; give it one in LAYERS")
+            continue
+        tree = ast.parse(file.read_text(), str(file))
+        home = ".".join([PACKAGE, *parts[:-1]])
+        for line, name in imports(ast.walk(tree), home):
+            problem = violation(own, name)
+            if problem:
+                found.append(f"{where}:{line}: {problem}")
+        if own == "_cli":
+            found += [
+                f"{where}:{line}: _cli imports {name} at module level; do it where it is used"
+                for line, name in imports(run_at_import(tree), home)
+                if name.split(".")[0] in HEAVY
+            ]
+    return found
+
+
+def violation(own: str, name: str) -> str | None:
+    """Says what is wrong with layer `own` importing `name`, if anything is."""
+    other = layer_of(name)
+    if own == "_bounds" and name.split(".")[0] in ("scipy", "highspy", "optax"):
+        return f"_bounds imports {name}: what certifies must not solve"
+    if other is None or other == own:
+        return None
+    if other not in RANK:
+        return f"{own} imports {other}, which has no layer; give it one in LAYERS"
+    if RANK[other] == RANK[own]:
+        return f"{own} imports {other}, and neither may import the other"
+    if RANK[other] > RANK[own]:
+        return f"{own} imports {other}, which lies above it"
+    if own == "_report" and other in SOLVERS:
+        return f"_report imports {other}: it reads stores, never solvers"
+    return None
+
+
+def private_uses(folder: Path) -> list[str]:
+    """Lists where the scripts of a folder reach past the public names."""
+    found = []
+    for file in sorted(folder.rglob("*.py")):
+        tree = ast.parse(file.read_text(), str(file))
+        where = f"{folder.name}/{file.relative_to(folder)}"
+        aliases = {
+            alias.asname or alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Import)
+            for alias in node.names
+            if alias.name == PACKAGE
+        }
+        found += [
+            f"{where}:{line}: imports {name}, which is private"
+            for line, name in imports(ast.walk(tree), folder.name)
+            if layer_of(name) not in (None, "__init__")
+        ]
+        found += [
+            f"{where}:{node.lineno}: uses {ast.unparse(node)}, which is private"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) in aliases
+            if node.attr.startswith("_") and node.attr != "__version__"
+        ]
+    return found
+
+
+def test_imports_point_downwards():
+    violations = package_violations(ROOT / PACKAGE)
+    assert not violations, "\n".join(violations)
+
+
+@pytest.mark.parametrize("folder", ["experiments", "benchmarks"])
+def test_scripts_use_public_names_only(folder):
+    violations = private_uses(ROOT / folder)
+    assert not violations, "\n".join(violations)
+
+
+PLANTS = {
+    "relative back-import": ("_market.py", "from ._alignment import fit", "_market.py:1: _market imports _alignment"),
+    "absolute back-import": ("_status.py", "import pluraljax._scan._run", "_status.py:1: _status imports _scan"),
+    "from the package": ("_market.py", "from . import _guarantee", "_market imports _guarantee"),
+    "inside a function": (
+        "_families/_spatial.py",
+        "def sample():\n    from .._payoff import value\n    return value",
+        "_spatial.py:2: _families imports _payoff",
+    ),
+    "inside a string": (
+        "_payoff.py",
+        "import importlib\nimportlib.import_module('pluraljax._tuning')",
+        "_payoff.py:2: _payoff imports _tuning",
+    ),
+    "from a sub-package": ("_scan/_sub/_deep.py", "from ..._report import table", "_scan imports _report"),
+    "from a sub-package's own file": ("_scan/__init__.py", "from .._cli import main", "_scan imports _cli"),
+    "bounds from candidates": ("_bounds/_fit.py", "from .._candidates import solve", "neither may import the other"),
+    "candidates from bounds": ("_candidates/_fit.py", "from .._bounds import fit", "neither may import the other"),
+    "bounds with a solver": ("_bounds/_fit.py", "from scipy.optimize import linprog", "must not solve"),
+    "public names from below": ("_scan/_run.py", "import pluraljax as plx", "_scan imports __init__"),
+    "report with a solver": ("_report/_table.py", "from .._families import spatial", "never solvers"),
+    "new module": ("_novel.py", "import math", "_novel.py:1: _novel has no layer"),
+    "import of a new module": ("_cli/_run.py", "from .._novel import x", "_novel, which has no layer"),
+    "heavy command line": ("_cli/_scan.py", "import numpy as np", "_cli imports numpy at module level"),
+    "heavy command line, nested": (
+        "_cli/_scan.py",
+        "try:\n    from jax import numpy\nexcept ImportError:\n    pass",
+        "_cli imports jax.numpy at module level",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PLANTS)
+def test_a_planted_violation_is_found(name, tmp_path):
+    file, source, wanted = PLANTS[name]
+    path = tmp_path / PACKAGE / file
+    path.parent.mkdir(parents=True)
+    path.write_text(source + "\n")
+    assert any(wanted in violation for violation in package_violations(tmp_path / PACKAGE))
+
+
+def test_downward_imports_pass(tmp_path):
+    sources = {
+        "_report/_table.py": "import numpy as np\nfrom .._scan import open_scan\nfrom .._status import Status",
+        "_report/__init__.py": "from ._table import table",
+        "_cli/__init__.py": "import argparse\ndef main():\n    import jax\n    from .._scan import scan",
+        "_guarantee.py": "from . import _bounds, _candidates\nfrom ._market import Market",
+        "__init__.py": "from ._market import Market",
+    }
+    for file, source in sources.items():
+        path = tmp_path / PACKAGE / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source + "\n")
+    assert package_violations(tmp_path / PACKAGE) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from pluraljax._market import Market",
+        "import pluraljax._market",
+        "from pluraljax import _market",
+        "import pluraljax as plx\nplx._market",
+        "import pluraljax\npluraljax._scan.run()",
+    ],
+)
+def test_a_private_use_is_found(source, tmp_path):
+    (tmp_path / "study.py").write_text(source + "\n")
+    assert private_uses(tmp_path)
+
+
+def test_public_uses_pass(tmp_path):
+    (tmp_path / "study.py").write_text(
+        "import pluraljax as plx\nfrom pluraljax import Market\nplx.families.spatial\nplx.__version__\n"
+    )
+    assert private_uses(tmp_path) == []
+
+
+def loaded_by(code: str) -> set[str]:
+    """Names the modules that a fresh interpreter holds after running a line of code."""
+    command = [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules)"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import pluraljax",
+        "import pluraljax._cli; pluraljax.__version__",
+        "import pluraljax; pluraljax.Status.OK.sentence",
+    ],
+)
+def test_light_modules_load_nothing_heavy(code):
+    assert loaded_by(code) & HEAVY == set()
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import pluraljax._scan._columns, pluraljax._scan._config",
+        "import pluraljax; pluraljax.ScanConfig, pluraljax.default_config(), pluraljax.open_scan, pluraljax.families",
+        "from pluraljax._report import *",
+    ],
+)
+def test_describing_and_reading_scans_loads_no_solver(code):
+    loaded = loaded_by(code)
+    # A configuration checks the parameters of families, which draw nothing until they are called.
+    assert {layer_of(name) for name in loaded} & SOLVERS <= {"_families"}
+    assert "jax" not in loaded
+
+
+def test_a_public_name_loads_only_what_it_needs():
+    loaded = {layer_of(name) for name in loaded_by("import pluraljax; pluraljax.Market")} - {None, "__init__"}
+    assert loaded == {"_market", "_precision", "_status"}
