@@ -1,0 +1,110 @@
+"""pluraljax measures how often competition among AI providers serves every user: random markets, certified bounds."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pluraljax._families as families
+
+    from ._alignment import (
+        Alignment as Alignment,
+    )
+    from ._alignment import (
+        StrongAlignment as StrongAlignment,
+    )
+    from ._alignment import (
+        segment_alignment as segment_alignment,
+    )
+    from ._alignment import (
+        strong_alignment as strong_alignment,
+    )
+    from ._alignment import (
+        weak_alignment as weak_alignment,
+    )
+    from ._bracket import Bracket as Bracket
+    from ._guarantee import Guarantee as Guarantee
+    from ._guarantee import guarantee as guarantee
+    from ._market import (
+        Benchmarks as Benchmarks,
+    )
+    from ._market import (
+        Market as Market,
+    )
+    from ._market import (
+        Stakes as Stakes,
+    )
+    from ._market import (
+        benchmarks as benchmarks,
+    )
+    from ._market import (
+        market_status as market_status,
+    )
+    from ._market import (
+        observed_market as observed_market,
+    )
+    from ._market import (
+        stakes as stakes,
+    )
+    from ._scan import (
+        FamilyGrid as FamilyGrid,
+    )
+    from ._scan import (
+        ScanConfig as ScanConfig,
+    )
+    from ._scan import (
+        default_config as default_config,
+    )
+    from ._scan import (
+        open_scan as open_scan,
+    )
+    from ._scan import (
+        scan as scan,
+    )
+    from ._segments import anonymous as anonymous
+    from ._segments import personalized as personalized
+    from ._status import Status as Status
+
+# Where each public name lives. Loading is lazy (PEP 562), so that `pluraljax --help` does not wait for JAX.
+_HOME = {
+    "Alignment": "_alignment",
+    "Benchmarks": "_market",
+    "Bracket": "_bracket",
+    "FamilyGrid": "_scan",
+    "Guarantee": "_guarantee",
+    "Market": "_market",
+    "ScanConfig": "_scan",
+    "Stakes": "_market",
+    "Status": "_status",
+    "StrongAlignment": "_alignment",
+    "anonymous": "_segments",
+    "benchmarks": "_market",
+    "default_config": "_scan",
+    "families": "_families",
+    "guarantee": "_guarantee",
+    "market_status": "_market",
+    "observed_market": "_market",
+    "open_scan": "_scan",
+    "personalized": "_segments",
+    "scan": "_scan",
+    "segment_alignment": "_alignment",
+    "stakes": "_market",
+    "strong_alignment": "_alignment",
+    "weak_alignment": "_alignment",
+}
+
+__all__ = [*_HOME, "__version__"]  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("pluraljax")
+    if name not in _HOME:
+        raise AttributeError(f"module 'pluraljax' has no attribute {name!r}")
+    home = importlib.import_module(f".{_HOME[name]}", __name__)
+    value = home if name == "families" else getattr(home, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,36 @@
+"""An optimum, as an interval that contains it."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float
+
+# A bracket is exact when it is narrower than this share of the payoff scale that it is measured on.
+TOLERANCE = 1e-6
+
+
+class Bracket(eqx.Module):
+    """An interval that contains an optimum; both ends were evaluated at a candidate (design: no number without proof).
+
+    `lower` and `upper` are in units of expected utility. Both are NaN where the market's data were invalid.
+    """
+
+    lower: Float[Array, "..."]
+    upper: Float[Array, "..."]
+
+    @property
+    def width(self) -> Float[Array, "..."]:
+        """Length of the interval; never negative beyond rounding."""
+        return self.upper - self.lower
+
+    def is_exact(self, scale: Float[Array, "..."]) -> Bool[Array, "..."]:
+        """Whether the interval is narrower than `TOLERANCE` times `scale` (in the units of the bracket)."""
+        return jnp.asarray(self.width <= TOLERANCE * scale)
+
+    def with_derivative_of(self, value: Float[Array, "..."]) -> "Bracket":
+        """Keeps both ends and gives them the derivatives of `value`, by the envelope theorem those of the optimum.
+
+        The ends themselves are maxima and minima with ties at an optimum, where their own derivatives mean nothing.
+        """
+        shift = value - lax.stop_gradient(value)
+        return Bracket(lax.stop_gradient(self.lower) + shift, lax.stop_gradient(self.upper) + shift)

@@ -1,0 +1,185 @@
+"""The primitives of a market, the stakes that solvers need, and each user's two benchmarks."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from ._precision import in_float64
+from ._status import Status
+
+# Priors that come from float32 data sum to 1 only this well.
+PRIOR_SUM_TOLERANCE = 1e-6
+
+
+def _as_float_array(value: Any) -> Array:
+    """Converts to a floating JAX array; what was double precision stays so, whatever JAX's global switch says."""
+    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.floating):
+        return value
+    if isinstance(value, np.ndarray | list | tuple | int | float):
+        value = np.asarray(value)
+        if value.dtype.kind not in "biuf":
+            raise ValueError(f"A market holds real numbers, got an array of {value.dtype}.")
+        value = value if value.dtype.kind == "f" else value.astype(np.float64)
+    with jax.enable_x64(True):
+        return jnp.asarray(value, dtype=jnp.float64 if value.dtype.itemsize >= 8 else jnp.float32)
+
+
+class Market(eqx.Module):
+    """Primitives of one market; holds no solver settings. A batch of markets is a `Market` with a leading axis.
+
+    User j privately knows her type t, every provider sees the evidence x, and y is the state. A provider's objective
+    is the sum over users of `mass[j] * provider_value[i, j]`.
+
+    **Arguments:**
+
+    - `prior`: probability of (type, evidence, state) for each user; sums to 1 per user.
+    - `user_value`: what a user gets from her action in each state.
+    - `provider_value`: what each provider gets from each user's action in each state.
+    - `mass`: how many people each user stands for; positive.
+
+    Raises `ValueError` when shapes disagree. Values are not looked at here: `market_status` reports on them row by row.
+    """
+
+    prior: Float[Array, "user type evidence state"] = eqx.field(converter=_as_float_array)
+    user_value: Float[Array, "user action state"] = eqx.field(converter=_as_float_array)
+    provider_value: Float[Array, "provider user action state"] = eqx.field(converter=_as_float_array)
+    mass: Float[Array, " user"] = eqx.field(converter=_as_float_array)
+
+    def __check_init__(self):
+        # Shapes only: values are unknown under `jit`.
+        for name, axes in (
+            ("prior", "user,type,evidence,state"),
+            ("user_value", "user,action,state"),
+            ("provider_value", "provider,user,action,state"),
+            ("mass", "user"),
+        ):
+            shape, wanted = getattr(self, name).shape, axes.count(",") + 1
+            if len(shape) != wanted or 0 in shape:
+                raise ValueError(f"Market.{name}[{axes}] needs {wanted} non-empty axes, got shape {shape}.")
+        users, actions, states = self.user_value.shape
+        if self.provider_value.shape[1:] != (users, actions, states):
+            raise ValueError(
+                f"Market axes disagree: user_value[user,action,state] is {self.user_value.shape}, "
+                f"but provider_value[provider,user,action,state] is {self.provider_value.shape}."
+            )
+        if self.prior.shape[0] != users or self.prior.shape[3] != states:
+            raise ValueError(
+                f"Market axes disagree: user_value[user,action,state] is {self.user_value.shape}, "
+                f"but prior[user,type,evidence,state] is {self.prior.shape}."
+            )
+        if self.mass.shape != (users,):
+            raise ValueError(f"Market axes disagree: {users} users, but mass[user] is {self.mass.shape}.")
+
+    @property
+    def num_users(self) -> int:
+        return self.user_value.shape[-3]
+
+    @property
+    def num_providers(self) -> int:
+        return self.provider_value.shape[-4]
+
+
+def observed_market(user_value: Any, provider_value: Any, prior: Any = None, mass: Any = None) -> Market:
+    """Builds a market in which providers see the state (evidence = state) and users have one type.
+
+    **Arguments:**
+
+    - `user_value`: `[user action state]`.
+    - `provider_value`: `[provider user action state]`.
+    - `prior`: probability of the state, `[state]` for all users alike or `[user state]`; default uniform.
+    - `mass`: `[user]`; default `1 / users` each, so that masses sum to 1.
+    """
+    user_value, provider_value = _as_float_array(user_value), _as_float_array(provider_value)
+    if user_value.ndim != 3 or provider_value.ndim != 4:
+        raise ValueError(
+            "observed_market needs user_value[user,action,state] and provider_value[provider,user,action,state], "
+            f"got shapes {user_value.shape} and {provider_value.shape}."
+        )
+    users, _, states = user_value.shape
+    prior = np.full((states,), 1.0 / max(states, 1)) if prior is None else prior
+    prior = _as_float_array(prior)
+    if prior.shape not in ((states,), (users, states)):
+        raise ValueError(
+            f"prior must be [state] = ({states},) or [user,state] = ({users}, {states}), got shape {prior.shape}."
+        )
+    mass = np.full((users,), 1.0 / max(users, 1)) if mass is None else mass
+    return Market(_observe_state(prior, num_users=users), user_value, provider_value, mass)
+
+
+@in_float64
+def _observe_state(prior: Float[Array, "..."], num_users: int) -> Float[Array, "user type evidence state"]:
+    states = prior.shape[-1]
+    rows = jnp.broadcast_to(prior, (num_users, states))
+    seen = jnp.eye(states, dtype=bool)
+    # `where` and not a product: a NaN stays where it is instead of spreading over its row.
+    return jnp.where(seen, rows[:, None, :], 0.0)[:, None]
+
+
+class Stakes(eqx.Module):
+    """Prior-weighted payoffs, all that any solver needs: `sum_y p_j(t, x, y) u_j(a, y)`, and likewise for providers."""
+
+    user: Float[Array, "user type evidence action"]
+    provider: Float[Array, "provider user type evidence action"]
+
+
+@in_float64
+def stakes(market: Market) -> Stakes:
+    """Computes the stakes of a market: an outcome `q_j(a | t, x)` is worth `<user[j], q_j>` to user j.
+
+    NaN or infinite primitives spread into the stakes of their user.
+    """
+    return Stakes(
+        user=jnp.einsum("jtxy,jay->jtxa", market.prior, market.user_value),
+        provider=jnp.einsum("jtxy,ijay->ijtxa", market.prior, market.provider_value),
+    )
+
+
+class Benchmarks(eqx.Module):
+    """What each user would get from a perfectly aligned model, and with no conversation at all (expected utility).
+
+    Both are NaN, and `status` says why, where the market's data are invalid.
+    """
+
+    aligned: Float[Array, " user"]
+    silent: Float[Array, " user"]
+    status: Int[Array, ""]
+
+
+@in_float64
+def benchmarks(market: Market) -> Benchmarks:
+    """Computes `aligned[j] = sum_{t,x} max_a U[j,t,x,a]` and `silent[j] = sum_t max_a sum_x U[j,t,x,a]`."""
+    user = stakes(market).user
+    status = market_status(market)
+    aligned = user.max(axis=-1).sum(axis=(-2, -1))
+    silent = user.sum(axis=-2).max(axis=-1).sum(axis=-1)
+    valid = status < Status.NOT_FINITE
+    return Benchmarks(jnp.where(valid, aligned, jnp.nan), jnp.where(valid, silent, jnp.nan), status)
+
+
+@in_float64
+def market_status(market: Market) -> Int[Array, ""]:
+    """Says whether the values of one market make sense, as a `Status` code: `OK`, or the first thing found wrong."""
+    finite = jnp.array(True)
+    for leaf in (market.prior, market.user_value, market.provider_value, market.mass):
+        finite &= jnp.isfinite(leaf).all()
+    normalised = jnp.abs(market.prior.sum(axis=(-3, -2, -1)) - 1.0) <= PRIOR_SUM_TOLERANCE
+    checks = (
+        (finite, Status.NOT_FINITE),
+        ((market.prior >= 0).all(), Status.NEGATIVE_PRIOR),
+        (normalised.all(), Status.PRIOR_NOT_NORMALISED),
+        ((market.mass > 0).all(), Status.MASS_NOT_POSITIVE),
+    )
+    status = jnp.int32(Status.OK)
+    for passed, code in reversed(checks):
+        status = jnp.where(passed, status, jnp.int32(code))
+    return status
+
+
+def with_zeros_if_invalid(market: Market, status: Int[Array, ""]) -> Market:
+    """Replaces an invalid market by zeros, so that solvers see harmless numbers; its results are masked afterwards."""
+    valid = status < Status.NOT_FINITE
+    return jax.tree.map(lambda leaf: jnp.where(valid, leaf, jnp.zeros((), leaf.dtype)), market)

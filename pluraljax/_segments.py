@@ -1,0 +1,91 @@
+"""Segments: how far providers may personalize, as one label per user."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, Bool, Int
+
+
+def personalized(num_users: int) -> Int[np.ndarray, " user"]:
+    """Gives every user her own segment: each provider may offer each user a policy of her own."""
+    return np.arange(_positive(num_users), dtype=np.int32)
+
+
+def anonymous(num_users: int) -> Int[np.ndarray, " user"]:
+    """Puts all users into one segment: each provider commits to a single policy for everybody."""
+    return np.zeros(_positive(num_users), dtype=np.int32)
+
+
+def _positive(num_users: int) -> int:
+    if num_users < 1:
+        raise ValueError(f"A market has at least one user, got num_users={num_users}.")
+    return num_users
+
+
+# Labels known before compilation are kept as a tuple, so that each segment becomes a programme of exactly its users.
+Labels = tuple[int, ...] | Int[Array, " user"]
+
+
+def as_labels(segments: Any, num_users: int) -> Labels:
+    """Checks segment labels (any integers, equal means same segment); makes them static unless they are traced."""
+    if not isinstance(segments, jax.Array):
+        segments = np.asarray(segments)
+    if segments.shape != (num_users,) or not np.issubdtype(segments.dtype, np.integer):
+        raise ValueError(
+            f"segments must hold one integer label per user, shape ({num_users},), "
+            f"got {segments.dtype} of shape {segments.shape}."
+        )
+    if isinstance(segments, Tracer):
+        return segments
+    return tuple(int(label) for label in np.asarray(segments))
+
+
+class Block(eqx.Module):
+    """Segments of one size: their members, and where each user's own entry is (`values[row, place]`)."""
+
+    members: Int[Array, "segment member"]
+    present: Bool[Array, "segment member"]
+    users: Int[Array, " user_of_block"]
+    row: Int[Array, " user_of_block"]
+    place: Int[Array, " user_of_block"]
+
+
+def blocks(labels: Labels) -> list[Block]:
+    """Splits users into blocks of equal-sized segments.
+
+    Static labels give one block per segment size with every member present. Traced labels give a single block, one
+    row per user, in which the users that share her label are present: more work, the same answer.
+    """
+    if not isinstance(labels, tuple):
+        each = jnp.arange(labels.shape[0], dtype=jnp.int32)
+        everyone = jnp.broadcast_to(each, (labels.shape[0], labels.shape[0]))
+        return [Block(everyone, labels[:, None] == labels[None, :], each, each, each)]
+    by_label: dict[int, list[int]] = {}
+    for user, label in enumerate(labels):
+        by_label.setdefault(label, []).append(user)
+    by_size: dict[int, list[list[int]]] = {}
+    for members in by_label.values():
+        by_size.setdefault(len(members), []).append(members)
+    return [_static_block(rows) for rows in by_size.values()]
+
+
+def _static_block(rows: list[list[int]]) -> Block:
+    members = np.array(rows, dtype=np.int32)
+    row, place = np.indices(members.shape, dtype=np.int32)
+    arrays = (members, np.ones(members.shape, bool), members.ravel(), row.ravel(), place.ravel())
+    return Block(*(jnp.asarray(array) for array in arrays))
+
+
+def gather(values: Array, block: Block, axis: int) -> Array:
+    """Takes the members' entries of a user axis (axis 0 or 1); segments come first, absent members hold zeros."""
+    taken = jnp.moveaxis(jnp.take(values, block.members, axis=axis), axis, 0)
+    return jnp.where(block.present.reshape(_mask_shape(taken, block, axis)), taken, 0.0)
+
+
+def _mask_shape(taken: Array, block: Block, axis: int) -> tuple[int, ...]:
+    segments, members = block.present.shape
+    return (segments, *(1,) * axis, members, *(1,) * (taken.ndim - axis - 2))
