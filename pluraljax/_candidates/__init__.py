@@ -1,0 +1,17 @@
+"""Proposes candidates: batched solvers whose answers are never trusted, only evaluated (by `_bounds`)."""
+
+from ._fit import FitCandidate as FitCandidate
+from ._fit import pose_fit as pose_fit
+from ._fit import pose_scaled_fit as pose_scaled_fit
+from ._fit import read_fit as read_fit
+from ._fit import read_scaled_fit as read_scaled_fit
+from ._guarantee import GuaranteeCandidate as GuaranteeCandidate
+from ._guarantee import pose_guarantee as pose_guarantee
+from ._guarantee import read_guarantee as read_guarantee
+from ._lanes import in_lanes as in_lanes
+from ._program import LinearProgram as LinearProgram
+from ._program import Outcome as Outcome
+from ._program import Solution as Solution
+from ._solve import Solver as Solver
+from ._solve import solve as solve
+from ._solve import solve_on_host as solve_on_host

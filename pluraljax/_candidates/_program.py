@@ -1,0 +1,56 @@
+"""The one form of linear programme that candidates come from, and what a solver says about it."""
+
+from enum import IntEnum
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+
+class LinearProgram(eqx.Module):
+    """maximise <cost, x> subject to matrix @ x <= limit, x >= 0, where limit >= 0.
+
+    x = 0 is feasible, so no first phase is ever needed: every caller states its problem around a point that it knows.
+    A programme whose known point is dual feasible instead is passed as its own dual.
+    """
+
+    matrix: Float[Array, "row column"]
+    limit: Float[Array, " row"]
+    cost: Float[Array, " column"]
+
+
+class Outcome(IntEnum):
+    """How a solver ended on one programme."""
+
+    OPTIMAL = 0
+    RESCUED = 1  # optimal, found by the exact host solver
+    UNBOUNDED = 2
+    UNSOLVED = 3  # out of iterations, or the solution failed its check
+
+
+class Solution(eqx.Module):
+    """A candidate primal and dual point. Nothing relies on it being right: bounds are evaluated at it afterwards."""
+
+    primal: Float[Array, " column"]
+    dual: Float[Array, " row"]
+    outcome: Int[Array, ""]
+    pivots: Int[Array, ""]
+
+
+# A candidate counts as a solution when its constraint violations and its duality gap, relative to the size of the terms
+# that cancel in them, are below this.
+RESIDUAL_TOLERANCE = 1e-10
+
+
+def residual(program: LinearProgram, primal: Float[Array, " column"], dual: Float[Array, " row"]) -> Float[Array, ""]:
+    """Measures how far a primal-dual pair is from optimal: worst relative violation, or relative duality gap."""
+    size = jnp.abs(program.matrix)
+    used, priced = program.matrix @ primal, dual @ program.matrix
+    primal_error = (used - program.limit) / (1.0 + jnp.abs(program.limit) + size @ jnp.abs(primal))
+    dual_error = (program.cost - priced) / (1.0 + jnp.abs(program.cost) + jnp.abs(dual) @ size)
+    value, bound = program.cost @ primal, program.limit @ dual
+    gap = jnp.abs(bound - value) / (1.0 + jnp.abs(program.cost) @ jnp.abs(primal) + program.limit @ jnp.abs(dual))
+    worst = jnp.maximum(jnp.max(primal_error), jnp.max(dual_error))
+    worst = jnp.maximum(worst, jnp.maximum(jnp.max(-primal), jnp.max(-dual)))
+    worst = jnp.maximum(worst, gap)
+    return jnp.where(jnp.isnan(worst), jnp.inf, worst)
