@@ -1,0 +1,44 @@
+"""Evaluates both ends of brackets at given candidates. Certifies; never imports what solves."""
+
+from ._fit import (
+    Fit as Fit,
+)
+from ._fit import (
+    fit_error as fit_error,
+)
+from ._fit import (
+    fit_lower as fit_lower,
+)
+from ._fit import (
+    fit_offset as fit_offset,
+)
+from ._fit import (
+    fit_value_at as fit_value_at,
+)
+from ._fit import (
+    lay_out as lay_out,
+)
+from ._fit import (
+    payoff_range as payoff_range,
+)
+from ._guarantee import (
+    SegmentStakes as SegmentStakes,
+)
+from ._guarantee import (
+    aligned_action as aligned_action,
+)
+from ._guarantee import (
+    floors as floors,
+)
+from ._guarantee import (
+    guarantee_lower as guarantee_lower,
+)
+from ._guarantee import (
+    guarantee_upper as guarantee_upper,
+)
+from ._guarantee import (
+    guarantee_value_at as guarantee_value_at,
+)
+from ._guarantee import (
+    optimal_actions as optimal_actions,
+)

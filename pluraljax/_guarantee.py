@@ -1,0 +1,194 @@
+"""What every equilibrium guarantees each user, however providers may personalize."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.core import Tracer
+from jaxtyping import Array, Float, Int
+
+from ._bounds import (
+    SegmentStakes,
+    aligned_action,
+    floors,
+    guarantee_lower,
+    guarantee_upper,
+    guarantee_value_at,
+    optimal_actions,
+)
+from ._bracket import Bracket
+from ._candidates import (
+    GuaranteeCandidate,
+    LinearProgram,
+    Outcome,
+    Solution,
+    Solver,
+    pose_guarantee,
+    read_guarantee,
+    solve,
+)
+from ._market import Market, market_status, stakes, with_zeros_if_invalid
+from ._precision import float64_scope, in_float64
+from ._segments import Block, Labels, as_labels, blocks, gather
+from ._status import Status
+
+
+class Guarantee(eqx.Module):
+    """A bracket of what every delta-equilibrium gives each user at least, in expected utility.
+
+    `weights[j]` are the multipliers that prove the lower end for user j, in the units of alignment weights: her payoff
+    is compared with `sum_i weights[j, i] v_ij`. `status` is a `Status` code per user; where the market's data are
+    invalid, every number is NaN.
+    """
+
+    lower: Float[Array, " user"]
+    upper: Float[Array, " user"]
+    weights: Float[Array, "user provider"]
+    status: Int[Array, " user"]
+
+
+@float64_scope
+def guarantee(market: Market, segments: Any, delta: Any = 0.0, *, solver: Solver = solve) -> Guarantee:
+    """Bounds each user's utility in every delta-equilibrium from below, by the best linear-programming bound.
+
+    A provider may always deviate to telling a segment g everything, so in equilibrium
+    `sum_{j in g} mass_j <V_ij, q_j> >= sum_{j in g} mass_j <V_ij, D_j> - delta` for each provider i, where D_j is
+    aligned play (among several optimal plays the worst for i). The guarantee is the least `<U_j, q_j>` over all outcomes
+    that meet these inequalities. Any alignment weights give a feasible dual point, so it is at least the bound of the weak,
+    segment and strong alignment theorems. A user also never gets less than `benchmarks(market).silent`.
+
+    **Arguments:**
+
+    - `market`: one market; use `jax.vmap` for a batch.
+    - `segments`: an integer label per user; equal labels share a policy (`personalized`, `anonymous`, or any other).
+    - `delta`: how much a provider may leave on the table in an equilibrium, in units of its objective; >= 0.
+    - `solver`: proposes candidates; the bracket is valid whatever it returns.
+
+    **Returns:** a `Guarantee`. Where `status` is `OPEN` the bracket is valid but wider than 1e-6 of the user's payoff
+    range.
+    """
+    labels = as_labels(segments, market.user_value.shape[0])
+    if not isinstance(delta, Tracer) and not np.all(np.asarray(delta) >= 0):
+        raise ValueError(f"delta must be >= 0, got {delta}.")
+    segment_stakes = _lay_out(market, labels)
+    delta = jnp.asarray(delta, jnp.float64)
+    solutions = [solver(_pose(block, delta)) for block in segment_stakes]
+    return _collect(market, labels, segment_stakes, solutions, delta)
+
+
+@in_float64
+def _lay_out(market: Market, labels: Labels) -> list[SegmentStakes]:
+    market = with_zeros_if_invalid(market, market_status(market))
+    payoffs = stakes(market)
+    flat = lambda values, axis: values.reshape(*values.shape[:axis], -1, values.shape[-1])
+    user, provider = flat(payoffs.user, 1), flat(payoffs.provider, 2)
+    size = flat(jnp.einsum("jtxy,jay->jtxa", market.prior, jnp.abs(market.user_value)), 1).max(axis=-1)
+    probability = market.prior.sum(axis=-1).reshape(user.shape[:2])
+    return [
+        SegmentStakes(
+            user=gather(user, block, 0),
+            provider=gather(provider, block, 1),
+            size=gather(size, block, 0),
+            probability=gather(probability, block, 0),
+            mass=gather(market.mass, block, 0),
+        )
+        for block in blocks(labels)
+    ]
+
+
+def _targets(stakes: SegmentStakes) -> Float[Array, "target member"]:
+    return jnp.eye(stakes.mass.shape[-1], dtype=jnp.float64)
+
+
+@in_float64
+def _pose(block: SegmentStakes, delta: Float[Array, ""]) -> LinearProgram:
+    """One programme per segment and member: the largest loss of that member."""
+
+    def one(stakes: SegmentStakes, target: Array) -> LinearProgram:
+        aligned = aligned_action(stakes)
+        taken = jnp.take_along_axis(
+            stakes.provider, jnp.broadcast_to(aligned[..., None], (*stakes.provider.shape[:-1], 1)), axis=-1
+        )
+        spare = jnp.einsum("m,ims->i", stakes.mass, taken[..., 0]) - floors(stakes, delta)
+        return pose_guarantee(stakes.user, stakes.provider, stakes.probability, stakes.mass, aligned, spare, target)
+
+    return jax.vmap(lambda stakes: jax.vmap(one, in_axes=(None, 0))(stakes, _targets(stakes)))(block)
+
+
+@in_float64
+def tie_slack(market: Market, weights: Float[Array, "user provider"]) -> Float[Array, " user"]:
+    """Computes what the alignment theorems lose where a user has several optimal plays; 0 where she has one.
+
+    Each floor takes her optimal play that is worst for that provider, and these differ between providers:
+    `sum_{t,x} (min_a sum_i w_i V_ij - sum_i w_i min_a V_ij)`, with both minima over her optimal actions.
+    """
+
+    def one(stakes: SegmentStakes, weights: Array) -> Array:
+        optimal, mixed = optimal_actions(stakes), jnp.einsum("i,imsa->msa", weights, stakes.provider)
+        together = jnp.where(optimal, mixed, jnp.inf).min(axis=-1).sum()
+        apart = jnp.where(optimal, stakes.provider, jnp.inf).min(axis=-1).sum(axis=(-2, -1))
+        return together - weights @ apart
+
+    (alone,) = _lay_out(market, tuple(range(market.user_value.shape[0])))
+    return jnp.maximum(jax.vmap(one)(alone, weights), 0.0)
+
+
+@in_float64
+def _collect(
+    market: Market, labels: Labels, segment_stakes: list[SegmentStakes], solutions: list[Solution], delta: Array
+) -> Guarantee:
+    """Evaluates the bounds at the candidates, and puts each user's numbers in her place."""
+    status = market_status(market)
+    valid = status < Status.NOT_FINITE
+    providers, users = market.provider_value.shape[:2]
+    nothing = jnp.full(users, jnp.nan, jnp.float64)
+    weights = jnp.full((users, providers), jnp.nan, jnp.float64)
+    result = Guarantee(nothing, nothing, weights, jnp.zeros(users, jnp.int32))
+    payoff_range = market.user_value.max(axis=(-2, -1)) - market.user_value.min(axis=(-2, -1))
+    for block, stakes_of_block, solution in zip(blocks(labels), segment_stakes, solutions, strict=True):
+        found = _evaluate_block(stakes_of_block, gather(payoff_range, block, 0), solution, delta)
+        result = _scatter(result, block, found)
+    masked = jax.tree.map(lambda leaf: jnp.where(valid, leaf, jnp.nan), eqx.filter(result, eqx.is_inexact_array))
+    return eqx.tree_at(lambda r: r.status, eqx.combine(masked, result), jnp.where(valid, result.status, status))
+
+
+def _evaluate_block(block: SegmentStakes, payoff_range: Array, solutions: Solution, delta: Array) -> Guarantee:
+    def one(stakes: SegmentStakes, target: Array, scale: Array, solution: Solution) -> Guarantee:
+        candidate = lax.stop_gradient(
+            read_guarantee(
+                stakes.user,
+                stakes.provider,
+                stakes.probability,
+                stakes.mass,
+                aligned_action(stakes),
+                target,
+                solution,
+            )
+        )
+        return _evaluate(stakes, target, scale, candidate, solution.outcome, delta)
+
+    each_target = jax.vmap(one, in_axes=(None, 0, 0, 0))
+    return jax.vmap(lambda s, scale, solution: each_target(s, _targets(s), scale, solution))(
+        block, payoff_range, solutions
+    )
+
+
+def _evaluate(
+    stakes: SegmentStakes, target: Array, scale: Array, candidate: GuaranteeCandidate, outcome: Array, delta: Array
+) -> Guarantee:
+    multipliers = jnp.maximum(candidate.multipliers, 0.0)
+    bracket = Bracket(
+        guarantee_lower(stakes, delta, target, multipliers),
+        guarantee_upper(stakes, delta, target, candidate.outcome),
+    )
+    bracket = bracket.with_derivative_of(guarantee_value_at(stakes, delta, target, multipliers, candidate.outcome))
+    solved = jnp.where(outcome == Outcome.RESCUED, jnp.int32(Status.RESCUED), jnp.int32(Status.OK))
+    status = jnp.where(bracket.is_exact(scale), solved, jnp.int32(Status.OPEN))
+    return Guarantee(bracket.lower, bracket.upper, (target @ stakes.mass) * multipliers, status)
+
+
+def _scatter(result: Guarantee, block: Block, values: Guarantee) -> Guarantee:
+    return jax.tree.map(lambda old, new: old.at[block.users].set(new[block.row, block.place]), result, values)
