@@ -1,0 +1,15 @@
+"""Families of random markets: each makes a function from a PRNG key to a `Market`.
+
+Importing this package imports no JAX, so that a configuration can be checked without waiting for it.
+"""
+
+from ._family import Family as Family
+from ._parameters import Conic as conic
+from ._parameters import Gaussian as gaussian
+from ._parameters import Opposed as opposed
+from ._parameters import Spatial as spatial
+from ._registry import FAMILIES as FAMILIES
+from ._registry import make_family as make_family
+from ._registry import parameter_names as parameter_names
+
+__all__ = ["FAMILIES", "Family", "conic", "gaussian", "make_family", "opposed", "parameter_names", "spatial"]

@@ -1,0 +1,110 @@
+"""What every family is: a frozen record of checked parameters that turns a key into a market. Imports no JAX."""
+
+import dataclasses
+import difflib
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .._market import Market
+
+
+class Family(ABC):
+    """A family of random markets with its parameters fixed.
+
+    Concrete families are frozen dataclasses: equal parameters make equal, hashable families, so that compiled programs
+    are reused. Every field is made by `whole`, `real`, `flag` or `choice` below, which say what values it takes.
+    """
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]
+            check, wanted, reason = (field.metadata[entry] for entry in ("check", "wanted", "reason"))
+            value = getattr(self, field.name)
+            try:
+                # Plain Python values, whatever number types they came as.
+                object.__setattr__(self, field.name, check(value))
+            except (TypeError, ValueError):
+                because = f": {reason}" if reason else ""
+                raise ValueError(f"{self.name}: {field.name} must be {wanted}, got {value!r}{because}.") from None
+
+    @property
+    def name(self) -> str:
+        """The family's name in a configuration."""
+        return type(self).__name__.lower()
+
+    @abstractmethod
+    def __call__(self, key: Any) -> "Market":
+        """Draws one market from one key, in float64; `jax.vmap` over keys draws a batch."""
+
+
+def parameter(default: Any, check: Callable[[Any], Any], wanted: str, reason: str = "") -> Any:
+    """Declares a field: `check` returns the value as plain Python data or raises, `wanted` ends "must be ..."."""
+    return dataclasses.field(default=default, metadata={"check": check, "wanted": wanted, "reason": reason})
+
+
+def whole(default: int, least: int, reason: str = "") -> Any:
+    """A whole number that is not below `least`."""
+
+    def check(value: Any) -> int:
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+            raise ValueError
+        return int(value)
+
+    return parameter(default, check, f"a whole number of at least {least}", reason)
+
+
+def real(default: float, least: float = -math.inf, most: float = math.inf, above: float = -math.inf) -> Any:
+    """A finite number in `[least, most]` and greater than `above`."""
+
+    def check(value: Any) -> float:
+        value = finite(value)
+        if not (least <= value <= most and value > above):
+            raise ValueError
+        return value
+
+    limits = [
+        text
+        for bound, text in ((least, f"at least {least:g}"), (above, f"above {above:g}"), (most, f"at most {most:g}"))
+        if math.isfinite(bound)
+    ]
+    return parameter(default, check, " ".join(["a finite number", " and ".join(limits)]).strip())
+
+
+def finite(value: Any) -> float:
+    """Converts a finite real number to `float`, and raises on anything else."""
+    if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
+        raise ValueError
+    return float(value)
+
+
+def flag(default: bool) -> Any:
+    """`True` or `False`."""
+
+    def check(value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ValueError
+        return value
+
+    return parameter(default, check, "True or False")
+
+
+def choice(*allowed: str) -> Any:
+    """One of a few words; the first is the default."""
+
+    def check(value: Any) -> str:
+        if value not in allowed:
+            raise ValueError
+        return value
+
+    return parameter(allowed[0], check, "one of " + ", ".join(f'"{word}"' for word in allowed))
+
+
+def unknown(what: str, name: Any, known: Iterable[str], where: str = "") -> ValueError:
+    """Makes the error for a name that is not in `known`, with the nearest known one as a suggestion."""
+    known = sorted(known)
+    nearest = difflib.get_close_matches(str(name), known, n=1)
+    suggestion = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    return ValueError(f"Unknown {what} {name!r}{where}.{suggestion} Known: {', '.join(known)}.")
