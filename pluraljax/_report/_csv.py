@@ -1,0 +1,60 @@
+"""The summary of every cell as one row of a CSV file, for other programs."""
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from .._scan._estimate import CONFIDENCE, CellSummary, Moments, Proportion
+from .._status import Status
+
+
+def summary_csv(summaries: Sequence[CellSummary], confidence: float = CONFIDENCE) -> str:
+    """Returns the summaries as CSV: counts, intervals at `confidence`, means and standard errors in full precision."""
+    parameters = list(dict.fromkeys(name for cell in summaries for name in cell.parameters))
+    rows = [_record(cell, parameters, confidence) for cell in summaries]
+    file = io.StringIO()
+    writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else ["cell"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
+
+
+def _record(cell: CellSummary, parameters: Sequence[str], confidence: float) -> dict[str, Any]:
+    record: dict[str, Any] = {"cell": cell.cell, "family": cell.family}
+    record |= {name: cell.parameters.get(name, "") for name in parameters}
+    record |= {"markets": cell.markets, "invalid": cell.invalid, "confidence": confidence}
+    for name, share in cell.events.items():
+        record |= _proportion(name, share, confidence)
+    record |= _proportion("personalization_gains", cell.gains, confidence)
+    for name, moments in cell.values.items():
+        record |= _moments(name, moments)
+    brackets = {f"{scheme}_share": bracket for scheme, bracket in cell.shares.items()}
+    brackets |= {f"{scheme}_worst_share": bracket for scheme, bracket in cell.worst_shares.items()}
+    brackets["difference_share"] = cell.difference
+    for name, bracket in brackets.items():
+        record |= _moments(f"{name}_lower", bracket.lower) | _moments(f"{name}_upper", bracket.upper)
+    record |= {f"open_{name}": count for name, count in cell.open_brackets.items()}
+    record |= {"open_markets": cell.open_markets, "undefined_users": cell.undefined_users}
+    record |= {f"status_{status.name.lower()}": cell.statuses.get(status, 0) for status in Status}
+    return record
+
+
+def _proportion(name: str, share: Proportion, confidence: float) -> dict[str, Any]:
+    low, high = share.interval(confidence)
+    return {
+        f"{name}_yes": share.yes,
+        f"{name}_no": share.no,
+        f"{name}_open": share.open,
+        f"{name}_interval_low": low,
+        f"{name}_interval_high": high,
+    }
+
+
+def _moments(name: str, moments: Moments) -> dict[str, Any]:
+    return {
+        f"{name}_mean": moments.mean,
+        f"{name}_standard_error": moments.standard_error,
+        f"{name}_count": moments.count,
+        f"{name}_missing": moments.missing,
+    }

@@ -1,0 +1,194 @@
+"""The report as text: how often alignment holds, how much is guaranteed, and everything that went wrong."""
+
+import io
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console, RenderableType
+from rich.console import Group as Stack
+from rich.table import Table
+from rich.text import Text
+
+from .._scan._estimate import CONFIDENCE, BracketMoments, CellSummary, Proportion
+from .._status import Status
+from ._layout import Group, group_cells, readable, show
+
+PLAIN_WIDTH = 100
+WIDEST_NAME = 16
+# Cells named in a message; summary.csv has them all.
+MOST_CELLS = 8
+# Ends of a mean further apart than this are shown as a range.
+SAME_MEAN = 5e-4
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of a table: its heading, and the text of its entry for one cell."""
+
+    heading: str
+    entry: Callable[[CellSummary], str]
+
+
+def print_report(
+    summaries: Sequence[CellSummary], console: Console, confidence: float = CONFIDENCE, about: str = ""
+) -> None:
+    """Prints the report: styled on a terminal wide enough for it, as plain aligned text anywhere else."""
+    if console.is_terminal and console.width >= PLAIN_WIDTH:
+        console.print(report(summaries, confidence, about))
+        return
+    text = plain_report(summaries, confidence, about)
+    encoding = getattr(console.file, "encoding", None) or "utf-8"
+    console.file.write(text.encode(encoding, "replace").decode(encoding))
+    console.file.flush()
+
+
+def plain_report(summaries: Sequence[CellSummary], confidence: float = CONFIDENCE, about: str = "") -> str:
+    """The report as plain text, `PLAIN_WIDTH` characters wide."""
+    file = io.StringIO()
+    console = Console(file=file, width=PLAIN_WIDTH, color_system=None, force_terminal=False, legacy_windows=False)
+    console.print(report(summaries, confidence, about))
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()).rstrip() + "\n"
+
+
+def report(summaries: Sequence[CellSummary], confidence: float = CONFIDENCE, about: str = "") -> RenderableType:
+    """Builds the report of a scan's cells; `about` is a line on the scan as a whole."""
+    groups = group_cells(summaries)
+    markets = sum(cell.markets for cell in summaries)
+    families = dict.fromkeys(group.family for group in groups)
+    level = f"{100 * confidence:g} %"
+    return Stack(
+        Text(f"{markets:,} markets in {len(summaries)} cells: {', '.join(families)}", "bold"),
+        *([Text(about)] if about else []),
+        Text(),
+        Text(f"How often: percent of markets, with {level} Clopper-Pearson interval", "bold"),
+        Text(
+            "Aligned: the condition holds with error 0 for every user. Guaranteed: every equilibrium is proved to give "
+            "every user her aligned utility. ≥ marks cells with open markets; their interval holds whatever those are."
+        ),
+        Text(),
+        *_tables(groups, _frequency_columns(confidence)),
+        Text("How much every equilibrium is proved to give: silent = 0, aligned = 1, mean ± standard error", "bold"),
+        Text(
+            "Average over a market's users, floored at silent (a user can ignore what she is told). Difference: "
+            "personalized - anonymous, paired by market. a..b: brackets are open, the mean lies between. Violations: "
+            "of a theorem. Open: markets with an open bracket. Invalid: rows that held no market."
+        ),
+        Text(),
+        *_tables(groups, _guarantee_columns()),
+        Text("Checks", "bold"),
+        *_checks(summaries),
+    )
+
+
+def _frequency_columns(confidence: float) -> list[_Column]:
+    def column(heading: str, event: str) -> _Column:
+        return _Column(heading, lambda cell: show_percent(cell.events[event], confidence))
+
+    return [
+        column("weakly aligned", "weakly_aligned"),
+        column("strongly aligned", "strongly_aligned"),
+        column("guaranteed\npersonalized", "personalized_guaranteed"),
+        column("guaranteed\nanonymous", "anonymous_guaranteed"),
+    ]
+
+
+def _guarantee_columns() -> list[_Column]:
+    return [
+        _Column("markets", lambda cell: f"{cell.markets:,}"),
+        _Column("personalized", lambda cell: show_mean(cell.shares["personalized"])),
+        _Column("anonymous", lambda cell: show_mean(cell.shares["anonymous"])),
+        _Column("difference", lambda cell: show_mean(cell.difference, sign="+")),
+        _Column("violations", lambda cell: f"{cell.violations}"),
+        _Column("open", lambda cell: f"{cell.open_markets}"),
+        _Column("invalid", lambda cell: f"{cell.invalid}"),
+    ]
+
+
+def _tables(groups: Sequence[Group], columns: Sequence[_Column]) -> Iterable[RenderableType]:
+    """One small table per group, all with the same column widths, the headings above the first one only."""
+    first = max([len(readable(g.axis)) for g in groups] + [len(_name(g, cell)) for g in groups for cell in g.cells])
+    first = min(first, WIDEST_NAME)
+    widths = [
+        max(
+            max(len(line) for line in column.heading.split("\n")),
+            *(len(column.entry(cell)) for group in groups for cell in group.cells),
+        )
+        for column in columns
+    ]
+    family = axis = None
+    for group in groups:
+        if group.family != family:
+            yield Text.assemble((group.family, "bold cyan"), (f"  {group.constants}", "dim"))
+        if group.label:
+            yield Text(group.label, "cyan")
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+        table.show_header = group.axis != axis
+        table.add_column(readable(group.axis), width=first, justify="right", vertical="bottom")
+        for column, width in zip(columns, widths, strict=True):
+            table.add_column(column.heading, width=width, justify="right")
+        for cell in group.cells:
+            table.add_row(_name(group, cell), *(_entry(column, cell) for column in columns))
+        family, axis = group.family, group.axis
+        yield table
+        yield Text()
+
+
+def _entry(column: _Column, cell: CellSummary) -> Text:
+    text = column.entry(cell)
+    return Text(text, "bold red" if column.heading == "violations" and cell.violations else "")
+
+
+def _name(group: Group, cell: CellSummary) -> str:
+    return show(cell.parameters[group.axis]) if group.axis in cell.parameters else "-"
+
+
+def _checks(summaries: Sequence[CellSummary]) -> Iterable[RenderableType]:
+    """Theorems, statuses, open brackets and users without a scale, over the whole scan."""
+    markets = sum(cell.markets for cell in summaries)
+    for name in (name for name in summaries[0].events if name.endswith("_theorem")):
+        checked = sum((cell.events[name] for cell in summaries), Proportion())
+        undecided = f"; undecided in {checked.open:,}" if checked.open else ""
+        yield Text(
+            f"{name}: violated in {checked.no:,} of {checked.yes + checked.no:,} markets{undecided}",
+            "bold red" if checked.no else "",
+        )
+    for status in Status:
+        if count := sum(cell.statuses.get(status, 0) for cell in summaries):
+            style = "" if status in (Status.OK, Status.RESCUED) else "yellow"
+            yield Text(f"status {status.name}: {count:,} of {markets:,} markets. {status.sentence}", style)
+    for name in summaries[0].open_brackets:
+        yield from _where(f"bracket {name}: open", summaries, [cell.open_brackets[name] for cell in summaries])
+    for name in (name for name in summaries[0].events if not name.endswith("_theorem")):
+        yield from _where(f"event {name}: undecided", summaries, [cell.events[name].open for cell in summaries])
+    if undefined := sum(cell.undefined_users for cell in summaries):
+        yield Text(f"left off the scale from silent to aligned, because the two coincide: {undefined:,} users")
+
+
+def _where(what: str, summaries: Sequence[CellSummary], counts: Sequence[int]) -> Iterable[Text]:
+    """Says in how many markets something happened, and in which cells; nothing if it did not."""
+    if not sum(counts):
+        return
+    cells = [str(cell.cell) for cell, count in zip(summaries, counts, strict=True) if count]
+    named = ", ".join(cells[:MOST_CELLS]) + (f" and {len(cells) - MOST_CELLS} more" if len(cells) > MOST_CELLS else "")
+    yield Text(f"{what} in {sum(counts):,} markets, see cell {named} of summary.csv", "yellow")
+
+
+def show_percent(share: Proportion, confidence: float) -> str:
+    """A proportion in percent with its interval, such as ` 31.2 [ 29.8,  32.7]`; `≥` where markets are open."""
+    if not share.trials:
+        return "-"
+    low, high = share.interval(confidence)
+    mark = "≥" if share.open else ""
+    return f"{mark}{100 * share.estimate[0]:.1f} [{100 * low:5.1f},{100 * high:5.1f}]"
+
+
+def show_mean(bracket: BracketMoments, sign: str = "") -> str:
+    """A mean with its standard error; where open brackets matter, the means of both ends, `low..high`."""
+    if not bracket.lower.count:
+        return "-"
+    low, high = bracket.lower, bracket.upper
+    if high.mean - low.mean > SAME_MEAN:
+        return f"{low.mean:{sign}.3f}..{high.mean:{sign}.3f}"
+    error = "" if math.isnan(low.standard_error) else f" ± {low.standard_error:.4f}"
+    return f"{low.mean:{sign}.4f}{error}"

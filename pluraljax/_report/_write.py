@@ -1,0 +1,59 @@
+"""Puts a report together: reads a store, writes the table and the figures, prints the table."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from .._scan._estimate import CONFIDENCE, check_confidence, summarize
+from .._scan._store import read_manifest, read_table
+from ._csv import summary_csv
+from ._figures import FORMATS, draw_figures, save_figure
+from ._table import plain_report, print_report
+
+
+def write_report(
+    path: str | Path,
+    out: str | Path | None = None,
+    console: Console | None = None,
+    confidence: float = CONFIDENCE,
+    formats: Sequence[str] = ("png", "svg"),
+) -> list[Path]:
+    """Reports on the scan stored in a directory: prints the table and writes it with the figures.
+
+    **Arguments:**
+
+    - `path`: directory of the scan.
+    - `out`: directory for the files; default `path/report`. Files of an earlier report are replaced.
+    - `console`: where the table is printed; default standard output.
+    - `confidence`: of every interval, strictly between 0 and 1.
+    - `formats`: of the figures, any of `"png"`, `"svg"` and `"pdf"`; none means no figures.
+
+    **Returns:** the files written. Raises `ValueError` when the directory holds no scan or no rows yet.
+    """
+    check_confidence(confidence)
+    if unknown := [name for name in formats if name not in FORMATS]:
+        raise ValueError(f"Unknown figure format {', '.join(unknown)}; choose from {', '.join(FORMATS)}.")
+    table = read_table(Path(path))
+    if not table.num_rows:
+        raise ValueError(f"{path} holds a scan, but no finished rows yet. Run the scan first.")
+    summaries, about = summarize(table), _about(read_manifest(Path(path)), table.num_rows)
+    out = Path(path) / "report" if out is None else Path(out)
+    written = [out / "report.txt", out / "summary.csv"]
+    out.mkdir(parents=True, exist_ok=True)
+    written[0].write_text(plain_report(summaries, confidence, about), encoding="utf-8")
+    written[1].write_text(summary_csv(summaries, confidence), encoding="utf-8")
+    for each in draw_figures(summaries, confidence) if formats else ():
+        for name in formats:
+            written.append(out / f"{each.name}.{name}")
+            save_figure(each.figure, written[-1])
+    print_report(summaries, console or Console(), confidence, about)
+    return written
+
+
+def _about(manifest: Mapping[str, Any], rows: int) -> str:
+    """Says what defines the scan, and whether it is finished."""
+    config = manifest["config"]
+    unfinished = f"; unfinished: {rows:,} of {config['markets']:,} markets" if rows < config["markets"] else ""
+    return f"seed {config['seed']}, equilibria within delta = {config['delta']:g}{unfinished}"

@@ -1,0 +1,137 @@
+"""`pluraljax report`, on stores written by the store itself."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from pluraljax._cli import main
+from pluraljax._scan._columns import COLUMNS
+from pluraljax._scan._config import FamilyGrid, ScanConfig
+from pluraljax._scan._plan import missing_blocks
+from pluraljax._scan._store import Store
+
+FIGURES = [f"{name}.{end}" for name in ("alignment", "guarantee", "personalization") for end in ("png", "svg")]
+
+
+def _measured(size, users):
+    numbers = {"aligned": 1.0, "silent": 0.0, "personalized_guarantee": 0.8, "anonymous_guarantee": 0.4}
+    rows = {}
+    for column in COLUMNS:
+        shape = (size, users) if column.axis == "user" else (size,)
+        if column.kind == "value":
+            name = column.name.removesuffix("_lower").removesuffix("_upper")
+            rows[column.name] = np.full(shape, numbers.get(name, 0.25))
+        else:
+            rows[column.name] = np.full(shape, column.name.endswith("_theorem"), np.int8)
+    return rows
+
+
+def _write_store(path, blocks=None):
+    grid = (
+        FamilyGrid("spatial", {"providers": [1, 2], "users": 2, "bias": ["absolute", "relative"]}),
+        FamilyGrid("opposed", {"providers": 2, "users": 2, "scales": [[[1, -3], [-3, 1]]]}),
+    )
+    config = ScanConfig(grid=grid, markets=100, seed=5, chunk=8)
+    with Store(path, config) as store:
+        for block in missing_blocks(config, config.chunk, {})[:blocks]:
+            store.write(block, _measured(len(block), 2))
+    return path
+
+
+@pytest.fixture
+def store(tmp_path):
+    return _write_store(tmp_path / "scan")
+
+
+def test_report_prints_the_table_and_names_its_files(store, capsys):
+    assert main(["report", str(store)]) == 0
+    out = capsys.readouterr().out
+    assert "100 markets in 5 cells: spatial, opposed\n" in out
+    assert "seed 5, equilibria within delta = 0\n" in out
+    assert "2 20 0.8000 ± 0.0000 0.4000 ± 0.0000 +0.4000 ± 0.0000 0 0 0" in " ".join(out.split())
+    assert "scales [[1.0, -3.0], [-3.0, 1.0]]" in " ".join(out.split())
+    written = sorted(path.name for path in (store / "report").iterdir())
+    assert written == sorted([*FIGURES, "report.txt", "summary.csv"])
+    for name in written:
+        assert f"wrote {store / 'report' / name}\n" in out
+    assert out.startswith((store / "report" / "report.txt").read_text(encoding="utf-8"))
+
+
+def test_a_rerun_changes_no_byte_and_leaves_the_store_alone(store, tmp_path, capsys):
+    before = {path: path.read_bytes() for path in store.rglob("*") if path.is_file()}
+    for out in ("a", "b"):
+        assert main(["report", str(store), "--out", str(tmp_path / out), "--format", "svg"]) == 0
+    first, second = ({p.name: p.read_bytes() for p in (tmp_path / out).iterdir()} for out in ("a", "b"))
+    assert first == second
+    assert {path: path.read_bytes() for path in store.rglob("*") if path.is_file()} == before
+
+
+def test_formats_and_confidence_are_followed(store, capsys):
+    assert main(["report", str(store), "--format", "pdf", "--confidence", "0.999"]) == 0
+    names = {path.name for path in (store / "report").iterdir()}
+    assert names == {"report.txt", "summary.csv", "alignment.pdf", "guarantee.pdf", "personalization.pdf"}
+    assert "99.9 % Clopper-Pearson" in capsys.readouterr().out
+
+
+def test_an_unfinished_scan_says_so(tmp_path, capsys):
+    path = _write_store(tmp_path / "scan", blocks=3)
+    assert main(["report", str(path), "--format", ""]) == 0
+    assert "unfinished: 24 of 100 markets" in capsys.readouterr().out
+
+
+def test_damaged_chunks_are_named(store, capsys):
+    victim = sorted((store / "rows").iterdir())[0]
+    victim.write_bytes(victim.read_bytes()[:-100])
+    assert main(["report", str(store), "--format", ""]) == 0
+    captured = capsys.readouterr()
+    assert "unfinished: 92 of 100 markets" in captured.out
+    assert f"warning: {store}: 1 chunk files left out" in captured.err
+    assert victim.name in captured.err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--confidence", "95"], "confidence must lie strictly between 0 and 1, such as 0.95, got 95.0"),
+        (["--format", "png,jpg"], "Unknown figure format jpg; choose from png, svg, pdf"),
+    ],
+)
+def test_bad_options_are_explained(store, capsys, options, message):
+    assert main(["report", str(store), *options]) == 2
+    assert message in capsys.readouterr().err
+    assert not (store / "report").exists()
+
+
+def test_a_directory_without_a_scan_is_named(tmp_path, capsys):
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "manifest.json").write_text('{"name": "something else"}')
+    for name in ("missing", "foreign"):
+        assert main(["report", str(tmp_path / name)]) == 2
+        assert str(tmp_path / name) in capsys.readouterr().err
+    assert not (tmp_path / "missing").exists()
+    assert [path.name for path in (tmp_path / "foreign").iterdir()] == ["manifest.json"]
+
+
+def test_a_scan_without_rows_asks_for_some(tmp_path, capsys):
+    path = _write_store(tmp_path / "scan", blocks=0)
+    assert main(["report", str(path)]) == 2
+    assert f"{path} holds a scan, but no finished rows yet" in capsys.readouterr().err
+
+
+def test_an_output_that_cannot_be_written_is_named(store, tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    assert main(["report", str(store), "--out", str(tmp_path / "file")]) == 2
+    assert str(tmp_path / "file") in capsys.readouterr().err
+
+
+def test_reports_need_no_jax_and_help_needs_nothing_heavy(store):
+    script = (
+        "import sys; from pluraljax._cli import main, build_parser; build_parser();"
+        "heavy = {'jax', 'matplotlib', 'pyarrow', 'numpy', 'rich'} & set(sys.modules); assert not heavy, heavy;"
+        f"assert main(['report', {str(store)!r}, '--format', 'svg']) == 0;"
+        "heavy = {'jax', 'matplotlib.pyplot'} & set(sys.modules); assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
