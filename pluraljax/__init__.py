@@ -4,8 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import pluraljax._families as families
-
+    from . import _families as families  # noqa: F401
     from ._alignment import (
         Alignment as Alignment,
     )

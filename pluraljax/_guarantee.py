@@ -56,9 +56,9 @@ def guarantee(market: Market, segments: Any, delta: Any = 0.0, *, solver: Solver
 
     A provider may always deviate to telling a segment g everything, so in equilibrium
     `sum_{j in g} mass_j <V_ij, q_j> >= sum_{j in g} mass_j <V_ij, D_j> - delta` for each provider i, where D_j is
-    aligned play (among several optimal plays the worst for i). The guarantee is the least `<U_j, q_j>` over all outcomes
-    that meet these inequalities. Any alignment weights give a feasible dual point, so it is at least the bound of the weak,
-    segment and strong alignment theorems. A user also never gets less than `benchmarks(market).silent`.
+    aligned play (among several optimal plays the worst for i). The guarantee is the least `<U_j, q_j>` over all
+    outcomes that meet these inequalities. Any alignment weights give a feasible dual point, so it is at least the bound
+    of the weak, segment and strong alignment theorems. A user also never gets less than `benchmarks(market).silent`.
 
     **Arguments:**
 

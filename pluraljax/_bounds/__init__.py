@@ -42,3 +42,13 @@ from ._guarantee import (
 from ._guarantee import (
     optimal_actions as optimal_actions,
 )
+from ._outcome import (
+    Prices as Prices,
+    best_response_line as best_response_line,
+    compatible as compatible,
+    incentive_slack as incentive_slack,
+    optimal_play as optimal_play,
+    outcome_lower as outcome_lower,
+    value_of as value_of,
+    worth as worth,
+)

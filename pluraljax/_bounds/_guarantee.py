@@ -37,7 +37,7 @@ def aligned_action(stakes: SegmentStakes) -> Int[Array, "member situation"]:
     # Not `argmax`: float64 ones do not lower under a caller's float32 `jit`.
     actions = jnp.arange(stakes.user.shape[-1], dtype=jnp.int32)
     best = stakes.user == stakes.user.max(axis=-1, keepdims=True)
-    return jnp.where(best, actions, jnp.int32(stakes.user.shape[-1] - 1)).min(axis=-1)
+    return jnp.where(best, actions, actions[-1]).min(axis=-1)
 
 
 def floors(stakes: SegmentStakes, delta: Float[Array, ""]) -> Float[Array, " provider"]:

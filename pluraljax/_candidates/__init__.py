@@ -15,3 +15,9 @@ from ._program import Solution as Solution
 from ._solve import Solver as Solver
 from ._solve import solve as solve
 from ._solve import solve_on_host as solve_on_host
+from ._outcome import (
+    OutcomeCandidate as OutcomeCandidate,
+    OutcomeTask as OutcomeTask,
+    pose_outcome as pose_outcome,
+    read_outcome as read_outcome,
+)

@@ -32,7 +32,7 @@ def fit_units(user: Float[Array, "member part row"], provider: Float[Array, "pro
 def pose_fit(
     user: Float[Array, "member part row"], provider: Float[Array, "provider member part row"], hull: bool
 ) -> LinearProgram:
-    """Poses `min max_j (half range of residual j)`. Payoffs are measured from each part's first row, which so needs none.
+    """Poses `min max_j (half range of residual j)`. Each part's first row is its zero and needs no column.
 
     Columns: touching above, touching below (one per part and row each), share of each part, then the hull's level.
     Rows: providers, parts above, parts below, total share.
@@ -67,16 +67,16 @@ def pose_scaled_fit(
 ) -> LinearProgram:
     """Poses one step towards the least `max_j eps_j / beta_j`, from scales that reach the ratio `target`.
 
-    `min max_j (eps_j - target beta_j) / scale_j` over weights and factors beta_j / scale_j in a range around 1. The steps
-    converge superlinearly (Crouzeix, Ferland and Schaible 1985, on generalized fractional programmes). A multiple of
-    the target is added so that the optimum is not negative. Columns and rows as in `pose_fit`, then one of each per
-    member for her factor.
+    `min max_j (eps_j - target beta_j) / scale_j` over weights and factors beta_j / scale_j in a range around 1. Steps
+    converge superlinearly (the Dinkelbach-type method for generalized fractional programmes, Crouzeix and Ferland
+    1991). A multiple of the target is added so that the optimum is not negative. Columns and rows as in `pose_fit`,
+    then one of each per member for her factor.
     """
     units = fit_units(user, provider / scale[:, None, None])
     target = target / units.user
     members, parts, _ = user.shape
     scaled = provider / (units.provider[:, None, None, None] * scale[:, None, None])
-    matrix, flat_u, groups = _touching(user / units.user, scaled)
+    matrix, flat_u, _ = _touching(user / units.user, scaled)
     least = _smallest_factor(scale, hull)
     mine = jnp.eye(members, dtype=jnp.float64)
     mine_rows, mine_parts = jnp.repeat(mine, flat_u.shape[0] // members, axis=1), jnp.repeat(mine, parts, axis=1)
@@ -205,7 +205,9 @@ def _polish(direction: Float[Array, "member part row"], provider: Float[Array, "
     small = jnp.abs(slope) < _SMALL_SLOPE
     gram = jnp.where(small[:, None] & small, gram, 0.0)
     step = _conjugate_gradients(gram, jnp.where(small, slope, 0.0))
-    return direction - size * jnp.einsum("i,impr->mpr", step, centred)
+    polished = direction - size * jnp.einsum("i,impr->mpr", step, centred)
+    steepest = lambda values: jnp.einsum("mpr,impr->i", values, provider).max()
+    return jnp.where(steepest(polished) < steepest(direction), polished, direction)
 
 
 def _conjugate_gradients(matrix: Float[Array, "n n"], target: Float[Array, " n"]) -> Float[Array, " n"]:
@@ -215,7 +217,9 @@ def _conjugate_gradients(matrix: Float[Array, "n n"], target: Float[Array, " n"]
         solution, residual, search = state
         image = matrix @ search
         curvature, size = search @ image, residual @ residual
-        length = jnp.where(curvature > 0, size / jnp.where(curvature > 0, curvature, 1.0), 0.0)
+        # Past convergence, directions are noise, and their curvature may be next to nothing.
+        useful = (curvature > 0) & (size > 1e-20 * (target @ target))
+        length = jnp.where(useful, size / jnp.where(useful, curvature, 1.0), 0.0)
         left = residual - length * image
         fresh = left + (left @ left) / jnp.where(size > 0, size, 1.0) * search
         return solution + length * search, left, fresh

@@ -46,7 +46,7 @@ def _start(program: LinearProgram, key: Array) -> _Tableau:
         entries=jnp.concatenate([top, bottom[None]], axis=0),
         basic=columns + jnp.arange(rows, dtype=jnp.int32),
         at_zero=jnp.arange(columns, dtype=jnp.int32),
-        outcome=np.int32(RUNNING),
+        outcome=jnp.int32(RUNNING),
         pivots=jnp.int32(0),
     )
 
@@ -159,14 +159,15 @@ def _solve_lanes(programs: LinearProgram) -> Solution:
         primal, dual = found.primal * column_scale, found.dual * row_scale
         accurate = jax.vmap(residual)(programs, primal, dual) <= RESIDUAL_TOLERANCE
         # What counts is the check against the programme as it was given, not how the pivoting ended.
-        failed = jnp.where(found.outcome == Outcome.UNBOUNDED, np.int32(Outcome.UNBOUNDED), np.int32(Outcome.UNSOLVED))
-        outcome = jnp.where(accurate, np.int32(Outcome.OPTIMAL), failed)
+        outcome = jnp.full(lanes, Outcome.UNSOLVED, jnp.int32)
+        outcome = jnp.where(found.outcome == Outcome.UNBOUNDED, found.outcome, outcome)
+        outcome = jnp.where(accurate, jnp.full(lanes, Outcome.OPTIMAL, jnp.int32), outcome)
         keep = (best.outcome == Outcome.OPTIMAL) | ((turn > 0) & ~accurate)
         return (
             Solution(
                 primal=jnp.where(keep[:, None], best.primal, primal),
                 dual=jnp.where(keep[:, None], best.dual, dual),
-                outcome=jnp.where(keep, best.outcome, outcome),
+                outcome=jnp.asarray(jnp.where(keep, best.outcome, outcome)),
                 pivots=best.pivots + found.pivots,
             ),
             turn + jnp.int32(1),

@@ -20,7 +20,7 @@ from ._columns import COLUMNS, EVENTS
 
 CONFIDENCE = 0.95
 
-# A bracket is open when it is wider than this share of aligned - silent (plus rounding, where the two nearly coincide).
+# A bracket is open when it is wider than this share of the user's payoff range, as for `Status.OPEN`.
 OPEN_SHARE = 1e-6
 # aligned and silent coincide when they differ by no more than this share of their size.
 COINCIDE = 1e-9
@@ -287,7 +287,7 @@ class _Rows:
         defined = scale > COINCIDE * size
         self.undefined = users.count(~defined)
 
-        slack = OPEN_SHARE * scale + COINCIDE * size
+        slack = OPEN_SHARE * users["payoff_range"]
         self.open = {}
         for name in BRACKETS:
             if f"{name}_lower" in users:

@@ -20,7 +20,7 @@ PARAMETERS = {
 
 def row(market, cell, family, parameters, users=1, **numbers):
     """One market; whatever is not given is that of a market in which everything holds with error 0."""
-    defaults = {"status": 0, "aligned": [1.0] * users, "silent": [0.0] * users}
+    defaults = {"status": 0, "aligned": [1.0] * users, "silent": [0.0] * users, "payoff_range": [1.0] * users}
     for column in COLUMNS:
         if column.name in defaults:
             continue

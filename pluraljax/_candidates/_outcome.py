@@ -1,0 +1,178 @@
+"""Poses programmes over the outcomes of one user, and reads an outcome and multipliers off their solutions.
+
+The programme is `min <target, q>` over incentive-compatible outcomes q with `<required[m], q> >= floors[m]`. It is posed
+as its dual around each situation's action of least target, which meets every row of the dual with no multiplier at all.
+Rows: a situation's other actions, then how multipliers of truth are shared out, then one limit on the whole. Columns:
+probability of the situation, obedience, truth, recoding, floors.
+"""
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ._program import LinearProgram, Solution
+
+
+class OutcomeTask(eqx.Module):
+    """A programme over outcomes. `probability` is that of the evidence: entries are divided by it, however small it is.
+
+    Of the two optional limits, `cap` ends the search once the optimum is known to be above it, and `soft[m]` lets
+    floors be missed at a cost: the programme is then `min <target, q> + t` with `<required[m], q> + soft[m] t >= floors[m]`.
+    """
+
+    user: Float[Array, "type evidence action"]
+    probability: Float[Array, " evidence"]
+    target: Float[Array, "type evidence action"]
+    required: Float[Array, "floor type evidence action"]
+    floors: Float[Array, " floor"]
+    cap: Float[Array, ""] | None = None
+    soft: Float[Array, " floor"] | None = None
+
+
+class _Scaled(eqx.Module):
+    """A task in units of order one, per unit of probability of the evidence."""
+
+    user: Float[Array, "type evidence action"]
+    target: Float[Array, "type evidence action"]
+    required: Float[Array, "floor type evidence action"]
+    user_unit: Float[Array, ""]
+    target_unit: Float[Array, ""]
+    required_unit: Float[Array, " floor"]
+    base: Float[Array, "type evidence action"]
+
+
+def _scale(task: OutcomeTask) -> _Scaled:
+    share = jnp.where(task.probability > 0, task.probability, 1.0)[:, None]
+    user, target, required = (values / share for values in (task.user, task.target, task.required))
+    user_unit, target_unit = _range(user, (0, 1)), _range(target, (0, 1))
+    required_unit = _range(required, (1, 2))
+    actions = jnp.arange(target.shape[-1], dtype=jnp.int32)
+    least = target == target.min(axis=-1, keepdims=True)
+    first = jnp.where(least, actions, jnp.int32(target.shape[-1] - 1)).min(axis=-1, keepdims=True)
+    return _Scaled(
+        user=user / user_unit,
+        target=target / target_unit,
+        required=required / required_unit[:, None, None, None],
+        user_unit=user_unit,
+        target_unit=target_unit,
+        required_unit=required_unit,
+        base=jnp.where(actions == first, 1.0, 0.0),
+    )
+
+
+def _range(values: Array, axes: tuple[int, ...]) -> Array:
+    largest = (values.max(axis=-1) - values.min(axis=-1)).max(axis=axes)
+    return jnp.where(largest > 0, largest, 1.0)
+
+
+def _others(count: int) -> np.ndarray:
+    """Marks, for each index, its place among the others in cyclic order: [index other index]."""
+    following = (np.arange(count)[:, None] + 1 + np.arange(count - 1)) % count
+    return np.eye(count)[following]
+
+
+def _incentives(user: Float[Array, "type evidence action"]) -> tuple[Array, np.ndarray]:
+    """Lists the stakes of all incentives, `<stakes[n], q> >= 0`, and how multipliers of truth are shared out."""
+    types, _, actions = user.shape
+    same, told = np.eye(types), np.eye(actions)
+    gain = user[:, :, :, None] - jnp.einsum("txb,ajb->txaj", user, _others(actions))
+    obedience = jnp.einsum("ts,ac,txaj->tajsxc", same, told, gain).reshape(-1, *user.shape)
+    if types == 1:
+        return obedience, np.zeros((0, obedience.shape[0]))
+    lie = _others(types)
+    truth = jnp.einsum("ts,txa->tsxa", same, user)[:, None] - jnp.einsum("tls,txa->tlsxa", lie, user)
+    recoding = jnp.einsum("tls,ac,txaj->tlajsxc", lie, told, gain).reshape(-1, *user.shape)
+    lies = types * (types - 1)
+    before = np.zeros((lies * actions, obedience.shape[0]))
+    shares = np.repeat(np.eye(lies * actions), actions - 1, axis=1)
+    shared = np.concatenate([before, -np.repeat(np.eye(lies), actions, axis=0), shares], axis=1)
+    return jnp.concatenate([obedience, truth.reshape(-1, *user.shape), recoding]), shared
+
+
+def pose_outcome(task: OutcomeTask) -> LinearProgram:
+    scaled = _scale(task)
+    types, evidences, actions = task.user.shape
+    situations = types * evidences
+    incentives, shared = _incentives(scaled.user)
+    weight = jnp.broadcast_to(task.probability, (types, evidences)).reshape(-1)
+    at_base = lambda values: jnp.einsum("...txa,txa->...tx", values, scaled.base)
+    stakes = jnp.concatenate([incentives, scaled.required])
+    # The base action itself makes a row of zeros, which is left out by counting from it.
+    moved = _from_base(stakes - at_base(stakes)[..., None], scaled.base)
+    limit = _from_base(scaled.target - at_base(scaled.target)[..., None], scaled.base).reshape(-1)
+    rows = moved.reshape(stakes.shape[0], -1).T
+    probability_of = np.repeat(np.eye(situations), actions - 1, axis=0)
+    matrix = jnp.concatenate([-jnp.asarray(probability_of, jnp.float64), rows], axis=1)
+    floors = task.floors / scaled.required_unit
+    base_value = -jnp.einsum("ntx,x->n", at_base(stakes), task.probability)
+    base_value = base_value.at[incentives.shape[0] :].add(floors)
+    cost = jnp.concatenate([-weight, base_value])
+    blank = np.zeros((shared.shape[0], situations)), np.zeros((shared.shape[0], floors.shape[0]))
+    matrix = jnp.concatenate([matrix, np.concatenate([blank[0], shared, blank[1]], axis=1)])
+    limit = jnp.concatenate([limit, jnp.zeros(shared.shape[0], jnp.float64)])
+    if task.cap is not None:
+        start = jnp.einsum("tx,x->", at_base(scaled.target), task.probability)
+        matrix = jnp.concatenate([matrix, cost[None]])
+        limit = jnp.concatenate([limit, jnp.maximum(task.cap / scaled.target_unit - start, 0.0)[None]])
+    if task.soft is not None:
+        before = jnp.zeros(situations + incentives.shape[0], jnp.float64)
+        softened = jnp.concatenate([before, task.soft * scaled.target_unit / scaled.required_unit])
+        matrix = jnp.concatenate([matrix, softened[None]])
+        limit = jnp.concatenate([limit, jnp.ones(1, jnp.float64)])
+    return LinearProgram(matrix, limit, cost)
+
+
+def _from_base(values: Array, base: Array) -> Array:
+    """Takes the entries of the other actions, in cyclic order from the base action on."""
+    actions = values.shape[-1]
+    place = jnp.where(base > 0, jnp.arange(actions, dtype=jnp.int32), jnp.int32(0)).sum(axis=-1, dtype=jnp.int32)
+    other = (place[..., None] + 1 + jnp.arange(actions - 1, dtype=jnp.int32)) % jnp.int32(actions)
+    return jnp.take_along_axis(values, jnp.broadcast_to(other, (*values.shape[:-1], actions - 1)), axis=-1)
+
+
+def _to_actions(values: Array, base: Array) -> Array:
+    """Undoes `_from_base`; the base action holds zero."""
+    actions = base.shape[-1]
+    place = jnp.where(base > 0, jnp.arange(actions, dtype=jnp.int32), jnp.int32(0)).sum(axis=-1, dtype=jnp.int32)
+    index = (jnp.arange(actions, dtype=jnp.int32) - place[..., None] - jnp.int32(1)) % jnp.int32(actions)
+    padded = jnp.concatenate([values, jnp.zeros((*values.shape[:-1], 1), jnp.float64)], axis=-1)
+    return jnp.take_along_axis(padded, index, axis=-1)
+
+
+class OutcomeCandidate(eqx.Module):
+    """An outcome, and multipliers in the units of the task: of obedience, truth, recoding and the floors.
+
+    Indices of multipliers are as in the bounds that they are for; diagonals hold zeros.
+    """
+
+    outcome: Float[Array, "type evidence action"]
+    obedience: Float[Array, "type action action"]
+    truth: Float[Array, "type type"]
+    recoding: Float[Array, "type type action action"]
+    required: Float[Array, " floor"]
+
+
+def read_outcome(task: OutcomeTask, solution: Solution) -> OutcomeCandidate:
+    """Reads the candidate off a solution of `pose_outcome` (whether or not the solver claims success)."""
+    scaled = _scale(task)
+    types, evidences, actions = task.user.shape
+    situations, floors = types * evidences, task.floors.shape[0]
+    mass = solution.dual[: situations * (actions - 1)].reshape(types, evidences, actions - 1)
+    kept = jnp.ones((), jnp.float64) if task.cap is None else 1.0 - solution.dual[-1]
+    whole = task.probability * kept
+    moved = mass / jnp.where(whole > 0, whole, 1.0)[:, None]
+    moved = moved / jnp.maximum(moved.sum(axis=-1, keepdims=True), 1.0)
+    outcome = _to_actions(moved, scaled.base) + scaled.base * (1.0 - moved.sum(axis=-1, keepdims=True))
+    prices = jnp.maximum(solution.primal[situations:], 0.0) * scaled.target_unit
+    incentives, required = prices[: prices.shape[0] - floors] / scaled.user_unit, prices[prices.shape[0] - floors :]
+    pairs, lies = types * actions * (actions - 1), types * (types - 1)
+    obedience, truth, recoding = incentives[:pairs], incentives[pairs : pairs + lies], incentives[pairs + lies :]
+    other, lie = _others(actions), _others(types)
+    return OutcomeCandidate(
+        outcome=outcome,
+        obedience=jnp.einsum("taj,ajb->tab", obedience.reshape(types, actions, actions - 1), other),
+        truth=jnp.einsum("tl,tls->ts", truth.reshape(types, types - 1), lie),
+        recoding=jnp.einsum("tlaj,tls,ajb->tsab", recoding.reshape(types, types - 1, actions, actions - 1), lie, other),
+        required=required / scaled.required_unit,
+    )

@@ -1,0 +1,41 @@
+"""The command line. Importing it, and asking it for help, loads neither JAX nor anything else that is slow."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from . import _report, _scan
+
+_EXIT_CODES = """exit codes: 0 done; 2 something is wrong with the arguments, the config or the directory;
+130 interrupted (the same command continues)"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Makes the parser; each subcommand is a module of its own."""
+    parser = argparse.ArgumentParser(
+        prog="pluraljax",
+        description="Measures how often competition among AI providers serves every user, on random markets.",
+        epilog=_EXIT_CODES,
+    )
+    parser.add_argument("--version", action=_Version, help="print the version and exit")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in (_scan, _report):
+        command.add_parser(subparsers)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code."""
+    args = build_parser().parse_args(arguments)
+    return args.run(args)
+
+
+class _Version(argparse.Action):
+    def __init__(self, option_strings, dest, **options):
+        super().__init__(option_strings, dest, nargs=0, **options)
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        from importlib.metadata import version
+
+        print(f"pluraljax {version('pluraljax')}")
+        sys.exit(0)

@@ -1,0 +1,212 @@
+"""Searches for a user's worst equilibrium from the left, clearing intervals of her value that hold none.
+
+On an interval where `phi_i(r) >= h_i - s_i r` (chords, from outcomes that were found), every delta-equilibrium meets
+`<V_i, q> >= h_i - s_i <U, q> - delta` for all i. These are linear in q, so one programme finds the least <U, q> that is
+left, and its multipliers prove that nothing lies below. Where the chords are the curves themselves, the outcome found
+is an equilibrium, which lines above the curves prove. Otherwise each curve is looked at where its chord is worst.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+from .._bounds import Prices, best_response_line, compatible, outcome_lower, value_of
+from .._candidates import (
+    LinearProgram,
+    Outcome,
+    OutcomeTask,
+    Solution,
+    Solver,
+    pose_outcome,
+    read_outcome,
+    solve,
+)
+from .._precision import float64_scope, in_float64
+from ._envelope import Envelope, add_point, chord_from, empty_envelope, next_probe, upper_at
+from ._queue import in_queue
+from ._stakes import UserStakes
+
+# Rounds of the search at most, each with one programme per provider and one for the user.
+MAX_TURNS = 30
+# Shares of the span: the width at which a bracket counts as closed, and how far beyond an interval its programme looks.
+_CLOSED = 1e-8
+_FOUND = 1e-7
+_BEYOND = 0.1
+# Shares of a provider's payoff range: what outcomes are posed with less patience than proofs (room for rounding), and
+# the distance from chord to curve that counts as none.
+_ROOM = 1e-11
+_EXACT = 1e-12
+
+
+class Search(eqx.Module):
+    """Everything below `lower` is proved to hold no equilibrium; `outcome` is one that is worth `upper`."""
+
+    lower: Float[Array, ""]
+    upper: Float[Array, ""]
+    outcome: Float[Array, "type evidence action"]
+    ended: Bool[Array, ""]
+    rescued: Bool[Array, ""]
+    envelope: Envelope
+    probe: Float[Array, " provider"]
+    reach: Float[Array, ""]
+    turn: Int[Array, ""]
+
+
+def start(stakes: UserStakes) -> Search:
+    """Starts with all of [silent, aligned] open. Full information is an equilibrium: no offer is strictly better."""
+    make = lambda value: empty_envelope(MAX_TURNS + 1, stakes.aligned, value)
+    return Search(
+        lower=jnp.minimum(stakes.silent, stakes.aligned),
+        upper=stakes.aligned,
+        outcome=stakes.informed(),
+        ended=jnp.array(False),
+        rescued=jnp.array(False),
+        envelope=jax.vmap(make)(stakes.informed_value()),
+        probe=jnp.full(stakes.num_providers, stakes.silent),
+        reach=jnp.zeros((), jnp.float64),
+        turn=jnp.int32(0),
+    )
+
+
+def finished(stakes: UserStakes, search: Search) -> Bool[Array, ""]:
+    closed = search.upper - search.lower <= _CLOSED * stakes.span
+    return closed | search.ended | (search.turn >= MAX_TURNS)
+
+
+def _idle_where(idle: Bool[Array, ""], program: LinearProgram) -> LinearProgram:
+    """Leaves nothing to do in a programme whose answer nobody waits for."""
+    return LinearProgram(program.matrix, program.limit, jnp.where(idle, 0.0, program.cost))
+
+
+def curve_task(stakes: UserStakes, provider: Float[Array, "type evidence action"], level: Float[Array, ""]) -> OutcomeTask:
+    """The programme of phi(level): the least of `-<V, q>` over outcomes worth `level` to the user."""
+    return OutcomeTask(stakes.user, stakes.probability, -provider, stakes.user[None], level[None])
+
+
+def pose_curves(stakes: UserStakes, search: Search) -> LinearProgram:
+    """One programme per provider, at its probe."""
+
+    def one(provider: Array, probe: Array) -> LinearProgram:
+        idle = jnp.isnan(probe) | finished(stakes, search)
+        return _idle_where(idle, pose_outcome(curve_task(stakes, provider, jnp.where(idle, stakes.silent, probe))))
+
+    return jax.vmap(one)(stakes.provider, search.probe)
+
+
+def read_point(
+    stakes: UserStakes, provider: Float[Array, "type evidence action"], level: Float[Array, ""], solution: Solution
+) -> Envelope:
+    """Reads a point below phi and a line above it off a solution of `curve_task`."""
+    candidate = read_outcome(curve_task(stakes, provider, level), solution)
+    outcome = compatible(stakes.user, candidate.outcome, level)
+    prices = Prices(candidate.obedience, candidate.truth, candidate.recoding, candidate.required)
+    height, slope = best_response_line(stakes.user, provider, prices)
+    # phi falls, so that an outcome also stands for every lower level.
+    reached = jnp.minimum(value_of(stakes.user, outcome), stakes.aligned)
+    return Envelope(jnp.maximum(reached, level), value_of(provider, outcome), height, slope)
+
+
+def learn(stakes: UserStakes, search: Search, solutions: Solution) -> Search:
+    def one(envelope: Envelope, provider: Array, probe: Array, solution: Solution) -> Envelope:
+        point = read_point(stakes, provider, jnp.where(jnp.isnan(probe), stakes.silent, probe), solution)
+        point = jax.tree.map(lambda leaf: jnp.where(jnp.isnan(probe), jnp.nan, leaf), point)
+        return add_point(envelope, search.turn + jnp.int32(1), point)
+
+    envelope = jax.vmap(one)(search.envelope, stakes.provider, search.probe, solutions)
+    rescued = search.rescued | (solutions.outcome == Outcome.RESCUED).any()
+    return eqx.tree_at(lambda s: (s.envelope, s.rescued), search, (envelope, rescued))
+
+
+def _interval_task(stakes: UserStakes, search: Search, room: float) -> tuple[OutcomeTask, Float[Array, ""]]:
+    """The programme of the least value left on the interval from `lower` on, and the end of that interval."""
+    height, slope, end = jax.vmap(chord_from, in_axes=(0, None, None, None))(
+        search.envelope, search.lower, search.reach, stakes.span
+    )
+    if stakes.num_providers == 1:
+        # A single provider's deviations do not have to beat anybody: what counts is phi(silent), all the way.
+        height, slope, end = search.envelope.value[:, 1], jnp.zeros_like(slope), stakes.aligned[None]
+    required = stakes.provider + slope[:, None, None, None] * stakes.user
+    floors = height - stakes.patience + room * stakes.payoff_range
+    task = OutcomeTask(
+        stakes.user,
+        stakes.probability,
+        stakes.user,
+        jnp.concatenate([required, stakes.user[None]]),
+        jnp.concatenate([floors, search.lower[None]]),
+        cap=end.min() + _BEYOND * stakes.span,
+    )
+    return task, end.min()
+
+
+def pose_interval(stakes: UserStakes, search: Search) -> LinearProgram:
+    task, _ = _interval_task(stakes, search, _ROOM)
+    return _idle_where(finished(stakes, search), pose_outcome(task))
+
+
+def excess(stakes: UserStakes, search: Search, outcome: Float[Array, "type evidence action"]) -> Array:
+    """Bounds from above what each provider could gain over an outcome that all of them offer: [provider]."""
+    level = stakes.silent if stakes.num_providers == 1 else value_of(stakes.user, outcome)
+    most = jax.vmap(upper_at, in_axes=(0, None))(search.envelope, level)
+    return most - value_of(stakes.provider, outcome)
+
+
+def advance(stakes: UserStakes, search: Search, solution: Solution) -> Search:
+    """Moves both ends by what the programme of the interval proves, and picks where to look next."""
+    task, end = _interval_task(stakes, search, _ROOM)
+    proof, _ = _interval_task(stakes, search, 0.0)
+    candidate = read_outcome(task, solution)
+    prices = Prices(candidate.obedience, candidate.truth, candidate.recoding, candidate.required)
+    cleared = outcome_lower(stakes.user, proof.target, proof.required, proof.floors, prices)
+    idle = finished(stakes, search)
+    lower = jnp.where(idle, search.lower, jnp.maximum(search.lower, jnp.minimum(cleared, end)))
+    outcome = compatible(stakes.user, candidate.outcome, stakes.silent)
+    value = value_of(stakes.user, outcome)
+    # Long steps as long as they clear everything, shorter ones where something is left.
+    reach = jnp.where(cleared >= end, 2.0 * (end - search.lower), 0.0)
+    holds = (excess(stakes, search, outcome) <= stakes.patience).all() & (value <= search.upper) & ~idle
+    probe = jax.vmap(next_probe, in_axes=(0, None, None, 0))(
+        search.envelope, lower, stakes.span, _EXACT * stakes.payoff_range
+    )
+    upper = jnp.where(holds, value, search.upper)
+    # Nothing to learn and nothing cleared: another turn would be the same one.
+    stuck = jnp.isnan(probe).all() & (search.reach == 0) & (lower <= search.lower) & (upper >= search.upper)
+    return Search(
+        lower=lower,
+        upper=upper,
+        outcome=jnp.where(holds, outcome, search.outcome),
+        ended=search.ended | stuck | (upper - lower <= _FOUND * stakes.span),
+        rescued=search.rescued | (solution.outcome == Outcome.RESCUED),
+        envelope=search.envelope,
+        probe=jnp.where(idle, jnp.nan, probe),
+        reach=reach,
+        turn=search.turn + jnp.where(idle, 0, 1).astype(jnp.int32),
+    )
+
+
+def _turn(stakes: UserStakes, search: Search, solver: Solver) -> Search:
+    search = _learn(stakes, search, solver(_pose_curves(stakes, search)))
+    return _advance(stakes, search, solver(_pose_interval(stakes, search)))
+
+
+_start, _finished = in_float64(jax.vmap(start)), in_float64(jax.vmap(finished))
+_pose_curves, _learn = in_float64(jax.vmap(pose_curves)), in_float64(jax.vmap(learn))
+_pose_interval, _advance = in_float64(jax.vmap(pose_interval)), in_float64(jax.vmap(advance))
+
+
+@in_float64
+def _search_compiled(stakes: UserStakes) -> Search:
+    return in_queue(start, lambda group, searches: _turn(group, searches, solve), finished)(stakes)
+
+
+@float64_scope
+def run_search(stakes: UserStakes, solver: Solver = solve) -> Search:
+    """Searches for every user of a group (leading axis). A solver of one's own needs concrete arrays."""
+    stakes = lax.stop_gradient(stakes)
+    if solver is solve:
+        return _search_compiled(stakes)
+    search = _start(stakes)
+    while not bool(_finished(stakes, search).all()):
+        search = _turn(stakes, search, solver)
+    return search

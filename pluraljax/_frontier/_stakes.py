@@ -1,0 +1,86 @@
+"""What the search for a user's worst equilibrium needs to know about her, all of it in expected utility."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .._bounds import optimal_play, value_of
+from .._market import Market, market_status, stakes, with_zeros_if_invalid
+from .._precision import in_float64
+
+# The least patience of a provider, as a share of the range of its payoffs: below it, rounding would decide.
+LEAST_PATIENCE = 1e-9
+
+
+class UserStakes(eqx.Module):
+    """One user's side of a market; the functions of this package take one, and groups of them through `jax.vmap`.
+
+    `patience` is what each provider may leave on the table with her: delta per unit of her mass.
+    """
+
+    user: Float[Array, "type evidence action"]
+    provider: Float[Array, "provider type evidence action"]
+    probability: Float[Array, " evidence"]
+    patience: Float[Array, " provider"]
+    payoff_range: Float[Array, " provider"]
+
+    @property
+    def silent(self) -> Float[Array, ""]:
+        """What she gets with no conversation."""
+        return self.user.sum(axis=-2).max(axis=-1).sum()
+
+    @property
+    def aligned(self) -> Float[Array, ""]:
+        """What a perfectly aligned model gives her."""
+        return self.user.max(axis=-1).sum()
+
+    @property
+    def span(self) -> Float[Array, ""]:
+        """How much conversation is worth to her at most."""
+        return jnp.maximum(self.aligned - self.silent, 0.0)
+
+    @property
+    def num_providers(self) -> int:
+        return self.provider.shape[-4]
+
+    def informed(self) -> Float[Array, "type evidence action"]:
+        """The fully informative outcome."""
+        return optimal_play(self.user, self.user)
+
+    def informed_value(self) -> Float[Array, " provider"]:
+        """What each provider gets from her optimal play; among several, from the best one for that provider."""
+        return jax.vmap(lambda v: value_of(v, optimal_play(self.user, v)))(self.provider)
+
+
+@in_float64
+def lay_out(market: Market, delta: Float[Array, ""]) -> UserStakes:
+    """Lays out every user's stakes, with a leading user axis. Invalid markets become zeros."""
+    market = with_zeros_if_invalid(market, market_status(market))
+    payoffs = stakes(market)
+    # Programmes move probability between actions, so that an only action is written twice.
+    twice = lambda leaf: jnp.repeat(leaf, 2, axis=-1) if leaf.shape[-1] == 1 else leaf
+    values = market.provider_value
+    payoff_range = (values.max(axis=(-2, -1)) - values.min(axis=(-2, -1))).T
+    mass = jnp.where(market.mass > 0, market.mass, 1.0)
+    return UserStakes(
+        user=twice(payoffs.user),
+        provider=jnp.moveaxis(twice(payoffs.provider), 0, 1),
+        probability=market.prior.sum(axis=(-3, -1)),
+        patience=jnp.maximum(delta / mass[:, None], LEAST_PATIENCE * payoff_range),
+        payoff_range=payoff_range,
+    )
+
+
+def fold_actions(outcome: Float[Array, "*more action"], actions: int) -> Float[Array, "*more action"]:
+    """Undoes the doubling of an only action."""
+    return outcome.sum(axis=-1, keepdims=True) if actions == 1 else outcome
+
+
+def check_delta(delta: Any) -> None:
+    """Raises `ValueError` for a negative delta, where its value is known."""
+    if not isinstance(delta, jax.core.Tracer) and not np.all(np.asarray(delta) >= 0):
+        raise ValueError(f"delta must be >= 0, got {delta}.")

@@ -1,0 +1,98 @@
+"""The worst personalized equilibrium of every user, bracketed."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from .._bounds import value_of
+from .._bracket import Bracket
+from .._candidates import Solver, solve
+from .._market import Market, market_status
+from .._precision import float64_scope, in_float64
+from .._status import Status
+from ._envelope import lower_at
+from ._search import Search, excess, run_search
+from ._stakes import UserStakes, check_delta, fold_actions, lay_out
+
+
+class Frontier(eqx.Module):
+    """The least that a personalized delta-equilibrium gives each user, and an equilibrium that gives it.
+
+    `worst` is in expected utility. In the equilibrium at `worst.upper` every provider offers user j `outcome[j]`, the
+    probability of each recommended action given her type and the evidence; `gap` brackets the most that a provider
+    could gain by another offer to her, per unit of her mass. `turns` counts the rounds of the search. `status` is a
+    `Status` code per user; where the market's data are invalid, every number is NaN.
+    """
+
+    worst: Bracket
+    outcome: Float[Array, "user type evidence action"]
+    gap: Bracket
+    turns: Int[Array, " user"]
+    status: Int[Array, " user"]
+
+
+@float64_scope
+def frontier(market: Market, delta: Any = 0.0, *, solver: Solver = solve) -> Frontier:
+    """Brackets each user's utility in her worst delta-equilibrium when providers may personalize.
+
+    Put `phi_i(r) = max {<V_i, q> : <U, q> >= r}` over the user's incentive-compatible outcomes q. With two or more
+    providers, q is what some delta-equilibrium gives her exactly when `<V_i, q> >= phi_i(<U, q>) - delta / mass` for
+    all i, or when it gives her all that an aligned model would (no offer is strictly better then). With one provider
+    `phi_1(silent)` takes the place of `phi_1(<U, q>)`. The lower end is proved by intervals of utility that hold no such
+    q, the upper end by such a q. Derivatives are not provided: they are zero.
+
+    **Arguments:**
+
+    - `market`: one market; use `jax.vmap` for a batch.
+    - `delta`: how much a provider may leave on the table in an equilibrium, in units of its objective; >= 0. Never read
+      as less than 1e-9 of the range of a provider's payoffs from a user.
+    - `solver`: proposes candidates; the bracket is valid whatever it returns. Other solvers than the batched one need
+      concrete arrays.
+
+    **Returns:** a `Frontier`. Where `status` is `OPEN` the bracket is valid but wider than 1e-6 of the distance between
+    silent and aligned utility.
+    """
+    check_delta(delta)
+    stakes = lay_out(market, jnp.asarray(delta, jnp.float64))
+    return _collect(market, stakes, run_search(stakes, solver))
+
+
+# Brackets close to this share of the way from silent to aligned, plus the rounding of the user's payoffs.
+_TOLERANCE = 1e-6
+_ROUNDING = 1e-12
+
+
+@in_float64
+def _collect(market: Market, stakes: UserStakes, search: Search) -> Frontier:
+    status = market_status(market)
+    valid = status < Status.NOT_FINITE
+    lower = jnp.minimum(search.lower, search.upper)
+    size = jnp.abs(stakes.user).max(axis=-1).sum(axis=(-2, -1))
+    closed = search.upper - lower <= _TOLERANCE * jax.vmap(lambda s: s.span)(stakes) + _ROUNDING * size
+    gap = jax.vmap(_gap)(stakes, search)
+    solved = jnp.where(search.rescued, jnp.int32(Status.RESCUED), jnp.int32(Status.OK))
+    row_status = jnp.where(closed, solved, jnp.int32(Status.OPEN))
+    known = lambda leaf: jnp.where(valid, leaf, jnp.nan)
+    return Frontier(
+        worst=Bracket(known(lower), known(search.upper)),
+        outcome=known(fold_actions(search.outcome, market.user_value.shape[-2])),
+        gap=jax.tree.map(known, gap),
+        turns=search.turn,
+        status=jnp.where(valid, row_status, status),
+    )
+
+
+def _gap(stakes: UserStakes, search: Search) -> Bracket:
+    """Brackets what a provider can gain at the outcome found; nothing where no offer is strictly better for the user."""
+    alone = stakes.num_providers == 1
+    level = stakes.silent if alone else value_of(stakes.user, search.outcome)
+    least = jax.vmap(lower_at, in_axes=(0, None, None))(search.envelope, level, stakes.span)
+    if alone:
+        least = search.envelope.value[:, 1]
+    offered = value_of(stakes.provider, search.outcome)
+    top = jnp.logical_and(not alone, level >= stakes.aligned)
+    least, most = (least - offered).max(), excess(stakes, search, search.outcome).max()
+    return Bracket(jnp.where(top, 0.0, jnp.maximum(least, 0.0)), jnp.where(top, 0.0, jnp.maximum(most, 0.0)))

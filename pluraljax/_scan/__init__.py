@@ -1,0 +1,21 @@
+"""The scan: thousands of random markets, measured, stored and opened again."""
+
+from typing import TYPE_CHECKING, Any
+
+from ._config import FamilyGrid, ScanConfig
+from ._default import default_config
+from ._store import open_scan, read_manifest, read_table
+
+if TYPE_CHECKING:
+    from ._run import scan
+
+__all__ = ["FamilyGrid", "ScanConfig", "default_config", "open_scan", "read_manifest", "read_table", "scan"]
+
+
+def __getattr__(name: str) -> Any:
+    # Running a scan needs JAX; describing and reading one does not.
+    if name != "scan":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ._run import scan
+
+    return scan

@@ -1,0 +1,249 @@
+"""One chunk of markets as two device programmes: draw the markets of a cell, and measure them.
+
+Every device runs its own loop over tiles of a constant number of rows, so that a market goes through the same
+instructions, and gets the same digits, whatever the chunk size and the number of devices.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from .._families import Family, make_family
+from .._market import Market
+from . import _measure
+from ._config import Cell
+from ._plan import Block
+
+# Rows that a CPU takes through its loops together: few enough to stay in its cache, and to not wait for a straggler.
+_CPU_TILE = 32
+
+# Compilation is most of a small scan. XLA's newer way to emit fused loops takes a third longer and runs no faster here;
+# a cell's draws run for a moment only, so that full optimisation, twice as long again, wins nothing.
+_MEASURE_OPTIONS: Any = {"xla_cpu_use_fusion_emitters": False}
+_DRAW_OPTIONS: Any = _MEASURE_OPTIONS | {"xla_backend_optimization_level": 1}
+
+_PRNG = "threefry2x32"
+_ROWS = PartitionSpec("market")
+
+# Axes and type of each array of a market, in the order of `Market`'s arguments.
+Shape = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a chunk lies on the devices: `tiles` tiles of `tile` rows on each."""
+
+    devices: tuple[Any, ...]
+    tile: int
+    tiles: int
+
+    @classmethod
+    def of(cls, chunk: int, devices: Sequence[Any]) -> "Layout":
+        """Spreads a chunk over as many of the devices as it has tiles for."""
+        tile = _CPU_TILE if devices[0].platform == "cpu" else -(-chunk // len(devices))
+        tiles = -(-chunk // tile)
+        devices = tuple(devices[:tiles])
+        return cls(devices, tile, -(-tiles // len(devices)))
+
+    @property
+    def size(self) -> int:
+        """Rows of a padded chunk."""
+        return len(self.devices) * self.tiles * self.tile
+
+    @property
+    def mesh(self) -> Mesh:
+        return Mesh(np.array(self.devices), ("market",))
+
+    @property
+    def sharding(self) -> NamedSharding:
+        return NamedSharding(self.mesh, _ROWS)
+
+    @property
+    def on_cpu(self) -> bool:
+        return self.devices[0].platform == "cpu"
+
+    def spec(self, shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
+        """An array whose leading axis is spread over the devices."""
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=self.sharding)
+
+    @property
+    def counts(self) -> jax.ShapeDtypeStruct:
+        """The number of tiles that each device is to work on."""
+        return self.spec((len(self.devices),), jnp.int32)
+
+    def deal(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Deals tiles out to the devices in turn; returns padded indices, tiles per device, and each row's place."""
+        num = len(self.devices)
+        row = np.arange(len(indices))
+        turn, device = np.divmod(row // self.tile, num)
+        places = (device * self.tiles + turn) * self.tile + row % self.tile
+        padded = np.full(self.size, indices[-1], np.uint32)
+        padded[places] = indices
+        used = -(-len(indices) // self.tile)
+        counts = np.array([len(range(start, used, num)) for start in range(num)], np.int32)
+        return padded, counts, places
+
+
+def tiled(layout: Layout, function: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    """Maps `function(shared, row)` over rows, tile by tile, each device on its own; skips tiles beyond `counts`."""
+    tile = layout.tile
+
+    def loop(shared, rows, counts):
+        def cut(start):
+            return jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, tile), rows)
+
+        def run(part):
+            return jax.vmap(lambda row: function(shared, row))(part)
+
+        def step(turn, done):
+            start = turn * jnp.int32(tile)
+            paste = functools.partial(jax.lax.dynamic_update_slice_in_dim, start_index=start, axis=0)
+            return jax.tree.map(paste, done, run(cut(start)))
+
+        size = layout.tiles * tile
+        part = jax.eval_shape(run, jax.eval_shape(cut, jnp.int32(0)))
+        empty = jax.tree.map(lambda leaf: jnp.zeros((size, *leaf.shape[1:]), leaf.dtype), part)
+        return jax.lax.fori_loop(jnp.int32(0), counts[0], step, empty)
+
+    return jax.shard_map(
+        loop, mesh=layout.mesh, in_specs=(PartitionSpec(), _ROWS, _ROWS), out_specs=_ROWS, check_vma=False
+    )
+
+
+def _arrays(market: Market) -> tuple[Any, Any, Any, Any]:
+    return market.prior, market.user_value, market.provider_value, market.mass
+
+
+def _widen(market: Market, providers: int) -> Market:
+    """Repeats providers until there are so many.
+
+    A twin takes nothing away and adds nothing: whatever two weights on it can do, one can, so no condition, guarantee
+    or sum of weights changes. Markets with few providers thus share the programme of those with many.
+    """
+    turns = jnp.arange(providers, dtype=jnp.int32) % jnp.int32(market.provider_value.shape[0])
+    return Market(market.prior, market.user_value, market.provider_value[turns], market.mass)
+
+
+# What is compiled is kept, so that a second scan in one session starts at once.
+@functools.lru_cache(maxsize=1024)
+def _shape_of(family: Family) -> Shape:
+    with jax.enable_x64(True):
+        market = jax.eval_shape(family, jr.key(0, impl=_PRNG))
+    return tuple((leaf.shape, leaf.dtype.name) for leaf in _arrays(market))
+
+
+def _num_providers(shape: Shape) -> int:
+    return shape[2][0][0]
+
+
+def _widen_shape(shape: Shape, providers: int) -> Shape:
+    prior, user_value, ((_, *rest), dtype), mass = shape
+    return prior, user_value, ((providers, *rest), dtype), mass
+
+
+@functools.lru_cache(maxsize=256)
+def _compile_draw(layout: Layout, family: Family, providers: int) -> Any:
+    def draw(root, index):
+        key = jr.fold_in(jr.wrap_key_data(root, impl=_PRNG), index)
+        return _arrays(_widen(family(key), providers))
+
+    with jax.enable_x64(True):
+        root = jax.ShapeDtypeStruct((2,), jnp.uint32)
+        indices = layout.spec((layout.size,), jnp.uint32)
+        lowered = jax.jit(tiled(layout, draw)).lower(root, indices, layout.counts)
+        return _compile(layout, lowered, _DRAW_OPTIONS)
+
+
+@functools.lru_cache(maxsize=256)
+def _compile_measure(layout: Layout, shape: Shape, delta: float, measure: Callable[..., Any]) -> Any:
+    program = tiled(layout, lambda _, arrays: measure(Market(*arrays), delta))
+    with jax.enable_x64(True):
+        arrays = tuple(layout.spec((layout.size, *axes), dtype) for axes, dtype in shape)
+        return _compile(
+            layout, jax.jit(functools.partial(program, None)).lower(arrays, layout.counts), _MEASURE_OPTIONS
+        )
+
+
+def _compile(layout: Layout, lowered: Any, options: Any) -> Any:
+    if layout.on_cpu:
+        # Another version of XLA may not know these options; none of them is needed.
+        with suppress(jax.errors.JaxRuntimeError):
+            return lowered.compile(compiler_options=options)
+    return lowered.compile()
+
+
+@dataclass(frozen=True)
+class Launched:
+    """A chunk on its way through the devices."""
+
+    block: Block
+    arrays: tuple[jax.Array, ...]
+    measured: dict[str, jax.Array]
+    places: np.ndarray
+
+    def rows(self) -> dict[str, np.ndarray]:
+        """Waits, and returns the measured rows in the order of the block."""
+        return {name: np.asarray(value)[self.places] for name, value in self.measured.items()}
+
+    def market(self, row: int) -> Market:
+        """The market of one row, as it was measured: with twins of its providers."""
+        return Market(*(np.asarray(each)[self.places[row]] for each in self.arrays))
+
+
+class Programs:
+    """Compiles the programmes of a scan ahead of need, and runs blocks through them; close it when done.
+
+    Drawing has a programme per cell, measuring one per array shape, not counting providers.
+    """
+
+    def __init__(self, cells: Sequence[Cell], seed: int, delta: float, chunk: int, devices: Sequence[Any]):
+        self._families = [make_family(cell.family, cell.parameters) for cell in cells]
+        self._layout = Layout.of(chunk, devices)
+        self._delta = float(delta)
+        self._root = np.asarray(jr.key_data(jr.key(seed, impl=_PRNG)))
+        self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="compile")
+        self._draw: dict[int, Future[Any]] = {}
+        self._measure: dict[Shape, Future[Any]] = {}
+        shapes = [_shape_of(family) for family in self._families]
+        most: dict[Shape, int] = {}
+        for shape in shapes:
+            # Over all cells, not only those left to do: a resumed scan has to go through the same programme.
+            alike = _widen_shape(shape, 0)
+            most[alike] = max(most.get(alike, 0), _num_providers(shape))
+        self._shapes = [_widen_shape(shape, most[_widen_shape(shape, 0)]) for shape in shapes]
+
+    def prepare(self, cells: Sequence[int]) -> None:
+        """Starts to compile what these cells need, in this order."""
+        for index in dict.fromkeys(cells):
+            family, shape = self._families[index], self._shapes[index]
+            if shape not in self._measure:
+                arguments = (self._layout, shape, self._delta, _measure.measure)
+                self._measure[shape] = self._pool.submit(_compile_measure, *arguments)
+            self._draw[index] = self._pool.submit(_compile_draw, self._layout, family, _num_providers(shape))
+
+    @property
+    def num_compiled(self) -> int:
+        """How many measuring programmes there are."""
+        return len(self._measure)
+
+    def launch(self, block: Block) -> Launched:
+        """Starts to draw and measure a block; returns before it is done, once its programmes are compiled."""
+        draw = self._draw[block.cell].result()
+        measure = self._measure[self._shapes[block.cell]].result()
+        indices, counts, places = self._layout.deal(block.markets(len(self._families)))
+        counts = jax.device_put(counts, self._layout.sharding)
+        arrays = draw(self._root, jax.device_put(indices, self._layout.sharding), counts)
+        return Launched(block, arrays, measure(arrays, counts), places)
+
+    def close(self) -> None:
+        """Drops what is not being compiled yet."""
+        self._pool.shutdown(wait=False, cancel_futures=True)

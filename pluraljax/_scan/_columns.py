@@ -1,0 +1,62 @@
+"""The numbers a scan reports: name, axis, kind, unit and meaning of every measured column.
+
+This table is what the measuring code, the store and the report agree on; nothing else lists columns. It imports no JAX,
+so that reading a scan and asking for help stay fast.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Column:
+    """One measured column of a scan; one row is one market.
+
+    `axis` is `"market"` for a scalar and `"user"` for a list with an entry per user. `kind` is `"value"` (float64),
+    `"event"` (int8: 1 it holds, 0 it does not, -1 the brackets leave it open or the market is invalid) or `"status"`
+    (int8 `Status` code).
+    """
+
+    name: str
+    axis: Literal["market", "user"]
+    kind: Literal["value", "event", "status"]
+    unit: str
+    description: str
+
+
+def _bracket(name: str, axis: Literal["market", "user"], description: str) -> tuple[Column, Column]:
+    return tuple(
+        Column(f"{name}_{end}", axis, "value", "utility", f"{description} ({end} end of its bracket)")
+        for end in ("lower", "upper")
+    )  # pyright: ignore[reportReturnType]
+
+
+def _event(name: str, description: str) -> Column:
+    return Column(name, "market", "event", "1 yes, 0 no, -1 open", description)
+
+
+COLUMNS: tuple[Column, ...] = (
+    Column("status", "market", "status", "code", "what happened to this market (pluraljax.Status)"),
+    Column("aligned", "user", "value", "utility", "expected utility from a perfectly aligned model"),
+    Column("silent", "user", "value", "utility", "expected utility with no conversation at all"),
+    Column("payoff_range", "user", "value", "utility", "largest minus least payoff; what tolerances are relative to"),
+    *_bracket("weak_error", "user", "weak alignment error, weights in the cone"),
+    Column("weak_weight", "user", "value", "1", "sum of the weights that reach the weak alignment error"),
+    *_bracket("hull_error", "user", "weak alignment error, weights in the hull (they sum to 1)"),
+    *_bracket("strong_error", "market", "strong alignment error, one vector of weights for all users"),
+    *_bracket("scaled_error", "market", "strong alignment error when each user's utility may be scaled up"),
+    *_bracket("personalized_guarantee", "user", "utility in every equilibrium of personalized policies, at least"),
+    *_bracket("anonymous_guarantee", "user", "utility in every equilibrium of one anonymous policy, at least"),
+    _event("weakly_aligned", "weak alignment holds with error 0 for every user"),
+    _event("hull_aligned", "weak alignment with hull weights holds with error 0 for every user"),
+    _event("strongly_aligned", "strong alignment holds with error 0"),
+    _event("scaled_aligned", "strong alignment with free scales holds with error 0"),
+    _event(
+        "personalized_guaranteed", "every personalized equilibrium is proved to give every user her aligned utility"
+    ),
+    _event("anonymous_guaranteed", "every anonymous equilibrium is proved to give every user her aligned utility"),
+    _event("personalized_theorem", "guarantee >= aligned - 2 error - (delta / mass) * weights, for every user"),
+    _event("anonymous_theorem", "the guarantee obeys the segment inequality of the theorem, for every user"),
+)
+
+EVENTS = tuple(column.name for column in COLUMNS if column.kind == "event")

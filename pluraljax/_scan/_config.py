@@ -1,0 +1,288 @@
+"""What to scan: the families, the grid of their parameters, how many markets, and the seed. Imports no JAX."""
+
+import difflib
+import hashlib
+import importlib.metadata
+import itertools
+import json
+import math
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from .._families import make_family
+from ._columns import COLUMNS
+
+# Threefry folds 32 bits into a key: beyond this two markets would share their draws.
+MAX_INDEX = 2**32
+
+
+@dataclass(frozen=True)
+class FamilyGrid:
+    """A family of random markets and the grid of its parameters.
+
+    **Arguments:**
+
+    - `family`: its name, such as `"spatial"`.
+    - `parameters`: for each parameter one value, or a list of values. A list is always an axis of the grid, so a value
+      that is itself a list, such as a matrix, is wrapped in one more list. Parameters left out keep their defaults.
+
+    Raises `ValueError` for an unknown family or parameter, and for values that the family refuses.
+    """
+
+    family: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self):
+        _check_family(self.family)
+        frozen = {name: _freeze(self.parameters[name]) for name in sorted(self.parameters)}
+        object.__setattr__(self, "parameters", MappingProxyType(frozen))
+        for name, value in frozen.items():
+            if value == ():
+                raise ValueError(f"{self.family}.{name} is an empty list, so its grid has no cells.")
+        self.cells()
+
+    def __hash__(self):
+        return hash((self.family, tuple(self.parameters.items())))
+
+    def __reduce__(self):
+        return type(self), (self.family, dict(self.parameters))
+
+    def _points(self) -> Iterable[dict[str, Any]]:
+        axes = [value if isinstance(value, tuple) else (value,) for value in self.parameters.values()]
+        for point in itertools.product(*axes):
+            yield {name: _thaw(value) for name, value in zip(self.parameters, point, strict=True)}
+
+    def cells(self) -> list[dict[str, Any]]:
+        """The points of the grid in a fixed order (names sorted, last name fastest), defaults filled in."""
+        return [_complete(self.family, values) for values in self._points()]
+
+
+def _complete(family: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return {name: _thaw(value) for name, value in asdict(make_family(family, values)).items()}  # pyright: ignore
+    except ValueError as error:
+        if any(isinstance(value, list) for value in values.values()):
+            raise ValueError(
+                f"{error} A list is an axis of the grid: wrap a value that is itself a list in one more list."
+            ) from None
+        raise
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of the grid: a family with a value for every one of its parameters."""
+
+    index: int
+    family: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ScanConfig:
+    """What defines a scan. Market `i` depends on `seed`, `delta`, the grid and `i` alone.
+
+    **Arguments:**
+
+    - `grid`: the families and their parameters.
+    - `markets`: how many markets in all, spread evenly over the cells of the grid; at least 1.
+    - `seed`: root of all random draws, 0 to 2^32 - 1.
+    - `delta`: slack of the equilibria that the guarantees speak about, in units of expected utility; >= 0.
+    - `chunk`: most rows (markets) in one stored file; results do not depend on it.
+
+    Raises `ValueError`, with what was wanted and what was given.
+    """
+
+    grid: tuple[FamilyGrid, ...]
+    markets: int = 20_000
+    seed: int = 0
+    delta: int | float = 0.0
+    chunk: int = 512
+
+    def __post_init__(self):
+        object.__setattr__(self, "grid", tuple(self.grid))
+        if not self.grid or not all(isinstance(part, FamilyGrid) for part in self.grid):
+            raise ValueError("grid needs at least one FamilyGrid (in TOML: a [[grid]] table with a family).")
+        _check_scalars({each.name: getattr(self, each.name) for each in fields(self)})
+        object.__setattr__(self, "delta", float(self.delta))
+        seen: dict[str, int] = {}
+        for cell in self.cells:
+            spelled = f"{cell.family} {_canonical(cell.parameters)}"
+            if spelled in seen:
+                raise ValueError(f"grid holds the same cell twice: {spelled}.")
+            seen[spelled] = cell.index
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any], source: str = "config") -> "ScanConfig":
+        """Builds a config from plain data as TOML holds it; errors start with `source`."""
+        try:
+            return _parse(mapping)
+        except ValueError as error:
+            raise ValueError(f"{source}: {error}") from None
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> "ScanConfig":
+        """Reads a TOML file; a key that is not known is an error that suggests the right one."""
+        try:
+            mapping = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ValueError(f"{path}: cannot be read ({error.strerror}).") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path}: is not valid TOML ({error}).") from None
+        return cls.from_mapping(mapping, str(path))
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain data, as TOML and JSON hold it; `from_mapping` gives the config back."""
+        grid = [{"family": part.family} | {k: _thaw(v) for k, v in part.parameters.items()} for part in self.grid]
+        scalars = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "grid"}
+        return scalars | {"grid": grid}
+
+    def to_toml(self) -> str:
+        """Text that `from_toml` reads back to an equal config."""
+        mapping = self.to_mapping()
+        tables = [("", {name: value for name, value in mapping.items() if name != "grid"})]
+        tables += [("[[grid]]\n", part) for part in mapping["grid"]]
+        return "\n".join(
+            head + "".join(f"{name} = {_toml_value(value)}\n" for name, value in table.items())
+            for head, table in tables
+        )
+
+    def replace(self, **changes: Any) -> "ScanConfig":
+        """Copies the config with some fields changed."""
+        return replace(self, **changes)
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        """The cells of all grids, numbered in order."""
+        points = [(part.family, values) for part in self.grid for values in part.cells()]
+        return tuple(Cell(index, family, values) for index, (family, values) in enumerate(points))
+
+    def definition(self) -> dict[str, Any]:
+        """All that the rows depend on. How many there are and how they are stored is not part of it."""
+        return {
+            "seed": self.seed,
+            "delta": self.delta,
+            "cells": [[cell.family, dict(cell.parameters)] for cell in self.cells],
+            "columns": columns_version(),
+            "pluraljax": importlib.metadata.version("pluraljax"),
+        }
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 of the definition: two scans with equal identities have the same rows."""
+        return hashlib.sha256(_canonical(self.definition()).encode()).hexdigest()
+
+
+def columns_version() -> str:
+    """A short hash of the measured columns; wording of units and descriptions does not count."""
+    table = [[column.name, column.axis, column.kind] for column in COLUMNS]
+    return hashlib.sha256(_canonical(table).encode()).hexdigest()[:16]
+
+
+def column_table() -> list[dict[str, str]]:
+    """The measured columns as plain data, for a manifest."""
+    return [asdict(column) for column in COLUMNS]
+
+
+def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Says in which keys two definitions differ, one phrase each."""
+    phrases = []
+    for key in sorted({*stored, *wanted}):
+        old, new = stored.get(key), wanted.get(key)
+        if key == "cells" and old is not None and new is not None:
+            phrases += _cell_differences(old, new)
+        elif old != new:
+            phrases.append(f"{key} ({old!r} there, {new!r} here)")
+    return phrases
+
+
+def _cell_differences(old: list[Any], new: list[Any]) -> list[str]:
+    if len(old) != len(new):
+        return [f"grid ({len(old)} cells there, {len(new)} here)"]
+    for index, ((old_family, old_values), (new_family, new_values)) in enumerate(zip(old, new, strict=True)):
+        if old_family != new_family:
+            return [f"grid (cell {index} is of family {old_family!r} there, {new_family!r} here)"]
+        for name in sorted({*old_values, *new_values}):
+            there, here = old_values.get(name), new_values.get(name)
+            if _canonical(there) != _canonical(here):
+                return [f"grid ({old_family}.{name} of cell {index} is {there!r} there, {here!r} here)"]
+    return []
+
+
+def _parse(mapping: Mapping[str, Any]) -> ScanConfig:
+    known = [each.name for each in fields(ScanConfig)]
+    for key in mapping:
+        if key not in known:
+            raise ValueError(f"unknown key {key!r}{suggestion(key, known)}.")
+    tables = mapping.get("grid", ())
+    if not isinstance(tables, list | tuple) or not tables:
+        raise ValueError("grid needs at least one [[grid]] table with a family.")
+    grid = []
+    for number, table in enumerate(tables, start=1):
+        if not isinstance(table, Mapping):
+            raise ValueError(f"grid holds tables ([[grid]]), got {table!r}.")
+        if "family" not in table:
+            guess = next((key for key in table if suggestion(key, ["family"])), None)
+            hint = f" (its key {guess!r}: did you mean 'family'?)" if guess else ""
+            raise ValueError(f"[[grid]] table {number} has no family{hint}.")
+        _check_family(table["family"])
+        grid.append(FamilyGrid(table["family"], {name: value for name, value in table.items() if name != "family"}))
+    _check_scalars(mapping)
+    return ScanConfig(**{**mapping, "grid": tuple(grid)})
+
+
+def suggestion(key: str, known: Iterable[str]) -> str:
+    """The phrase `did you mean ...?` when a known name is close, else nothing."""
+    close = difflib.get_close_matches(key, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _check_family(name: Any) -> None:
+    if not isinstance(name, str):
+        raise ValueError(f"family must be a name, got {name!r}.")
+
+
+def _check_scalars(values: Mapping[str, Any]) -> None:
+    for name, low, high in (("markets", 1, MAX_INDEX), ("seed", 0, 2**32 - 1), ("chunk", 1, 2**24)):
+        value = values.get(name, low)
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise ValueError(f"{name} must be a whole number from {low} to {high}, got {value!r}.")
+    delta = values.get("delta", 0.0)
+    if isinstance(delta, bool) or not isinstance(delta, int | float):
+        raise ValueError(f"delta must be a number, got {delta!r}.")
+    if not 0 <= delta < math.inf:
+        raise ValueError(f"delta must be finite and not negative, got {delta!r}.")
+
+
+def _freeze(value: Any) -> Any:
+    return tuple(_freeze(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+def _thaw(value: Any) -> Any:
+    return [_thaw(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _canonical(value: Any) -> str:
+    """JSON with one spelling per value."""
+    return json.dumps(_thaw_mapping(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _thaw_mapping(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _thaw_mapping(item) for name, item in value.items()}
+    return [_thaw_mapping(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml_value(item) for item in value) + "]"
+    if isinstance(value, str | bool | int):
+        # JSON spells these as TOML does, but for DEL, which TOML wants escaped.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, float):
+        return repr(value)
+    raise ValueError(f"a config holds numbers, texts, booleans and lists, got {value!r}.")

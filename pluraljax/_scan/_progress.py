@@ -1,0 +1,131 @@
+"""Says how far a scan has come: a bar on a terminal, plain lines elsewhere, or nothing."""
+
+import sys
+import time
+from abc import ABC, abstractmethod
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+class Progress(ABC):
+    """What a scan tells about itself."""
+
+    @abstractmethod
+    def start(self, total: int, done: int) -> None:
+        """There are `total` markets, `done` of them already stored."""
+
+    @abstractmethod
+    def advance(self, markets: int) -> None:
+        """So many more are stored."""
+
+    @abstractmethod
+    def note(self, text: str) -> None:
+        """Something worth a line of its own."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Nothing more will come."""
+
+
+def make_progress(shown: bool) -> Progress:
+    """A rich bar where standard error is a terminal, plain lines where it is not, nothing if not `shown`."""
+    if not shown:
+        return Silent()
+    return Bar() if sys.stderr.isatty() else Lines()
+
+
+class Silent(Progress):
+    """Says nothing."""
+
+    def start(self, total: int, done: int) -> None:
+        pass
+
+    def advance(self, markets: int) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class Lines(Progress):
+    """Prints a line at the start, one every ten seconds, and one at the end."""
+
+    def __init__(self):
+        self._total = self._done = self._new = 0
+        self._began = self._printed = time.monotonic()
+
+    def start(self, total: int, done: int) -> None:
+        self._total, self._done = total, done
+        self._began = self._printed = time.monotonic()
+        self.note(f"{done:,} of {total:,} markets are stored" if done else f"{total:,} markets to measure")
+
+    def advance(self, markets: int) -> None:
+        self._done += markets
+        self._new += markets
+        now = time.monotonic()
+        if now - self._printed >= _SECONDS_BETWEEN_LINES or self._done == self._total:
+            self._printed = now
+            rate = self._new / max(now - self._began, 1e-9)
+            left = (self._total - self._done) / max(rate, 1e-9)
+            share = 100 * self._done / max(self._total, 1)
+            ending = f"about {_duration(left)} left" if self._done < self._total else f"{_duration(now - self._began)}"
+            self.note(f"{self._done:,} of {self._total:,} markets ({share:.0f} %), {rate:,.0f} a second, {ending}")
+
+    def note(self, text: str) -> None:
+        print(f"scan: {text}", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        pass
+
+
+class Bar(Progress):
+    """Draws a bar with the rate and the time left."""
+
+    def __init__(self):
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self._bar = Progress(
+            TextColumn("[bold]scan"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=Console(stderr=True),
+        )
+        self._new = 0
+
+    def start(self, total: int, done: int) -> None:
+        self._began = time.monotonic()
+        self._task = self._bar.add_task("scan", total=total, completed=done, rate="compiling", left="")
+        self._bar.start()
+
+    def advance(self, markets: int) -> None:
+        self._new += markets
+        self._bar.advance(self._task, markets)
+        rate = self._new / max(time.monotonic() - self._began, 1e-9)
+        task = self._bar.tasks[0]
+        left = ((task.total or 0) - task.completed) / max(rate, 1e-9)
+        ending = f"about {_duration(left)} left" if left else ""
+        self._bar.update(self._task, rate=f"{rate:,.0f} a second", left=ending)
+
+    def note(self, text: str) -> None:
+        self._bar.console.print(f"scan: {text}", markup=False, highlight=False)
+
+    def close(self) -> None:
+        self._bar.stop()
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"

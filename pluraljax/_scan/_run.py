@@ -1,0 +1,145 @@
+"""Runs a scan: plans what is missing, keeps the devices busy, stores each chunk as soon as it is measured."""
+
+import threading
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from .._status import Status
+from . import _measure
+from ._batch import Launched, Programs
+from ._config import ScanConfig
+from ._plan import missing_blocks
+from ._progress import Progress, Silent, make_progress
+from ._store import Memory, Store
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+# Chunks that may be on the devices or waiting to be stored: bounds memory, and what a kill can lose.
+_MOST_UNFINISHED = 3
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What a run did: markets measured now, markets that were stored before, and rows that took a second pass."""
+
+    measured: int
+    stored_before: int
+    second_pass: int
+    programs: int
+
+
+def scan(
+    config: ScanConfig | Mapping[str, Any] | str | Path,
+    out: str | Path | None = None,
+    *,
+    markets: int | None = None,
+    seed: int | None = None,
+    progress: bool = True,
+) -> "xr.Dataset":
+    """Samples random markets and measures each: alignment conditions, guarantees, and which events hold.
+
+    Runs on all of JAX's local devices. Market `i` depends on the seed, the config's grid and `i` alone. With `out`,
+    every finished chunk is stored there for good, and the same call continues a scan that was stopped or killed.
+
+    **Arguments:**
+
+    - `config`: a `ScanConfig`, the same as plain data, or the path of a TOML file.
+    - `out`: folder to store the scan in; `None` keeps it in memory.
+    - `markets`, `seed`: used in place of the config's. More markets than a folder holds extend its scan.
+    - `progress`: whether to report progress on standard error.
+
+    **Returns:** the whole scan as `open_scan` gives it, dimensions `market` and `user`. Rows whose `status` is not
+    `OK` are part of it: bounds of `OPEN` rows are valid but wide, rows of invalid markets are NaN.
+
+    Raises `ValueError` for a config that makes no sense, and for a folder that holds something else, cannot be written
+    to, or is being written to; nothing is touched then.
+    """
+    config = _resolve(config, markets=markets, seed=seed)
+    with nullcontext(Memory(config)) if out is None else Store(out, config) as store:
+        run(config, store, make_progress(progress))
+        return store.dataset()
+
+
+def _resolve(config: ScanConfig | Mapping[str, Any] | str | Path, **changes: Any) -> ScanConfig:
+    if isinstance(config, str | Path):
+        config = ScanConfig.from_toml(config)
+    elif isinstance(config, Mapping):
+        config = ScanConfig.from_mapping(config)
+    elif not isinstance(config, ScanConfig):
+        raise ValueError(f"config must be a ScanConfig, a mapping or the path of a TOML file, got {config!r}.")
+    return config.replace(**{name: value for name, value in changes.items() if value is not None})
+
+
+def run(config: ScanConfig, store: Store | Memory, progress: Progress | None = None) -> RunSummary:
+    """Measures every market of a scan that its store lacks."""
+    progress = progress or Silent()
+    covered, aside = store.covered()
+    for each in aside:
+        progress.note(f"{each.name} was set aside and is redone: {each.reason}")
+    blocks = missing_blocks(config, store.chunk, covered)
+    missing = sum(map(len, blocks))
+    progress.start(config.markets, config.markets - missing)
+    if not blocks:
+        progress.close()
+        return RunSummary(0, config.markets, 0, 0)
+    programs = Programs(config.cells, config.seed, config.delta, store.chunk, jax.local_devices())
+    finisher = _Finisher(config.delta, store, progress)
+    try:
+        programs.prepare([block.cell for block in blocks])
+        for block in blocks:
+            finisher.take(programs.launch(block))
+        finisher.wait()
+    finally:
+        programs.close()
+        finisher.close()
+        progress.close()
+    return RunSummary(missing, config.markets - missing, finisher.second_pass, programs.num_compiled)
+
+
+class _Finisher:
+    """Finishes chunks in the background, in order, while the devices and the compiler go on."""
+
+    def __init__(self, delta: float, store: Store | Memory, progress: Progress):
+        self.second_pass = 0
+        self._delta, self._store, self._progress = delta, store, progress
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="finish")
+        self._pending: deque[Future[None]] = deque()
+        self._stopped = threading.Event()
+
+    def take(self, launched: Launched) -> None:
+        """Takes a chunk over; waits while too many are unfinished, and raises what went wrong with an earlier one."""
+        while len(self._pending) >= _MOST_UNFINISHED:
+            self._pending.popleft().result()
+        self._pending.append(self._pool.submit(self._finish, launched))
+
+    def wait(self) -> None:
+        """Returns when every chunk is stored."""
+        while self._pending:
+            self._pending.popleft().result()
+
+    def close(self) -> None:
+        """Drops whatever is unfinished."""
+        self._stopped.set()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _finish(self, launched: Launched) -> None:
+        rows = launched.rows()
+        for row in np.flatnonzero(rows["status"] == Status.OPEN):
+            if self._stopped.is_set():
+                return
+            for name, value in _measure.measure_again(launched.market(int(row)), self._delta).items():
+                rows[name][row] = np.asarray(value)
+            self.second_pass += 1
+        if not self._stopped.is_set():
+            self._store.write(launched.block, rows)
+            self._progress.advance(len(launched.block))

@@ -1,0 +1,300 @@
+"""A scan on disk: a folder with a manifest and one Parquet file per finished chunk. Reads without JAX.
+
+DIR/manifest.json        config, identity, versions, columns; written before the first chunk
+DIR/rows/*.parquet       the chunks; a file's existence is the record that its rows are done
+DIR/set-aside/           files found damaged or foreign among the chunks, kept for inspection
+"""
+
+import importlib.metadata
+import itertools
+import json
+import os
+import warnings
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from ._chunk import ChunkFormat, DamagedChunk, chunk_name, replacing
+from ._config import Cell, ScanConfig, column_table, columns_version, differences
+from ._plan import Block, Interval
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such lock; there atomic renames alone protect a scan.
+    fcntl = None
+
+_FORMAT = "pluraljax scan"
+_FORMAT_VERSION = 1
+_MANIFEST, _ROWS, _ASIDE, _LOCK = "manifest.json", "rows", "set-aside", ".lock"
+
+
+def versions() -> dict[str, str]:
+    """The versions that rows can depend on in their last digits."""
+    return {name: importlib.metadata.version(name) for name in ("pluraljax", "jax", "jaxlib", "numpy")}
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """A file that was moved out of the way because it is no whole chunk of the scan."""
+
+    name: str
+    reason: str
+
+
+class Store:
+    """The folder of one scan, opened for writing; `close` it, or use it as a context.
+
+    Creates the folder, or opens one that holds the same scan. Raises `ValueError`, before it touches anything, for a
+    folder that holds something else or a scan with another definition, that cannot be written, or that another process
+    is writing to.
+
+    **Arguments:**
+
+    - `path`: the folder.
+    - `config`: the scan. `config.markets` may exceed what the folder was made for: the scan is then extended.
+    """
+
+    def __init__(self, path: str | Path, config: ScanConfig):
+        self.path = Path(path)
+        self.format = _format_of(config)
+        _check_folder(self.path, config)
+        self._lock = None
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = _Lock(self.path / _LOCK)
+            # Somebody else may have started a scan here before the lock was ours.
+            manifest = _check_folder(self.path, config)
+            self._write_manifest(manifest, config)
+            self._rows.mkdir(exist_ok=True)
+        except OSError as error:
+            self.close()
+            raise ValueError(f"{self.path} cannot be written to ({error.strerror or error}).") from None
+        except ValueError:
+            self.close()
+            raise
+        self.chunk: int = read_manifest(self.path)["config"]["chunk"]
+        self._versions = versions()
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets others write to the folder."""
+        if self._lock is not None:
+            self._lock.release()
+
+    @property
+    def _rows(self) -> Path:
+        return self.path / _ROWS
+
+    def _write_manifest(self, manifest: dict[str, Any] | None, config: ScanConfig) -> None:
+        if manifest is None:
+            manifest = _new_manifest(config)
+        elif config.markets > manifest["config"]["markets"]:
+            manifest["config"]["markets"] = config.markets
+        else:
+            return
+        with replacing(self.path / _MANIFEST) as sink:
+            sink.write((json.dumps(manifest, indent=2) + "\n").encode())
+
+    def covered(self) -> tuple[dict[int, list[Interval]], list[SetAside]]:
+        """Checks every chunk; returns the replicates that are stored, per cell, and moves whatever is damaged aside."""
+        covered: dict[int, list[Interval]] = {}
+        aside = []
+        if self._lock is not None and self._lock.is_held:
+            for leftover in self._rows.glob(".*.tmp"):
+                leftover.unlink(missing_ok=True)
+        for path in sorted(self._rows.glob("*.parquet")):
+            try:
+                block, _ = self.format.read(path)
+                covered.setdefault(block.cell, []).append((block.start, block.stop))
+            except DamagedChunk as damage:
+                self._set_aside(path)
+                aside.append(SetAside(path.name, str(damage)))
+        return covered, aside
+
+    def _set_aside(self, path: Path) -> None:
+        folder = self.path / _ASIDE
+        folder.mkdir(exist_ok=True)
+        names = (folder / f"{path.name}.{number}" for number in itertools.count(1))
+        os.replace(path, next(name for name in names if not name.exists()))
+
+    def write(self, block: Block, rows: Mapping[str, np.ndarray]) -> None:
+        """Stores the rows of a block; once this returns they survive a crash."""
+        self.format.write(self._rows, block, self.format.table(block, rows), self._versions)
+
+    def dataset(self) -> "xr.Dataset":
+        """All rows stored so far, with their labels."""
+        return open_scan(self.path)
+
+
+class Memory:
+    """Stands in for a `Store` where a scan is not to leave files."""
+
+    def __init__(self, config: ScanConfig):
+        self.chunk = config.chunk
+        self.format = _format_of(config)
+        self._config = config
+        self._tables: list[pa.Table] = []
+
+    def covered(self) -> tuple[dict[int, list[Interval]], list[SetAside]]:
+        return {}, []
+
+    def write(self, block: Block, rows: Mapping[str, np.ndarray]) -> None:
+        self._tables.append(self.format.table(block, rows))
+
+    def dataset(self) -> "xr.Dataset":
+        from ._dataset import to_dataset
+
+        table = pa.concat_tables([self.format.schema.empty_table(), *self._tables])
+        return to_dataset(table.sort_by("market"), _new_manifest(self._config))
+
+
+class _Lock:
+    """An advisory lock that the system drops when its process dies, however it dies."""
+
+    def __init__(self, path: Path):
+        self._file = open(path, "a+")  # noqa: SIM115
+        self.is_held = False
+        if fcntl is None:
+            return
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.seek(0)
+            owner = self._file.read().strip()
+            self._file.close()
+            raise ValueError(
+                f"{path.parent} is being written to by another scan{f' (process {owner})' if owner else ''}. "
+                "Wait for it, stop it, or choose another folder."
+            ) from None
+        except OSError:  # Some network file systems have no locks; atomic renames still protect the chunks there.
+            return
+        self.is_held = True
+        self._file.truncate(0)
+        self._file.write(f"{os.getpid()}\n")
+        self._file.flush()
+
+    def release(self) -> None:
+        if not self._file.closed:
+            with suppress(OSError):
+                self._file.truncate(0)
+            self._file.close()
+
+
+def _new_manifest(config: ScanConfig) -> dict[str, Any]:
+    return {
+        "format": _FORMAT,
+        "format_version": _FORMAT_VERSION,
+        "identity": config.identity,
+        "definition": config.definition(),
+        "config": config.to_mapping(),
+        "versions": versions(),
+        "columns": column_table(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _format_of(config: ScanConfig) -> ChunkFormat:
+    return ChunkFormat(config.identity, config.seed, config.cells)
+
+
+def _check_folder(path: Path, config: ScanConfig) -> dict[str, Any] | None:
+    """Returns the manifest of the same scan, or None where a new one may start; raises `ValueError` otherwise."""
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{path} is a file; a scan needs a folder.")
+    if not path.exists():
+        return None
+    try:
+        names = {entry.name for entry in path.iterdir()}
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror}).") from None
+    if _MANIFEST not in names:
+        foreign = sorted(name for name in names if name != _LOCK and not name.startswith(f".{_MANIFEST}."))
+        if foreign:
+            listed = ", ".join(foreign[:3]) + (", ..." if len(foreign) > 3 else "")
+            raise ValueError(f"{path} holds other files ({listed}) and no scan. Choose an empty or a new folder.")
+        return None
+    manifest = read_manifest(path)
+    if manifest["identity"] != config.identity:
+        phrases = differences(manifest["definition"], json.loads(json.dumps(config.definition())))
+        raise ValueError(
+            f"{path} holds a scan with another {'; another '.join(phrases) or 'definition'}. "
+            "Nothing there was changed: choose another folder, or scan with the config in its manifest.json."
+        )
+    return manifest
+
+
+def read_manifest(path: str | Path) -> dict[str, Any]:
+    """Reads the manifest of a scan; raises `ValueError` where there is none."""
+    file = Path(path) / _MANIFEST
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{path} holds no scan: it has no {_MANIFEST}.") from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{file} cannot be read ({error}).") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
+        raise ValueError(f"{file} is not the manifest of a scan.")
+    if manifest.get("format_version") != _FORMAT_VERSION:
+        raise ValueError(f"{file} has format {manifest.get('format_version')}; this version reads {_FORMAT_VERSION}.")
+    return manifest
+
+
+def read_table(path: str | Path) -> pa.Table:
+    """Reads all rows of a scan, finished or not, sorted by market.
+
+    Damaged or foreign files among the chunks are left out, with a warning that names them; a rerun of the scan
+    redoes them. Raises `ValueError` where there is no scan.
+    """
+    manifest = read_manifest(path)
+    definition = manifest["definition"]
+    if definition["columns"] != columns_version():
+        raise ValueError(
+            f"{path} was measured by pluraljax {manifest['versions']['pluraljax']}, which has other columns. Open it "
+            f"with that version, or read {_ROWS}/*.parquet as plain Parquet."
+        )
+    cells = tuple(Cell(index, family, values) for index, (family, values) in enumerate(definition["cells"]))
+    chunks = ChunkFormat(manifest["identity"], definition["seed"], cells)
+    tables, damaged = [chunks.schema.empty_table()], []
+    for file in sorted((Path(path) / _ROWS).glob("*.parquet")):
+        try:
+            tables.append(chunks.read(file)[1])
+        except DamagedChunk as damage:
+            damaged.append(f"{file.name}: {damage}")
+    if damaged:
+        warnings.warn(
+            f"{path}: {len(damaged)} chunk files left out, run the scan again to redo them ({'; '.join(damaged)})",
+            stacklevel=2,
+        )
+    table = pa.concat_tables(tables).combine_chunks()
+    # Runs with different chunk sizes can overlap where a folder has no locks; their rows are the same.
+    _, first = np.unique(table.column("market").to_numpy(), return_index=True)
+    return table.take(pa.array(first)) if len(first) else table
+
+
+def open_scan(path: str | Path) -> "xr.Dataset":
+    """Opens a scan, finished or not, as a labelled dataset.
+
+    Dimensions are `market` and `user`; where cells differ in users the missing ones are NaN. What identifies a row
+    (cell, family, parameters) are coordinates; a parameter that a family does not have is NaN, or an empty text.
+    Units and descriptions are attributes.
+    """
+    from ._dataset import to_dataset
+
+    return to_dataset(read_table(path), read_manifest(path))
+
+
+__all__ = ["Memory", "SetAside", "Store", "chunk_name", "open_scan", "read_manifest", "read_table", "versions"]

@@ -1,0 +1,129 @@
+"""Configs: strict about names and values, and the same after a round trip."""
+
+import pickle
+
+import pytest
+from tiny import tiny
+
+from pluraljax._scan import FamilyGrid, ScanConfig, default_config
+from pluraljax._scan._config import differences
+
+GOOD = """
+seed = 3
+markets = 100
+delta = 0.01
+chunk = 50
+
+[[grid]]
+family = "gaussian"
+providers = [1, 2, 3]
+shared = [0.0, 0.5]
+
+[[grid]]
+family = "opposed"
+providers = 2
+users = 2
+scales = [[[1.0, -2.0], [-2.0, 1.0]]]
+common_decision = true
+"""
+
+
+def write(tmp_path, text):
+    path = tmp_path / "study.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_file_becomes_cells(tmp_path):
+    config = ScanConfig.from_toml(write(tmp_path, GOOD))
+    assert (config.seed, config.markets, config.delta, config.chunk) == (3, 100, 0.01, 50)
+    points = [(cell.parameters["providers"], cell.parameters.get("shared")) for cell in config.cells]
+    assert points == [(1, 0.0), (1, 0.5), (2, 0.0), (2, 0.5), (3, 0.0), (3, 0.5), (2, None)]
+    assert config.cells[6].parameters["scales"] == [[1.0, -2.0], [-2.0, 1.0]]
+    # Parameters that were left out are there with their defaults.
+    assert config.cells[0].parameters["idiosyncratic"] == 1.0
+
+
+@pytest.mark.parametrize("make", [default_config, tiny])
+def test_round_trip(tmp_path, make):
+    config = make()
+    again = ScanConfig.from_toml(write(tmp_path, config.to_toml()))
+    assert again == config
+    assert hash(again) == hash(config)
+    assert again.identity == config.identity
+    assert ScanConfig.from_mapping(config.to_mapping()) == config
+    assert pickle.loads(pickle.dumps(config)) == config
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "wanted"),
+    [
+        ("markets = 100", "market = 100", "unknown key 'market'; did you mean 'markets'?"),
+        ("markets = 100", "markets = 0", "markets must be a whole number from 1 to"),
+        ("markets = 100", "markets = 1e3", "markets must be a whole number"),
+        ("seed = 3", "seed = -1", "seed must be a whole number from 0 to"),
+        ("seed = 3", "seed = true", "seed must be a whole number"),
+        ("delta = 0.01", "delta = -1", "delta must be finite and not negative, got -1"),
+        ("delta = 0.01", "delta = nan", "delta must be finite"),
+        ("delta = 0.01", 'delta = "small"', "delta must be a number, got 'small'"),
+        ("chunk = 50", "chunk = 0", "chunk must be a whole number from 1 to"),
+        ("chunk = 50", "chunk = ", "is not valid TOML"),
+        ('"gaussian"', '"gausian"', "Did you mean 'gaussian'?"),
+        ('"gaussian"', "7", "family must be a name, got 7"),
+        ('family = "gaussian"', 'familly = "gaussian"', "[[grid]] table 1 has no family (its key 'familly': did you"),
+        ("shared", "sharred", "Did you mean 'shared'?"),
+        ("[1, 2, 3]", "[1, 0]", "providers must be a whole number of at least 1"),
+        ("[1, 2, 3]", "[]", "gaussian.providers is an empty list"),
+        ("[1, 2, 3]", "[1, 2, 1]", "the same cell twice"),
+        ("[[[1.0, -2.0], [-2.0, 1.0]]]", "[[1.0, -2.0], [-2.0, 1.0]]", "in one more list"),
+    ],
+)
+def test_an_error_names_file_key_and_remedy(tmp_path, old, new, wanted):
+    assert old in GOOD
+    path = write(tmp_path, GOOD.replace(old, new, 1))
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        ScanConfig.from_toml(path)
+    assert wanted in str(caught.value)
+    assert str(caught.value).startswith(str(path))
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(ValueError, match=r"missing\.toml: cannot be read"):
+        ScanConfig.from_toml(tmp_path / "missing.toml")
+    with pytest.raises(ValueError, match=r"at least one \[\[grid\]\] table"):
+        ScanConfig.from_toml(write(tmp_path, "seed = 1\n"))
+    with pytest.raises(ValueError, match="grid holds tables"):
+        ScanConfig.from_mapping({"grid": ["gaussian"]})
+
+
+def test_identity_covers_what_defines_rows_and_nothing_else():
+    config = tiny()
+    same = [tiny(markets=7), tiny(chunk=3), tiny(delta=0)]
+    spelled = ScanConfig(grid=(FamilyGrid("gaussian", {"shared": 0}), FamilyGrid("opposed")))
+    defaults = ScanConfig(grid=(FamilyGrid("gaussian", {"idiosyncratic": 1}), FamilyGrid("opposed", {"users": 2})))
+    assert {each.identity for each in same} == {config.identity}
+    assert spelled.identity == defaults.identity
+    others = [tiny(seed=1), tiny(delta=0.1), tiny(grid=config.grid[:1]), tiny(grid=config.grid[::-1])]
+    assert len({each.identity for each in [config, *others]}) == 5
+
+
+def test_differences_name_the_keys():
+    config = tiny()
+    assert differences(config.definition(), tiny(markets=9).definition()) == []
+    phrases = differences(config.definition(), tiny(seed=4, delta=0.5).definition())
+    assert phrases == ["delta (0.0 there, 0.5 here)", "seed (0 there, 4 here)"]
+    other = tiny(grid=(FamilyGrid("gaussian", {**config.grid[0].parameters, "shared": [0.0, 2.0]}), config.grid[1]))
+    assert differences(config.definition(), other.definition()) == [
+        "grid (gaussian.shared of cell 1 is 1.0 there, 2.0 here)"
+    ]
+    assert differences(config.definition(), tiny(grid=config.grid[:1]).definition()) == ["grid (3 cells there, 2 here)"]
+
+
+def test_the_default_scan_covers_what_it_promises():
+    config = default_config()
+    assert config.markets >= 20_000
+    assert {cell.family for cell in config.cells} == {"spatial", "gaussian", "opposed", "conic"}
+    for family in ("spatial", "gaussian", "opposed", "conic"):
+        providers = {cell.parameters["providers"] for cell in config.cells if cell.family == family}
+        assert providers == set(range(1, 9))
+    assert {cell.parameters["shared"] for cell in config.cells if cell.family == "gaussian"} == {0.0, 1.0}

@@ -1,0 +1,208 @@
+"""Runs: the same rows whatever the chunks, the devices, and the moments at which a scan was killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.random as jr
+import numpy as np
+import pytest
+import stand_in
+from tiny import SIZES, tiny
+
+import pluraljax as plx
+from pluraljax._scan import _measure, _run
+from pluraljax._scan._progress import Lines, Silent, make_progress
+from pluraljax._scan._store import Memory, Store
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def stand_in_measure(monkeypatch):
+    monkeypatch.setattr(_measure, "measure", stand_in.measure)
+    monkeypatch.setattr(_measure, "measure_again", stand_in.measure_again)
+
+
+def start(out, mode, cache):
+    environment = os.environ | {"PYTHONPATH": str(HERE), "JAX_COMPILATION_CACHE_DIR": str(cache)}
+    environment |= {"JAX_NUM_CPU_DEVICES": "2", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    command = [sys.executable, str(HERE / "drive.py"), str(out), mode]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def chunks(out):
+    return {file.name: file.read_bytes() for file in sorted((out / "rows").glob("*.parquet"))}
+
+
+def wait_for(condition, process):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "nothing happened"
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+def test_killed_twice_and_resumed_ends_with_the_same_bytes(tmp_path):
+    cache, out, clean = (tmp_path / name for name in ("cache", "scan", "clean"))
+    process, untouched = start(out, "die", cache), start(clean, "run", cache)
+    for each, code in ((process, -signal.SIGKILL), (untouched, 0)):
+        output = each.communicate()
+        assert each.returncode == code, output
+    assert len(chunks(out)) == 3
+    assert len(list((out / "rows").glob(".*.tmp"))) == 1
+    process = start(out, "slow", cache)
+    wait_for(lambda: len(chunks(out)) >= 5, process)
+    process.kill()
+    process.communicate()
+    done = len(chunks(out))
+    assert 5 <= done < 9
+    assert plx.open_scan(out).sizes["market"] < 400
+    process = start(out, "run", cache)
+    output = process.communicate()
+    assert process.returncode == 0, output
+    assert chunks(out) == chunks(clean)
+    assert len(chunks(out)) == 9
+    assert list((out / "rows").glob(".*")) == []
+    assert plx.open_scan(out).market.values.tolist() == list(range(400))
+
+
+@pytest.mark.slow
+def test_interrupted_it_says_how_to_continue(tmp_path):
+    out = tmp_path / "scan"
+    Path(f"{out}.toml").write_text(tiny().to_toml())
+    process = start(out, "cli", tmp_path / "cache")
+    wait_for(lambda: (out / "rows").exists() and len(chunks(out)) >= 1, process)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert time.monotonic() - began < 5
+    assert process.returncode == 130
+    assert "Run the same command to continue" in errors
+    assert "Traceback" not in errors
+
+
+def assert_same(one, other, exact):
+    assert set(one.data_vars) == set(other.data_vars)
+    for name in one.data_vars:
+        np.testing.assert_allclose(one[name], other[name], rtol=0 if exact else 1e-9, atol=0, err_msg=name)
+
+
+def test_rows_do_not_depend_on_chunks_devices_or_markets(stand_in_measure, monkeypatch):
+    wanted = plx.scan(tiny(), progress=False)
+    assert wanted.market.values.tolist() == list(range(400))
+    assert_same(plx.scan(tiny(chunk=500), progress=False), wanted, exact=True)
+    assert_same(plx.scan(tiny(markets=130, chunk=31), progress=False), wanted.isel(market=slice(130)), exact=True)
+    assert len(jax.local_devices()) == 2
+    monkeypatch.setattr(_run.jax, "local_devices", lambda: jax.devices()[:1])
+    assert_same(plx.scan(tiny(), progress=False), wanted, exact=True)
+
+
+def test_a_row_is_the_market_that_the_seed_and_its_number_give(stand_in_measure):
+    dataset = plx.scan(tiny(markets=60), seed=7, progress=False)
+    for number in (1, 31, 58):
+        family = plx.families.gaussian(**SIZES, shared=1.0) if number % 3 == 1 else None
+        family = family or (plx.families.opposed(**SIZES) if number % 3 == 2 else plx.families.gaussian(**SIZES))
+        market = family(jr.fold_in(jr.key(7, impl="threefry2x32"), number))
+        bench = plx.benchmarks(market)
+        np.testing.assert_allclose(dataset.aligned.sel(market=number), bench.aligned, rtol=1e-12)
+        np.testing.assert_allclose(dataset.silent.sel(market=number), bench.silent, rtol=1e-12)
+
+
+def test_open_rows_get_a_second_pass(stand_in_measure, monkeypatch):
+    seen = []
+
+    def again(market, delta):
+        seen.append(market)
+        return stand_in.measure_again(market, delta)
+
+    first = plx.scan(tiny(), progress=False)
+    assert {plx.Status.OK, plx.Status.RESCUED} == set(np.unique(first.status))
+    monkeypatch.setattr(_measure, "measure_again", again)
+    memory = Memory(tiny())
+    summary = _run.run(tiny(), memory)
+    rescued = memory.dataset().status == plx.Status.RESCUED
+    assert summary.second_pass == len(seen) == int(rescued.sum()) > 0
+    assert {market.user_value.shape for market in seen} == {(2, 3, 3)}
+    aligned = sorted(float(plx.benchmarks(market).aligned[0]) for market in seen)
+    np.testing.assert_allclose(aligned, np.sort(memory.dataset().aligned[:, 0].values[rescued]), rtol=1e-12)
+
+
+def test_one_measuring_programme_per_array_shape(stand_in_measure):
+    shapes = [{"providers": [1, 2]}, {"providers": 2, "shared": [0.5, 0.7]}, {"users": 1}]
+    grid = tuple(plx.FamilyGrid("gaussian", SIZES | shape) for shape in shapes)
+    memory = Memory(tiny(grid=grid))
+    summary = _run.run(tiny(grid=grid, markets=10), memory)
+    assert (summary.measured, summary.stored_before, summary.programs) == (10, 0, 2)
+    assert memory.dataset().users.values.tolist() == [2, 2, 2, 2, 1] * 2
+
+
+def test_a_stored_scan_is_not_measured_again(stand_in_measure, monkeypatch, tmp_path):
+    first = plx.scan(tiny(), tmp_path, progress=False)
+    monkeypatch.setattr(_run, "Programs", None)
+    assert plx.scan(tiny(), tmp_path, progress=False).identical(first)
+    with pytest.raises(ValueError, match="another seed"):
+        plx.scan(tiny(), tmp_path, seed=5)
+
+
+def test_configs_come_in_three_forms(stand_in_measure, tmp_path):
+    (tmp_path / "study.toml").write_text(tiny(markets=6).to_toml())
+    one = plx.scan(tmp_path / "study.toml", progress=False)
+    assert plx.scan(tiny().to_mapping(), markets=6, progress=False).equals(one)
+    with pytest.raises(ValueError, match="did you mean 'markets'"):
+        plx.scan({"market": 6})
+
+
+def test_plain_progress_is_lines_without_control_characters(stand_in_measure, tmp_path, capsys):
+    plx.scan(tiny(), tmp_path)
+    victim = min((tmp_path / "rows").iterdir())
+    victim.write_bytes(b"torn")
+    plx.scan(tiny(), tmp_path)
+    out, errors = capsys.readouterr()
+    assert out == ""
+    assert "\x1b" not in errors
+    assert "\r" not in errors
+    lines = errors.splitlines()
+    assert lines[0] == "scan: 400 markets to measure"
+    assert lines[1].startswith("scan: 400 of 400 markets (100 %), ")
+    assert lines[2].startswith(f"scan: {victim.name} was set aside and is redone: it is torn")
+    assert lines[3] == "scan: 352 of 400 markets are stored"
+    plx.scan(tiny(), tmp_path, progress=False)
+    assert capsys.readouterr() == ("", "")
+    assert isinstance(make_progress(True), Lines)
+    assert isinstance(make_progress(False), Silent)
+
+
+def test_the_bar_shows_rate_and_time_left(monkeypatch, capsys):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    bar = make_progress(True)
+    bar.start(1000, 0)
+    bar.advance(10)
+    bar.note("a note")
+    bar.close()
+    shown = capsys.readouterr().err
+    assert "10/1000" in shown
+    assert "a second" in shown
+    assert "left" in shown
+    assert "a note" in shown
+
+
+def test_a_failing_store_stops_the_scan_and_frees_the_folder(stand_in_measure, monkeypatch, tmp_path):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Store, "write", full)
+    with pytest.raises(OSError, match="No space"):
+        plx.scan(tiny(), tmp_path, progress=False)
+    monkeypatch.undo()
+    Store(tmp_path, tiny()).close()
+    assert json.loads((tmp_path / "manifest.json").read_text())["identity"] == tiny().identity
