@@ -300,7 +300,10 @@ def _evaluate(fit: Fit, candidate: FitCandidate, outcome, user_first, provider_f
     lower = fit_lower(fit, candidate.direction, hull, free, candidate.weights)
     bracket = Bracket(lower, (errors / candidate.scale).max())
     bracket = bracket.with_derivative_of(fit_value_at(fit, candidate.weights, candidate.scale, candidate.direction))
-    closed = bracket.is_exact(payoff_range(fit.user).max())
+    # Hull weights leave providers' payoffs in the residual even where the user's own are constant.
+    size = payoff_range(fit.user).max()
+    size = jnp.maximum(size, payoff_range(fit.provider).max()) if hull else size
+    closed = bracket.is_exact(size)
     base = candidate.scale[:, None] * user_first - jnp.einsum("i,imy->my", candidate.weights, provider_first)
     base = base if offset == "state" else base[:, :1]
     shift = fit_offset(fit, candidate.weights, candidate.scale) + base

@@ -44,10 +44,10 @@ class Guarantee(eqx.Module):
     invalid, every number is NaN.
     """
 
-    lower: Float[Array, " user"]
-    upper: Float[Array, " user"]
-    weights: Float[Array, "user provider"]
-    status: Int[Array, " user"]
+    lower: Float[Array, "*user"]
+    upper: Float[Array, "*user"]
+    weights: Float[Array, "*user provider"]
+    status: Int[Array, "*user"]
 
 
 @float64_scope

@@ -20,14 +20,14 @@ class SegmentStakes(eqx.Module):
     `size` is what a stake would be if no terms cancelled in it, which is what its rounding is relative to.
     """
 
-    user: Float[Array, "member situation action"]
-    provider: Float[Array, "provider member situation action"]
-    size: Float[Array, "member situation"]
-    probability: Float[Array, "member situation"]
-    mass: Float[Array, " member"]
+    user: Float[Array, "*batch member situation action"]
+    provider: Float[Array, "*batch provider member situation action"]
+    size: Float[Array, "*batch member situation"]
+    probability: Float[Array, "*batch member situation"]
+    mass: Float[Array, "*batch member"]
 
 
-def optimal_actions(stakes: SegmentStakes) -> Bool[Array, "member situation action"]:
+def optimal_actions(stakes: SegmentStakes) -> Bool[Array, "*batch member situation action"]:
     """Marks the actions that are optimal for a fully informed user, ties included."""
     return stakes.user >= stakes.user.max(axis=-1, keepdims=True) - TIE * stakes.size[..., None]
 

@@ -119,13 +119,13 @@ def compatible(
     user: Float[Array, "type evidence action"],
     outcome: Float[Array, "type evidence action"],
     least_value: Float[Array, ""],
+    informed: Float[Array, "type evidence action"],
 ) -> Float[Array, "type evidence action"]:
     """Turns ANY numbers into an incentive-compatible outcome that is worth `least_value` to the user.
 
-    What misses an incentive by more than rounding, or the value at all, is mixed with the fully informative outcome,
-    which misses none. `least_value` must not be above what that one is worth.
+    What misses an incentive by more than rounding, or the value at all, is mixed with `informed`, an optimal play of the
+    fully informed user, which misses none. `least_value` must not be above what that one is worth.
     """
-    informed = optimal_play(user, user)
     outcome = jnp.where(jnp.isfinite(outcome), jnp.maximum(outcome, 0.0), 0.0)
     total = outcome.sum(axis=-1, keepdims=True)
     outcome = jnp.where(total > 0, outcome / jnp.where(total > 0, total, 1.0), informed)

@@ -218,11 +218,12 @@ def _conjugate_gradients(matrix: Float[Array, "n n"], target: Float[Array, " n"]
         image = matrix @ search
         curvature, size = search @ image, residual @ residual
         # Past convergence, directions are noise, and their curvature may be next to nothing.
-        useful = (curvature > 0) & (size > 1e-20 * (target @ target))
+        useful = (curvature > 1e-12 * largest * (search @ search)) & (size > 1e-20 * (target @ target))
         length = jnp.where(useful, size / jnp.where(useful, curvature, 1.0), 0.0)
         left = residual - length * image
         fresh = left + (left @ left) / jnp.where(size > 0, size, 1.0) * search
         return solution + length * search, left, fresh
 
+    largest = jnp.abs(matrix).max()
     start = (jnp.zeros_like(target), target, target)
     return lax.fori_loop(jnp.int32(0), jnp.int32(matrix.shape[0]), turn, start)[0]

@@ -13,9 +13,9 @@ class _Moves(eqx.Module):
     Dividing by the situation's probability keeps entries of order one when priors hold entries of 1e-8.
     """
 
-    other: Int[Array, "member situation action-1"]
-    user_loss: Float[Array, "member situation action-1"]
-    provider_loss: Float[Array, "provider member situation action-1"]
+    other: Int[Array, "member situation others"]
+    user_loss: Float[Array, "member situation others"]
+    provider_loss: Float[Array, "provider member situation others"]
     user_unit: Float[Array, ""]
     provider_unit: Float[Array, " provider"]
 

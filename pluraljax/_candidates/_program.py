@@ -14,9 +14,9 @@ class LinearProgram(eqx.Module):
     A programme whose known point is dual feasible instead is passed as its own dual.
     """
 
-    matrix: Float[Array, "row column"]
-    limit: Float[Array, " row"]
-    cost: Float[Array, " column"]
+    matrix: Float[Array, "*batch row column"]
+    limit: Float[Array, "*batch row"]
+    cost: Float[Array, "*batch column"]
 
 
 class Outcome(IntEnum):
@@ -31,10 +31,10 @@ class Outcome(IntEnum):
 class Solution(eqx.Module):
     """A candidate primal and dual point. Nothing relies on it being right: bounds are evaluated at it afterwards."""
 
-    primal: Float[Array, " column"]
-    dual: Float[Array, " row"]
-    outcome: Int[Array, ""]
-    pivots: Int[Array, ""]
+    primal: Float[Array, "*batch column"]
+    dual: Float[Array, "*batch row"]
+    outcome: Int[Array, "*batch"]
+    pivots: Int[Array, "*batch"]
 
 
 # A candidate counts as a solution when its constraint violations and its duality gap, relative to the size of the terms

@@ -29,7 +29,7 @@ _ATTEMPTS = 2
 class _Tableau(eqx.Module):
     """Rows: constraints, then reduced costs. Columns: variables at zero, then the limit and its perturbation."""
 
-    entries: Float[Array, "row+1 column+2"]
+    entries: Float[Array, "height width"]
     basic: Int[Array, " row"]
     at_zero: Int[Array, " column"]
     outcome: Int[Array, ""]
