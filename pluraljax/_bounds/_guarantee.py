@@ -70,7 +70,8 @@ def guarantee_upper(
     """
     outcome = jnp.maximum(outcome, 0.0)
     outcome = outcome / outcome.sum(axis=-1, keepdims=True)
-    aligned = jnp.arange(outcome.shape[-1], dtype=jnp.int32) == aligned_action(stakes)[..., None]
+    actions = jnp.arange(outcome.shape[-1], dtype=jnp.int32)
+    aligned = actions[None, None] == aligned_action(stakes)[..., None]
     floor = floors(stakes, delta)
     total = lambda q: jnp.einsum("m,imsa,msa->i", stakes.mass, stakes.provider, q)
     miss, spare = floor - total(outcome), total(jnp.where(aligned, 1.0, 0.0)) - floor

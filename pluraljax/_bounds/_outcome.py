@@ -10,6 +10,8 @@ For t' = t this is obedience, and with one type there is nothing else.
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 from jaxtyping import Array, Float
 
 # An outcome may miss an incentive by this share of the size of the user's stakes: the rounding of the sums.
@@ -54,7 +56,7 @@ def best_response_line(
 
 def _least_score(user: Array, target: Array, required: Array, prices: Prices) -> Float[Array, ""]:
     types, _, actions = user.shape
-    swap = prices.obedience * (1.0 - jnp.eye(actions, dtype=jnp.float64))
+    swap = prices.obedience * (1.0 - np.eye(actions))[None]
     obeyed = user * swap.sum(axis=-1)[:, None, :] - jnp.einsum("tab,txb->txa", swap, user)
     score = target - jnp.einsum("m,mtxa->txa", prices.required, required) - obeyed
     if types > 1:
@@ -66,8 +68,8 @@ def _least_score(user: Array, target: Array, required: Array, prices: Prices) ->
 def _double_deviations(prices: Prices) -> tuple[Array, Array]:
     """Shares each price of truth out over what the type does after each recommendation; raises it where it is short."""
     types, actions = prices.obedience.shape[:2]
-    lies = 1.0 - jnp.eye(types, dtype=jnp.float64)
-    itself = jnp.eye(actions, dtype=jnp.float64)
+    lies = 1.0 - np.eye(types)
+    itself = np.eye(actions)[None, None]
     recoding = prices.recoding * lies[:, :, None, None] * (1.0 - itself)
     recoded = recoding.sum(axis=-1)
     truth = jnp.maximum(prices.truth * lies, recoded.max(axis=-1))
@@ -90,7 +92,7 @@ def optimal_play(
 
 def _first(mask: Array) -> Array:
     # Not `argmax`: float64 ones do not lower under a caller's float32 `jit`.
-    actions = jnp.arange(mask.shape[-1], dtype=jnp.int32)
+    actions = lax.broadcasted_iota(jnp.int32, mask.shape, mask.ndim - 1)
     first = jnp.where(mask, actions, jnp.int32(mask.shape[-1] - 1)).min(axis=-1, keepdims=True)
     return jnp.where(actions == first, 1.0, 0.0)
 
@@ -110,7 +112,7 @@ def incentive_slack(
     if types == 1:
         return slack
     lying = jnp.einsum("sxa,txb->tsab", outcome, user).max(axis=-1).sum(axis=-1)
-    honest = jnp.eye(types, dtype=bool)
+    honest = np.eye(types, dtype=bool)
     truth = jnp.where(honest, 0.0, obeying.sum(axis=-1)[:, None] - lying)
     return jnp.concatenate([slack, truth.reshape(-1)])
 

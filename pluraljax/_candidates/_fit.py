@@ -72,10 +72,10 @@ def pose_scaled_fit(
     1991). A multiple of the target is added so that the optimum is not negative. Columns and rows as in `pose_fit`,
     then one of each per member for her factor.
     """
-    units = fit_units(user, provider / scale[:, None, None])
+    units = fit_units(user, provider / scale[None, :, None, None])
     target = target / units.user
     members, parts, _ = user.shape
-    scaled = provider / (units.provider[:, None, None, None] * scale[:, None, None])
+    scaled = provider / (units.provider[:, None, None, None] * scale[None, :, None, None])
     matrix, flat_u, _ = _touching(user / units.user, scaled)
     least = _smallest_factor(scale, hull)
     mine = jnp.eye(members, dtype=jnp.float64)
@@ -84,7 +84,7 @@ def pose_scaled_fit(
     share_cost = target * (least.max() + _GROW - least @ mine_parts)
     limit = jnp.zeros(matrix.shape[0], jnp.float64)
     matrix, limit, cost = _add_shares(matrix, limit, jnp.concatenate([cost, -cost]), share_cost)
-    factors = jnp.concatenate([-mine_rows * flat_u, mine_rows * flat_u, target * mine_parts, -mine], axis=1)
+    factors = jnp.concatenate([-mine_rows * flat_u[None], mine_rows * flat_u[None], target * mine_parts, -mine], axis=1)
     matrix = jnp.concatenate([jnp.pad(matrix, ((0, 0), (0, members))), factors])
     cost = jnp.concatenate([cost, jnp.full(members, -_GROW, jnp.float64)])
     program = LinearProgram(matrix, jnp.concatenate([limit, jnp.zeros(members, jnp.float64)]), cost)
@@ -156,7 +156,7 @@ def read_scaled_fit(
     solution: Solution,
 ) -> FitCandidate:
     """Reads the candidate off a solution of `pose_scaled_fit`; scales are at least 1."""
-    units = fit_units(user, provider / scale[:, None, None])
+    units = fit_units(user, provider / scale[None, :, None, None])
     weights = _weights(solution, units, hull)
     new_scale = scale * (_smallest_factor(scale, hull) + jnp.maximum(solution.dual[-scale.shape[0] :], 0.0))
     if hull:
@@ -198,12 +198,12 @@ def _polish(direction: Float[Array, "member part row"], provider: Float[Array, "
     """
     size = jnp.abs(direction)
     mass = size.sum(axis=-1, keepdims=True)
-    mean = (size * provider).sum(axis=-1, keepdims=True) / jnp.where(mass > 0, mass, 1.0)
+    mean = (size[None] * provider).sum(axis=-1, keepdims=True) / jnp.where(mass > 0, mass, 1.0)[None]
     centred = provider - mean
     gram = jnp.einsum("mpr,impr,kmpr->ik", size, centred, centred)
     slope = jnp.einsum("mpr,impr->i", direction, provider)
     small = jnp.abs(slope) < _SMALL_SLOPE
-    gram = jnp.where(small[:, None] & small, gram, 0.0)
+    gram = jnp.where(small[:, None] & small[None], gram, 0.0)
     step = _conjugate_gradients(gram, jnp.where(small, slope, 0.0))
     polished = direction - size * jnp.einsum("i,impr->mpr", step, centred)
     steepest = lambda values: jnp.einsum("mpr,impr->i", values, provider).max()
@@ -218,12 +218,11 @@ def _conjugate_gradients(matrix: Float[Array, "n n"], target: Float[Array, " n"]
         image = matrix @ search
         curvature, size = search @ image, residual @ residual
         # Past convergence, directions are noise, and their curvature may be next to nothing.
-        useful = (curvature > 1e-12 * largest * (search @ search)) & (size > 1e-20 * (target @ target))
+        useful = (curvature > 0) & (size > 1e-20 * (target @ target))
         length = jnp.where(useful, size / jnp.where(useful, curvature, 1.0), 0.0)
         left = residual - length * image
         fresh = left + (left @ left) / jnp.where(size > 0, size, 1.0) * search
         return solution + length * search, left, fresh
 
-    largest = jnp.abs(matrix).max()
     start = (jnp.zeros_like(target), target, target)
     return lax.fori_loop(jnp.int32(0), jnp.int32(matrix.shape[0]), turn, start)[0]

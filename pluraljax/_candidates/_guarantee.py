@@ -22,13 +22,13 @@ class _Moves(eqx.Module):
 
 def _moves(user: Array, provider: Array, probability: Array, aligned: Array, target_per_mass: Array) -> _Moves:
     actions = user.shape[-1]
-    other = (aligned[..., None] + 1 + jnp.arange(actions - 1, dtype=jnp.int32)) % jnp.int32(actions)
+    other = (aligned[..., None] + 1 + jnp.arange(actions - 1, dtype=jnp.int32)[None, None]) % jnp.int32(actions)
 
     def loss(values: Array) -> Array:
         index = jnp.broadcast_to(other, (*values.shape[:-1], actions - 1))
         chosen = jnp.broadcast_to(aligned[..., None], (*values.shape[:-1], 1))
         moved = jnp.take_along_axis(values, chosen, axis=-1) - jnp.take_along_axis(values, index, axis=-1)
-        return moved / jnp.where(probability > 0, probability, 1.0)[..., None]
+        return moved / jnp.broadcast_to(jnp.where(probability > 0, probability, 1.0)[..., None], moved.shape)
 
     user_loss, provider_loss = loss(user) * target_per_mass[:, None, None], loss(provider)
     user_unit, provider_unit = jnp.abs(user_loss).max(initial=0.0), jnp.abs(provider_loss).max((1, 2, 3), initial=0.0)
@@ -98,7 +98,7 @@ def read_guarantee(
     share = share / jnp.maximum(share.sum(axis=-1, keepdims=True), 1.0)
     stay = 1.0 - share.sum(axis=-1)
     action = jnp.arange(user.shape[-1], dtype=jnp.int32)
-    outcome = jnp.where(action == aligned[..., None], stay[..., None], 0.0)
-    outcome = outcome + jnp.where(action == moves.other[..., None], share[..., None], 0.0).sum(axis=-2)
+    outcome = jnp.where(action[None, None] == aligned[..., None], stay[..., None], 0.0)
+    outcome = outcome + jnp.where(action[None, None, None] == moves.other[..., None], share[..., None], 0.0).sum(axis=-2)
     multipliers = solution.dual[-provider.shape[0] :] * moves.user_unit / moves.provider_unit
     return GuaranteeCandidate(multipliers, outcome)

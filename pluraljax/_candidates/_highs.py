@@ -1,5 +1,7 @@
 """The exact host solver: HiGHS through SciPy, for the rare programme that the batched solver gives up on."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import linprog
 
@@ -21,6 +23,6 @@ def solve_one_on_host(program: LinearProgram) -> Solution:
         elif answer.x is not None:
             primal, dual = np.maximum(answer.x, 0.0), np.maximum(-answer.ineqlin.marginals, 0.0)
             # HiGHS stops at its own tolerances, a little wider than ours.
-            close = float(residual(program, primal, dual)) <= 100 * RESIDUAL_TOLERANCE
+            close = float(residual(*jax.tree.map(jnp.asarray, (program, primal, dual)))) <= 100 * RESIDUAL_TOLERANCE
             outcome = Outcome.RESCUED if close else Outcome.UNSOLVED
-    return Solution(primal, dual, np.int32(outcome), np.int32(0))  # pyright: ignore[reportArgumentType]
+    return Solution(jnp.asarray(primal), jnp.asarray(dual), jnp.int32(outcome), jnp.int32(0))

@@ -8,6 +8,7 @@ probability of the situation, obedience, truth, recoding, floors.
 
 import equinox as eqx
 import jax.numpy as jnp
+from jax import lax
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -43,11 +44,11 @@ class _Scaled(eqx.Module):
 
 
 def _scale(task: OutcomeTask) -> _Scaled:
-    share = jnp.where(task.probability > 0, task.probability, 1.0)[:, None]
-    user, target, required = (values / share for values in (task.user, task.target, task.required))
+    share = jnp.where(task.probability > 0, task.probability, 1.0)[None, :, None]
+    user, target, required = task.user / share, task.target / share, task.required / share[None]
     user_unit, target_unit = _range(user, (0, 1)), _range(target, (0, 1))
     required_unit = _range(required, (1, 2))
-    actions = jnp.arange(target.shape[-1], dtype=jnp.int32)
+    actions = lax.broadcasted_iota(jnp.int32, target.shape, target.ndim - 1)
     least = target == target.min(axis=-1, keepdims=True)
     first = jnp.where(least, actions, jnp.int32(target.shape[-1] - 1)).min(axis=-1, keepdims=True)
     return _Scaled(
@@ -99,7 +100,7 @@ def pose_outcome(task: OutcomeTask) -> LinearProgram:
     at_base = lambda values: jnp.einsum("...txa,txa->...tx", values, scaled.base)
     stakes = jnp.concatenate([incentives, scaled.required])
     # The base action itself makes a row of zeros, which is left out by counting from it.
-    moved = _from_base(stakes - at_base(stakes)[..., None], scaled.base)
+    moved = _from_base(stakes - at_base(stakes)[..., None], scaled.base[None])
     limit = _from_base(scaled.target - at_base(scaled.target)[..., None], scaled.base).reshape(-1)
     rows = moved.reshape(stakes.shape[0], -1).T
     probability_of = np.repeat(np.eye(situations), actions - 1, axis=0)
@@ -124,20 +125,25 @@ def pose_outcome(task: OutcomeTask) -> LinearProgram:
 
 
 def _from_base(values: Array, base: Array) -> Array:
-    """Takes the entries of the other actions, in cyclic order from the base action on."""
-    actions = values.shape[-1]
-    place = jnp.where(base > 0, jnp.arange(actions, dtype=jnp.int32), jnp.int32(0)).sum(axis=-1, dtype=jnp.int32)
-    other = (place[..., None] + 1 + jnp.arange(actions - 1, dtype=jnp.int32)) % jnp.int32(actions)
-    return jnp.take_along_axis(values, jnp.broadcast_to(other, (*values.shape[:-1], actions - 1)), axis=-1)
+    """Takes the entries of the other actions, in cyclic order from the base action on.
+
+    A sum over possible base actions: gathers would be slower, and carry 64-bit integers.
+    """
+    turns = [
+        base[..., c : c + 1] * jnp.concatenate([values[..., c + 1 :], values[..., :c]], axis=-1)
+        for c in range(base.shape[-1])
+    ]
+    return sum(turns[1:], turns[0])
 
 
 def _to_actions(values: Array, base: Array) -> Array:
     """Undoes `_from_base`; the base action holds zero."""
-    actions = base.shape[-1]
-    place = jnp.where(base > 0, jnp.arange(actions, dtype=jnp.int32), jnp.int32(0)).sum(axis=-1, dtype=jnp.int32)
-    index = (jnp.arange(actions, dtype=jnp.int32) - place[..., None] - jnp.int32(1)) % jnp.int32(actions)
-    padded = jnp.concatenate([values, jnp.zeros((*values.shape[:-1], 1), jnp.float64)], axis=-1)
-    return jnp.take_along_axis(padded, index, axis=-1)
+    count, blank = values.shape[-1], jnp.zeros((*values.shape[:-1], 1), jnp.float64)
+    turns = [
+        base[..., c : c + 1] * jnp.concatenate([values[..., count - c :], blank, values[..., : count - c]], axis=-1)
+        for c in range(base.shape[-1])
+    ]
+    return sum(turns[1:], turns[0])
 
 
 class OutcomeCandidate(eqx.Module):
@@ -161,7 +167,7 @@ def read_outcome(task: OutcomeTask, solution: Solution) -> OutcomeCandidate:
     mass = solution.dual[: situations * (actions - 1)].reshape(types, evidences, actions - 1)
     kept = jnp.ones((), jnp.float64) if task.cap is None else 1.0 - solution.dual[-1]
     whole = task.probability * kept
-    moved = mass / jnp.where(whole > 0, whole, 1.0)[:, None]
+    moved = mass / jnp.where(whole > 0, whole, 1.0)[None, :, None]
     moved = moved / jnp.maximum(moved.sum(axis=-1, keepdims=True), 1.0)
     outcome = _to_actions(moved, scaled.base) + scaled.base * (1.0 - moved.sum(axis=-1, keepdims=True))
     prices = jnp.maximum(solution.primal[situations:], 0.0) * scaled.target_unit

@@ -82,7 +82,7 @@ def _step(tableau: _Tableau) -> _Tableau:
     pivot = jnp.where(go, jnp.sum(jnp.where(is_row, column, 0.0)), 1.0)
     row = jnp.sum(jnp.where(is_row[:, None], entries, 0.0), axis=0)
     row = jnp.where(is_column, 1.0, row) / pivot
-    exchanged = jnp.where(is_column, 0.0, entries) - column[:, None] * row
+    exchanged = jnp.where(is_column, 0.0, entries) - column[:, None] * row[None]
     exchanged = jnp.where(is_row[:, None], row, exchanged)
 
     entering = jnp.min(jnp.where(is_column[:columns], tableau.at_zero, np.int32(rows + columns)))
@@ -112,7 +112,7 @@ def _run(programs: LinearProgram, seed: Int[Array, ""]) -> Solution:
     """Pivots one group of lanes until the last one ends."""
     rows, columns = programs.matrix.shape[-2:]
     limit = 32 + 8 * (rows + columns)
-    tableaux = jax.vmap(_start, in_axes=(0, None))(programs, jr.fold_in(jr.key(0), seed))
+    tableaux = jax.vmap(_start, in_axes=(0, None))(programs, jr.fold_in(jr.key(jnp.uint32(0)), seed))
 
     def running(state):
         tableaux, step = state
@@ -131,14 +131,14 @@ def _equilibrate(program: LinearProgram) -> tuple[LinearProgram, Float[Array, " 
     row_scale = jnp.ones(program.matrix.shape[0], jnp.float64)
     column_scale = jnp.ones(program.matrix.shape[1], jnp.float64)
     for _ in range(3):
-        size = jnp.abs(program.matrix) * row_scale[:, None] * column_scale
+        size = jnp.abs(program.matrix) * row_scale[:, None] * column_scale[None]
         largest = jnp.max(size, axis=1)
         row_scale = row_scale / jnp.sqrt(jnp.where(largest > 0, largest, 1.0))
-        size = jnp.abs(program.matrix) * row_scale[:, None] * column_scale
+        size = jnp.abs(program.matrix) * row_scale[:, None] * column_scale[None]
         largest = jnp.maximum(jnp.max(size, axis=0), jnp.abs(program.cost) * column_scale)
         column_scale = column_scale / jnp.where(largest > 0, largest, 1.0)
     scaled = LinearProgram(
-        program.matrix * row_scale[:, None] * column_scale, program.limit * row_scale, program.cost * column_scale
+        program.matrix * row_scale[:, None] * column_scale[None], program.limit * row_scale, program.cost * column_scale
     )
     return scaled, row_scale, column_scale
 
