@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from ._chunk import ChunkFormat, DamagedChunk, chunk_name, replacing
+from ._chunk import ChunkFormat, DamagedChunk, replacing
 from ._config import Cell, ScanConfig, column_table, columns_version, differences
 from ._plan import Block, Interval
 
@@ -295,6 +295,3 @@ def open_scan(path: str | Path) -> "xr.Dataset":
     from ._dataset import to_dataset
 
     return to_dataset(read_table(path), read_manifest(path))
-
-
-__all__ = ["Memory", "SetAside", "Store", "chunk_name", "open_scan", "read_manifest", "read_table", "versions"]

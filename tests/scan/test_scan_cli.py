@@ -6,15 +6,17 @@ import subprocess
 import sys
 import time
 
+import jax.random as jr
 import numpy as np
 import pytest
 import stand_in
-from tiny import tiny
+from tiny import SIZES, tiny
 
 import pluraljax as plx
 from pluraljax._cli import main
 from pluraljax._scan import _measure
 
+MIXED = (plx.FamilyGrid("gaussian", SIZES | {"providers": [1, 2]}),)
 HEAVY = {"jax", "numpy", "pyarrow", "xarray", "rich", "matplotlib", "scipy"}
 
 
@@ -131,8 +133,11 @@ def test_a_full_disk_says_that_nothing_is_lost(stand_in_measure, tmp_path, monke
 
 @pytest.mark.slow
 def test_one_device_and_two_measure_the_same(tmp_path):
-    """The real measure, through the command, in processes with one and with two devices."""
-    (tmp_path / "study.toml").write_text(tiny(markets=12).to_toml())
+    """The real measure, through the command, in processes with one and with two devices; and as the library measures.
+
+    Half of the cells have one provider, and are measured with a twin of it; the library gets the market as it is.
+    """
+    (tmp_path / "study.toml").write_text(tiny(markets=12, grid=MIXED).to_toml())
     processes = []
     for devices in ("1", "2"):
         code = (
@@ -150,6 +155,14 @@ def test_one_device_and_two_measure_the_same(tmp_path):
     for name in one.data_vars:
         np.testing.assert_allclose(one[name], two[name], rtol=1e-9, atol=1e-9, err_msg=name)
     assert one.aligned.equals(two.aligned)
+    for number in (0, 2, 4):
+        market = plx.families.gaussian(**SIZES | {"providers": 1})(jr.fold_in(jr.key(0, impl="threefry2x32"), number))
+        row = one.sel(market=number)
+        assert row.providers == 1
+        weak, bound = plx.weak_alignment(market), plx.guarantee(market, plx.anonymous(2))
+        np.testing.assert_allclose(row.weak_error_upper, weak.error.upper, atol=1e-9)
+        np.testing.assert_allclose(row.weak_weight, np.asarray(weak.weights).sum(axis=-1), atol=1e-9)
+        np.testing.assert_allclose(row.anonymous_guarantee_lower, bound.lower, atol=1e-9)
     [cache] = (tmp_path / "cache" / "pluraljax").iterdir()
     assert cache.name.startswith(f"jax-{json.loads(one.attrs['versions'])['jax']}-")
     assert any(cache.iterdir())
