@@ -193,7 +193,7 @@ class _Search(eqx.Module):
 
 def _search_scales(fits: Fit, hull: bool, solver: Solver) -> tuple[FitCandidate, Array]:
     """Finds the least ratio max_j eps_j / scale_j by steps that start at the scales of the best ratio so far."""
-    search = _start_search(fits)
+    search = _start_search(fits, hull)
     if solver is solve:
         search = _search_compiled(fits, hull, search)
         return search.candidate, search.outcome
@@ -221,11 +221,12 @@ def _search_compiled(fits: Fit, hull: bool, search: _Search) -> _Search:
 
 
 @in_float64
-def _start_search(fits: Fit) -> _Search:
-    """Starts from weights of zero, whose error is half the range of the payoffs."""
+def _start_search(fits: Fit, hull: bool) -> _Search:
+    """Starts from equal weights in the hull, or from no weights in the cone."""
 
     def one(fit: Fit) -> _Search:
-        weights = jnp.zeros(fit.provider.shape[0], jnp.float64)
+        providers = fit.provider.shape[0]
+        weights = jnp.full(providers, 1.0 / providers if hull else 0.0, jnp.float64)
         scale = jnp.ones(fit.user.shape[0], jnp.float64)
         bracket = Bracket(jnp.zeros((), jnp.float64), fit_error(fit, weights, scale).max())
         candidate = FitCandidate(weights, scale, jnp.zeros_like(fit.user))

@@ -94,7 +94,7 @@ def pose_scaled_fit(
 def _touching(user: Array, provider: Array) -> tuple[Array, Array, int]:
     """Rows of providers and of parts, columns of touching above and below; and the payoffs as one row."""
     groups, rows = user.shape[0] * user.shape[1], user.shape[2] - 1
-    flat_u, flat_v = user[..., 1:].reshape(-1), provider[..., 1:].reshape(provider.shape[0], -1)
+    flat_u, flat_v = user[..., 1:].reshape(groups * rows), provider[..., 1:].reshape(provider.shape[0], groups * rows)
     touching = jnp.repeat(jnp.eye(groups, dtype=jnp.float64), rows, axis=1)
     nothing = jnp.zeros_like(touching)
     matrix = [

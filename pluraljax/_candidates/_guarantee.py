@@ -63,7 +63,9 @@ def pose_guarantee(
     members, situations, others = moves.user_loss.shape
     unit = _largest(_weight(probability, mass))
     situation = jnp.repeat(jnp.eye(members * situations, dtype=jnp.float64), others, axis=1)
-    losses = (moves.provider_loss / moves.provider_unit[:, None, None, None]).reshape(provider.shape[0], -1)
+    losses = (moves.provider_loss / moves.provider_unit[:, None, None, None]).reshape(
+        provider.shape[0], members * situations * others
+    )
     limit = [_weight(probability, mass).reshape(-1), jnp.maximum(spare, 0.0) / moves.provider_unit]
     cost = moves.user_loss.reshape(-1) / moves.user_unit
     return LinearProgram(jnp.concatenate([situation, losses]), jnp.concatenate(limit) / unit, cost)
@@ -99,6 +101,8 @@ def read_guarantee(
     stay = 1.0 - share.sum(axis=-1)
     action = jnp.arange(user.shape[-1], dtype=jnp.int32)
     outcome = jnp.where(action[None, None] == aligned[..., None], stay[..., None], 0.0)
-    outcome = outcome + jnp.where(action[None, None, None] == moves.other[..., None], share[..., None], 0.0).sum(axis=-2)
+    outcome = outcome + jnp.where(action[None, None, None] == moves.other[..., None], share[..., None], 0.0).sum(
+        axis=-2
+    )
     multipliers = solution.dual[-provider.shape[0] :] * moves.user_unit / moves.provider_unit
     return GuaranteeCandidate(multipliers, outcome)

@@ -16,7 +16,9 @@ def solve_one_on_host(program: LinearProgram) -> Solution:
     matrix, limit, cost = (np.asarray(leaf) for leaf in (program.matrix, program.limit, program.cost))
     rows, columns = matrix.shape
     primal, dual, outcome = np.zeros(columns), np.zeros(rows), Outcome.UNSOLVED
-    if all(np.isfinite(leaf).all() for leaf in (matrix, limit, cost)):
+    if columns == 0:
+        outcome = Outcome.RESCUED
+    elif all(np.isfinite(leaf).all() for leaf in (matrix, limit, cost)):
         answer = linprog(-cost, A_ub=matrix, b_ub=limit, method="highs", options=_OPTIONS)
         if answer.status == 3:
             outcome = Outcome.UNBOUNDED

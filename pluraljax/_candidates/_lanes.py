@@ -48,7 +48,9 @@ def in_lanes(group_function: Callable[..., Any]) -> Callable[..., Any]:
             return leaf.reshape(axis_size * leaf.shape[1], *leaf.shape[2:])
 
         results = batched(*jax.tree.map(merge, args, tuple(in_batched)))
-        results = jax.tree.map(lambda leaf: leaf.reshape(axis_size, -1, *leaf.shape[1:]), results)
+        results = jax.tree.map(
+            lambda leaf: leaf.reshape(axis_size, leaf.shape[0] // axis_size, *leaf.shape[1:]), results
+        )
         return results, jax.tree.map(lambda _: True, results)
 
     return batched

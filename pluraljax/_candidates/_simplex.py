@@ -183,6 +183,8 @@ def _solve_lanes(programs: LinearProgram) -> Solution:
         outcome=jnp.full(lanes, Outcome.UNSOLVED, jnp.int32),
         pivots=jnp.zeros(lanes, jnp.int32),
     )
+    if columns == 0:
+        return eqx.tree_at(lambda s: s.outcome, nothing, jnp.full(lanes, Outcome.OPTIMAL, jnp.int32))
     return lax.while_loop(unsolved, attempt, (nothing, jnp.int32(0)))[0]
 
 

@@ -1,5 +1,6 @@
 """Solves linear programmes in batches: the batched simplex first, the exact host solver for what it leaves unsolved."""
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -28,7 +29,8 @@ def solve(programs: LinearProgram) -> Solution:
     """
     programs = jax.tree.map(jax.lax.stop_gradient, programs)
     lead = programs.matrix.shape[:-2]
-    merged = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[len(lead) :]), programs)
+    count = math.prod(lead)
+    merged = jax.tree.map(lambda leaf: leaf.reshape(count, *leaf.shape[len(lead) :]), programs)
     solutions = _solve_batch(merged)
     if not isinstance(solutions.outcome, Tracer):
         solutions = _rescue(merged, solutions, np.asarray(solutions.outcome) != Outcome.OPTIMAL)
@@ -39,8 +41,8 @@ def solve(programs: LinearProgram) -> Solution:
 def solve_on_host(programs: LinearProgram) -> Solution:
     """Solves every programme with the exact host solver. Needs concrete arrays: it cannot run under `jit` or `vmap`."""
     lead = programs.matrix.shape[:-2]
-    merged = jax.tree.map(lambda leaf: np.asarray(leaf).reshape(-1, *leaf.shape[len(lead) :]), programs)
-    count = merged.matrix.shape[0]
+    count = math.prod(lead)
+    merged = jax.tree.map(lambda leaf: np.asarray(leaf).reshape(count, *leaf.shape[len(lead) :]), programs)
     rows = [solve_one_on_host(jax.tree.map(lambda leaf, i=i: leaf[i], merged)) for i in range(count)]
     return jax.tree.map(
         lambda *leaves: jnp.stack([jnp.asarray(x) for x in leaves]).reshape(*lead, *leaves[0].shape), *rows
