@@ -199,7 +199,7 @@ def _search_scales(fits: Fit, hull: bool, solver: Solver) -> tuple[FitCandidate,
         return search.candidate, search.outcome
     for _ in range(_MAX_STEPS):
         search = _advance(fits, hull, search, solver(_pose_step(fits, hull, search)))
-        if not bool(_unfinished(fits, search)):
+        if not bool(jnp.any(_unfinished(fits, search))):
             break
     return search.candidate, search.outcome
 
@@ -210,14 +210,18 @@ def _search_compiled(fits: Fit, hull: bool, search: _Search) -> _Search:
     def search_lanes(fits, search):
         def advance(state):
             search, step = state
-            return _advance(fits, hull, search, solve(_pose_step(fits, hull, search))), step + jnp.int32(1)
+            moved = _advance(fits, hull, search, solve(_pose_step(fits, hull, search)))
+            # A lane's answer may not depend on how long its neighbours take.
+            going = _unfinished(fits, search)
+            keep = jax.vmap(lambda go, new, old: jax.tree.map(lambda a, b: jnp.where(go, a, b), new, old))
+            return keep(going, moved, search), step + jnp.int32(1)
 
         def unfinished(state):
-            return (state[1] < _MAX_STEPS) & _unfinished(fits, state[0])
+            return (state[1] < _MAX_STEPS) & jnp.any(_unfinished(fits, state[0]))
 
         return lax.while_loop(unfinished, advance, (search, jnp.int32(0)))[0]
 
-    return search_lanes(lax.stop_gradient(fits), search)
+    return search_lanes(*lax.stop_gradient((fits, search)))
 
 
 @in_float64
@@ -238,7 +242,7 @@ def _start_search(fits: Fit, hull: bool) -> _Search:
 @in_float64
 def _unfinished(fits: Fit, searches: _Search) -> Array:
     size = jax.vmap(lambda fit: payoff_range(fit.user).max())(fits)
-    return jnp.any(searches.bracket.width > _CLOSE * size)
+    return searches.bracket.width > _CLOSE * size
 
 
 @in_float64
