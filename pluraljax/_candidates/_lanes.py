@@ -17,7 +17,7 @@ LANES_ON_CPU = 32
 LANES_ON_ACCELERATOR = 4096
 
 
-def in_lanes(group_function: Callable[..., Any]) -> Callable[..., Any]:
+def in_lanes(group_function: Callable[..., Any], lanes_on_cpu: int = LANES_ON_CPU) -> Callable[..., Any]:
     """Makes a function over any batch out of one over a group.
 
     `group_function` maps trees of arrays with a leading lane axis to trees with the same leading axis, lane by lane. It
@@ -28,7 +28,7 @@ def in_lanes(group_function: Callable[..., Any]) -> Callable[..., Any]:
     def batched(*args):
         leaves = jax.tree.leaves(args)
         batch = leaves[0].shape[0]
-        lanes = min(batch, LANES_ON_CPU if jax.default_backend() == "cpu" else LANES_ON_ACCELERATOR)
+        lanes = min(batch, lanes_on_cpu if jax.default_backend() == "cpu" else LANES_ON_ACCELERATOR)
         groups = -(-batch // lanes)
         if groups == 1:
             return group_function(*args)
