@@ -44,11 +44,25 @@ from ._guarantee import (
 )
 from ._outcome import (
     Prices as Prices,
+)
+from ._outcome import (
     best_response_line as best_response_line,
+)
+from ._outcome import (
     compatible as compatible,
+)
+from ._outcome import (
     incentive_slack as incentive_slack,
+)
+from ._outcome import (
     optimal_play as optimal_play,
+)
+from ._outcome import (
     outcome_lower as outcome_lower,
+)
+from ._outcome import (
     value_of as value_of,
+)
+from ._outcome import (
     worth as worth,
 )

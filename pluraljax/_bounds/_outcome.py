@@ -14,8 +14,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-# An outcome may miss an incentive by this share of the size of the user's stakes: the rounding of the sums.
-FEASIBLE = 1e-12
+# An outcome may miss an incentive by this share of the size of the user's stakes: the rounding of a solver's sums.
+FEASIBLE = 1e-11
 # Actions within this share of the size of the user's stakes are ties, so that rounding decides no optimal play.
 TIE = 1e-14
 
@@ -76,7 +76,9 @@ def _double_deviations(prices: Prices) -> tuple[Array, Array]:
     return truth, recoding + (truth[:, :, None] - recoded)[..., None] * itself
 
 
-def value_of(stakes: Float[Array, "*more type evidence action"], outcome: Float[Array, "type evidence action"]) -> Array:
+def value_of(
+    stakes: Float[Array, "*more type evidence action"], outcome: Float[Array, "type evidence action"]
+) -> Array:
     """Computes what an outcome is worth on given stakes."""
     return jnp.einsum("...txa,txa->...", stakes, outcome)
 
@@ -93,7 +95,7 @@ def optimal_play(
 def _first(mask: Array) -> Array:
     # Not `argmax`: float64 ones do not lower under a caller's float32 `jit`.
     actions = lax.broadcasted_iota(jnp.int32, mask.shape, mask.ndim - 1)
-    first = jnp.where(mask, actions, jnp.int32(mask.shape[-1] - 1)).min(axis=-1, keepdims=True)
+    first = jnp.min(actions, axis=-1, keepdims=True, where=mask, initial=mask.shape[-1] - 1)
     return jnp.where(actions == first, 1.0, 0.0)
 
 
@@ -125,8 +127,8 @@ def compatible(
 ) -> Float[Array, "type evidence action"]:
     """Turns ANY numbers into an incentive-compatible outcome that is worth `least_value` to the user.
 
-    What misses an incentive by more than rounding, or the value at all, is mixed with `informed`, an optimal play of the
-    fully informed user, which misses none. `least_value` must not be above what that one is worth.
+    What misses an incentive by more than rounding, or the value at all, is mixed with `informed`, an optimal play of
+    the fully informed user, which misses none. `least_value` must not be above what that one is worth.
     """
     outcome = jnp.where(jnp.isfinite(outcome), jnp.maximum(outcome, 0.0), 0.0)
     total = outcome.sum(axis=-1, keepdims=True)

@@ -9,15 +9,21 @@ from ._guarantee import GuaranteeCandidate as GuaranteeCandidate
 from ._guarantee import pose_guarantee as pose_guarantee
 from ._guarantee import read_guarantee as read_guarantee
 from ._lanes import in_lanes as in_lanes
+from ._outcome import (
+    OutcomeCandidate as OutcomeCandidate,
+)
+from ._outcome import (
+    OutcomeTask as OutcomeTask,
+)
+from ._outcome import (
+    pose_outcome as pose_outcome,
+)
+from ._outcome import (
+    read_outcome as read_outcome,
+)
 from ._program import LinearProgram as LinearProgram
 from ._program import Outcome as Outcome
 from ._program import Solution as Solution
 from ._solve import Solver as Solver
 from ._solve import solve as solve
 from ._solve import solve_on_host as solve_on_host
-from ._outcome import (
-    OutcomeCandidate as OutcomeCandidate,
-    OutcomeTask as OutcomeTask,
-    pose_outcome as pose_outcome,
-    read_outcome as read_outcome,
-)

@@ -1,15 +1,15 @@
 """Poses programmes over the outcomes of one user, and reads an outcome and multipliers off their solutions.
 
-The programme is `min <target, q>` over incentive-compatible outcomes q with `<required[m], q> >= floors[m]`. It is posed
-as its dual around each situation's action of least target, which meets every row of the dual with no multiplier at all.
+The programme is `min <target, q>` over incentive-compatible outcomes q with `<required[m], q> >= floors[m]`. It is
+posed as its dual around each situation's action of least target, which meets every row with no multiplier at all.
 Rows: a situation's other actions, then how multipliers of truth are shared out, then one limit on the whole. Columns:
 probability of the situation, obedience, truth, recoding, floors.
 """
 
 import equinox as eqx
 import jax.numpy as jnp
-from jax import lax
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float
 
 from ._program import LinearProgram, Solution
@@ -19,7 +19,7 @@ class OutcomeTask(eqx.Module):
     """A programme over outcomes. `probability` is that of the evidence: entries are divided by it, however small it is.
 
     Of the two optional limits, `cap` ends the search once the optimum is known to be above it, and `soft[m]` lets
-    floors be missed at a cost: the programme is then `min <target, q> + t` with `<required[m], q> + soft[m] t >= floors[m]`.
+    floors be missed at a cost: it is then `min <target, q> + t` with `<required[m], q> + soft[m] t >= floors[m]`.
     """
 
     user: Float[Array, "type evidence action"]
@@ -50,7 +50,7 @@ def _scale(task: OutcomeTask) -> _Scaled:
     required_unit = _range(required, (1, 2))
     actions = lax.broadcasted_iota(jnp.int32, target.shape, target.ndim - 1)
     least = target == target.min(axis=-1, keepdims=True)
-    first = jnp.where(least, actions, jnp.int32(target.shape[-1] - 1)).min(axis=-1, keepdims=True)
+    first = jnp.min(actions, axis=-1, keepdims=True, where=least, initial=target.shape[-1] - 1)
     return _Scaled(
         user=user / user_unit,
         target=target / target_unit,

@@ -2,8 +2,15 @@
 
 from ._levels import (
     FrontierCurve as FrontierCurve,
+)
+from ._levels import (
     Persuasion as Persuasion,
+)
+from ._levels import (
     frontier_curve as frontier_curve,
+)
+from ._levels import (
     persuasion as persuasion,
 )
-from ._worst import Frontier as Frontier, frontier as frontier
+from ._worst import Frontier as Frontier
+from ._worst import frontier as frontier

@@ -7,17 +7,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
-from .._bounds import Prices, best_response_line, compatible, outcome_lower, value_of, worth
+from .._bounds import Prices, best_response_line, compatible, optimal_play, outcome_lower, value_of, worth
 from .._bracket import Bracket
 from .._candidates import LinearProgram, Outcome, OutcomeTask, Solution, Solver, pose_outcome, read_outcome, solve
 from .._market import Market, market_status
 from .._precision import float64_scope, in_float64
 from .._status import Status
-from ._envelope import NEAR
 from ._search import curve_task
-from ._stakes import UserStakes, fold_actions, lay_out
+from ._stakes import UserStakes, fold_actions, lay_out, where_valid
 
 
 class Persuasion(eqx.Module):
@@ -63,8 +63,9 @@ class FrontierCurve(eqx.Module):
 
     At `level`, `provider_value` brackets phi_i, the most that a provider gets by an offer worth at least that much, and
     `gap` the least of the largest gain from deviating, over outcomes that are worth exactly that much; both per unit of
-    the user's mass. Some delta-equilibrium gives user j this level exactly when `gap <= delta / mass[j]`, and the aligned
-    level always. `status` is a `Status` code per user; where the market's data are invalid, every number is NaN.
+    the user's mass. Some delta-equilibrium gives user j this level exactly when `gap <= delta / mass[j]`, and the
+    aligned level always. `status` is a `Status` code per user; where the market's data are invalid, every number is
+    NaN.
     """
 
     level: Float[Array, "user level"]
@@ -89,7 +90,7 @@ def frontier_curve(market: Market, shares: Any, *, solver: Solver = solve) -> Fr
     shares = jnp.asarray(shares, jnp.float64)
     if shares.ndim != 1:
         raise ValueError(f"shares must be [level], got shape {shares.shape}.")
-    if not isinstance(shares, jax.core.Tracer) and not np.all((np.asarray(shares) >= 0) & (np.asarray(shares) <= 1)):
+    if not isinstance(shares, Tracer) and not np.all((np.asarray(shares) >= 0) & (np.asarray(shares) <= 1)):
         raise ValueError(f"shares must be between 0 (silent) and 1 (aligned), got {shares}.")
     stakes = lax.stop_gradient(lay_out(market, jnp.zeros((), jnp.float64)))
     level = jax.vmap(lambda s: s.silent + shares * s.span)(stakes)
@@ -108,7 +109,7 @@ def _silent(stakes: UserStakes) -> Float[Array, "user 1"]:
 
 def _below(stakes: UserStakes, level: Float[Array, ""]) -> Float[Array, ""]:
     """Keeps a level where rounding leaves room for an outcome."""
-    return jnp.minimum(level, stakes.aligned - NEAR * stakes.span)
+    return jnp.minimum(level, stakes.aligned - stakes.near)
 
 
 @in_float64
@@ -127,7 +128,8 @@ def _read_levels(stakes: UserStakes, level: Float[Array, "user level"], solution
 
     def one(stakes: UserStakes, provider: Array, level: Array, solution: Solution):
         candidate = read_outcome(curve_task(stakes, provider, _below(stakes, level)), solution)
-        outcome = compatible(stakes.user, candidate.outcome, jnp.minimum(level, stakes.aligned))
+        informed = optimal_play(stakes.user, provider)
+        outcome = compatible(stakes.user, candidate.outcome, jnp.minimum(level, stakes.aligned), informed)
         prices = Prices(candidate.obedience, candidate.truth, candidate.recoding, candidate.required)
         height, slope = best_response_line(stakes.user, provider, prices)
         return Bracket(value_of(provider, outcome), height - slope * level), outcome
@@ -164,7 +166,8 @@ def _gap_bracket(stakes: UserStakes, level: Array, lower: Array, upper: Array, s
     unit = lambda leaf: leaf / jnp.where(total > 0, total, 1.0)
     prices = Prices(*map(unit, (candidate.obedience, candidate.truth, candidate.recoding, candidate.required)))
     least = outcome_lower(stakes.user, task.target, task.required, task.floors, prices)
-    outcome = worth(stakes.user, compatible(stakes.user, candidate.outcome, jnp.minimum(level, stakes.aligned)), level)
+    outcome = compatible(stakes.user, candidate.outcome, jnp.minimum(level, stakes.aligned), stakes.informed())
+    outcome = worth(stakes.user, outcome, level)
     most = (upper - value_of(stakes.provider, outcome)).max()
     return Bracket(jnp.maximum(jnp.where(total > 0, least, 0.0), 0.0), jnp.maximum(most, 0.0))
 
@@ -173,7 +176,7 @@ def _status(market: Market, width: Array, scale: Array, rescued: Array) -> Array
     status = market_status(market)
     solved = jnp.where(rescued, jnp.int32(Status.RESCUED), jnp.int32(Status.OK))
     row = jnp.where(width <= _TOLERANCE * scale, solved, jnp.int32(Status.OPEN))
-    return jnp.where(status < Status.NOT_FINITE, row, status)
+    return jnp.asarray(jnp.where(status < Status.NOT_FINITE, row, status))
 
 
 # Share of the range of a provider's payoffs.
@@ -186,9 +189,8 @@ def _collect_persuasion(market: Market, stakes: UserStakes, level: Array, soluti
     rescued = (solutions.outcome == Outcome.RESCUED)[:, 0].T
     bracket = jax.tree.map(lambda end: end[:, 0].T, bracket)
     status = _status(market, bracket.width, stakes.payoff_range.T, rescued)
-    known = lambda leaf: jnp.where(market_status(market) < Status.NOT_FINITE, leaf, jnp.nan)
     outcome = fold_actions(jnp.moveaxis(outcome[:, 0], 1, 0), market.user_value.shape[-2])
-    return Persuasion(jax.tree.map(known, bracket), known(outcome), status)
+    return Persuasion(where_valid(market, bracket), where_valid(market, outcome), status)
 
 
 @in_float64
@@ -201,6 +203,5 @@ def _collect_curve(
     width = jnp.maximum(value.width.max(axis=(1, 2)), gap.width.max(axis=1))
     rescued = (values.outcome == Outcome.RESCUED).any(axis=(1, 2)) | (gaps.outcome == Outcome.RESCUED).any(axis=1)
     status = _status(market, width, stakes.payoff_range.max(axis=1), rescued)
-    known = lambda leaf: jnp.where(market_status(market) < Status.NOT_FINITE, leaf, jnp.nan)
-    value = jax.tree.map(lambda end: known(jnp.transpose(end, (2, 0, 1))), value)
-    return FrontierCurve(known(level), value, jax.tree.map(known, gap), status)
+    value = jax.tree.map(lambda end: jnp.transpose(end, (2, 0, 1)), value)
+    return FrontierCurve(where_valid(market, level), where_valid(market, value), where_valid(market, gap), status)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from .._bounds import Prices, best_response_line, compatible, outcome_lower, value_of
+from .._bounds import Prices, best_response_line, compatible, optimal_play, outcome_lower, value_of
 from .._candidates import (
     LinearProgram,
     Outcome,
@@ -24,7 +24,7 @@ from .._candidates import (
     solve,
 )
 from .._precision import float64_scope, in_float64
-from ._envelope import Envelope, add_point, chord_from, empty_envelope, next_probe, upper_at
+from ._envelope import Envelope, Point, add_point, chord_from, empty_envelope, next_probe, upper_at
 from ._queue import in_queue
 from ._stakes import UserStakes
 
@@ -34,10 +34,12 @@ MAX_TURNS = 30
 _CLOSED = 1e-8
 _FOUND = 1e-7
 _BEYOND = 0.1
-# Shares of a provider's payoff range: what outcomes are posed with less patience than proofs (room for rounding), and
-# the distance from chord to curve that counts as none.
-_ROOM = 1e-11
-_EXACT = 1e-12
+# Shares of a provider's payoff range: how much less patience outcomes are posed with than proofs, because of rounding,
+# at first and at most, and the distance from chord to curve that counts as none.
+_ROOM = 2e-12
+_MORE_ROOM = 8.0
+_MOST_ROOM = 1e-10
+_EXACT = 1e-13
 
 
 class Search(eqx.Module):
@@ -51,6 +53,7 @@ class Search(eqx.Module):
     envelope: Envelope
     probe: Float[Array, " provider"]
     reach: Float[Array, ""]
+    room: Float[Array, ""]
     turn: Int[Array, ""]
 
 
@@ -66,12 +69,13 @@ def start(stakes: UserStakes) -> Search:
         envelope=jax.vmap(make)(stakes.informed_value()),
         probe=jnp.full(stakes.num_providers, stakes.silent),
         reach=jnp.zeros((), jnp.float64),
+        room=jnp.full((), _ROOM, jnp.float64),
         turn=jnp.int32(0),
     )
 
 
 def finished(stakes: UserStakes, search: Search) -> Bool[Array, ""]:
-    closed = search.upper - search.lower <= _CLOSED * stakes.span
+    closed = search.upper - search.lower <= _CLOSED * stakes.span + 2 * stakes.near
     return closed | search.ended | (search.turn >= MAX_TURNS)
 
 
@@ -80,7 +84,9 @@ def _idle_where(idle: Bool[Array, ""], program: LinearProgram) -> LinearProgram:
     return LinearProgram(program.matrix, program.limit, jnp.where(idle, 0.0, program.cost))
 
 
-def curve_task(stakes: UserStakes, provider: Float[Array, "type evidence action"], level: Float[Array, ""]) -> OutcomeTask:
+def curve_task(
+    stakes: UserStakes, provider: Float[Array, "type evidence action"], level: Float[Array, ""]
+) -> OutcomeTask:
     """The programme of phi(level): the least of `-<V, q>` over outcomes worth `level` to the user."""
     return OutcomeTask(stakes.user, stakes.probability, -provider, stakes.user[None], level[None])
 
@@ -97,15 +103,15 @@ def pose_curves(stakes: UserStakes, search: Search) -> LinearProgram:
 
 def read_point(
     stakes: UserStakes, provider: Float[Array, "type evidence action"], level: Float[Array, ""], solution: Solution
-) -> Envelope:
+) -> Point:
     """Reads a point below phi and a line above it off a solution of `curve_task`."""
     candidate = read_outcome(curve_task(stakes, provider, level), solution)
-    outcome = compatible(stakes.user, candidate.outcome, level)
+    outcome = compatible(stakes.user, candidate.outcome, level, optimal_play(stakes.user, provider))
     prices = Prices(candidate.obedience, candidate.truth, candidate.recoding, candidate.required)
     height, slope = best_response_line(stakes.user, provider, prices)
     # phi falls, so that an outcome also stands for every lower level.
     reached = jnp.minimum(value_of(stakes.user, outcome), stakes.aligned)
-    return Envelope(jnp.maximum(reached, level), value_of(provider, outcome), height, slope)
+    return Point(jnp.maximum(reached, level), value_of(provider, outcome), height, slope)
 
 
 def learn(stakes: UserStakes, search: Search, solutions: Solution) -> Search:
@@ -119,15 +125,15 @@ def learn(stakes: UserStakes, search: Search, solutions: Solution) -> Search:
     return eqx.tree_at(lambda s: (s.envelope, s.rescued), search, (envelope, rescued))
 
 
-def _interval_task(stakes: UserStakes, search: Search, room: float) -> tuple[OutcomeTask, Float[Array, ""]]:
+def _interval_task(stakes: UserStakes, search: Search, room: Float[Array, ""]) -> tuple[OutcomeTask, Float[Array, ""]]:
     """The programme of the least value left on the interval from `lower` on, and the end of that interval."""
     height, slope, end = jax.vmap(chord_from, in_axes=(0, None, None, None))(
-        search.envelope, search.lower, search.reach, stakes.span
+        search.envelope, search.lower, search.reach, stakes.near
     )
     if stakes.num_providers == 1:
         # A single provider's deviations do not have to beat anybody: what counts is phi(silent), all the way.
         height, slope, end = search.envelope.value[:, 1], jnp.zeros_like(slope), stakes.aligned[None]
-    required = stakes.provider + slope[:, None, None, None] * stakes.user
+    required = stakes.provider + slope[:, None, None, None] * stakes.user[None]
     floors = height - stakes.patience + room * stakes.payoff_range
     task = OutcomeTask(
         stakes.user,
@@ -141,7 +147,7 @@ def _interval_task(stakes: UserStakes, search: Search, room: float) -> tuple[Out
 
 
 def pose_interval(stakes: UserStakes, search: Search) -> LinearProgram:
-    task, _ = _interval_task(stakes, search, _ROOM)
+    task, _ = _interval_task(stakes, search, search.room)
     return _idle_where(finished(stakes, search), pose_outcome(task))
 
 
@@ -154,34 +160,35 @@ def excess(stakes: UserStakes, search: Search, outcome: Float[Array, "type evide
 
 def advance(stakes: UserStakes, search: Search, solution: Solution) -> Search:
     """Moves both ends by what the programme of the interval proves, and picks where to look next."""
-    task, end = _interval_task(stakes, search, _ROOM)
-    proof, _ = _interval_task(stakes, search, 0.0)
+    task, end = _interval_task(stakes, search, search.room)
+    proof, _ = _interval_task(stakes, search, jnp.zeros((), jnp.float64))
     candidate = read_outcome(task, solution)
     prices = Prices(candidate.obedience, candidate.truth, candidate.recoding, candidate.required)
     cleared = outcome_lower(stakes.user, proof.target, proof.required, proof.floors, prices)
     idle = finished(stakes, search)
     lower = jnp.where(idle, search.lower, jnp.maximum(search.lower, jnp.minimum(cleared, end)))
-    outcome = compatible(stakes.user, candidate.outcome, stakes.silent)
+    outcome = compatible(stakes.user, candidate.outcome, stakes.silent, stakes.informed())
     value = value_of(stakes.user, outcome)
     # Long steps as long as they clear everything, shorter ones where something is left.
     reach = jnp.where(cleared >= end, 2.0 * (end - search.lower), 0.0)
     holds = (excess(stakes, search, outcome) <= stakes.patience).all() & (value <= search.upper) & ~idle
     probe = jax.vmap(next_probe, in_axes=(0, None, None, 0))(
-        search.envelope, lower, stakes.span, _EXACT * stakes.payoff_range
+        search.envelope, lower, stakes.near, _EXACT * stakes.payoff_range
     )
     upper = jnp.where(holds, value, search.upper)
-    # Nothing to learn and nothing cleared: another turn would be the same one.
+    # Nothing to learn and nothing cleared: another turn would be the same one, unless rounding was in the way.
     stuck = jnp.isnan(probe).all() & (search.reach == 0) & (lower <= search.lower) & (upper >= search.upper)
     return Search(
         lower=lower,
         upper=upper,
         outcome=jnp.where(holds, outcome, search.outcome),
-        ended=search.ended | stuck | (upper - lower <= _FOUND * stakes.span),
+        ended=search.ended | (stuck & (search.room > _MOST_ROOM)) | (upper - lower <= _FOUND * stakes.span),
         rescued=search.rescued | (solution.outcome == Outcome.RESCUED),
         envelope=search.envelope,
         probe=jnp.where(idle, jnp.nan, probe),
         reach=reach,
-        turn=search.turn + jnp.where(idle, 0, 1).astype(jnp.int32),
+        room=jnp.where(stuck, _MORE_ROOM * search.room, search.room),
+        turn=search.turn + (~idle).astype(jnp.int32),
     )
 
 

@@ -6,14 +6,19 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from .._bounds import optimal_play, value_of
 from .._market import Market, market_status, stakes, with_zeros_if_invalid
 from .._precision import in_float64
+from .._status import Status
 
 # The least patience of a provider, as a share of the range of its payoffs: below it, rounding would decide.
 LEAST_PATIENCE = 1e-9
+# Shares of the span and of the size of the user's stakes.
+_NEAR = 1e-9
+_ROUNDING = 1e-14
 
 
 class UserStakes(eqx.Module):
@@ -44,6 +49,11 @@ class UserStakes(eqx.Module):
         return jnp.maximum(self.aligned - self.silent, 0.0)
 
     @property
+    def near(self) -> Float[Array, ""]:
+        """Levels of her utility closer than this are not told apart."""
+        return _NEAR * self.span + _ROUNDING * jnp.abs(self.user).max(axis=-1).sum()
+
+    @property
     def num_providers(self) -> int:
         return self.provider.shape[-4]
 
@@ -66,21 +76,27 @@ def lay_out(market: Market, delta: Float[Array, ""]) -> UserStakes:
     values = market.provider_value
     payoff_range = (values.max(axis=(-2, -1)) - values.min(axis=(-2, -1))).T
     mass = jnp.where(market.mass > 0, market.mass, 1.0)
-    return UserStakes(
-        user=twice(payoffs.user),
-        provider=jnp.moveaxis(twice(payoffs.provider), 0, 1),
-        probability=market.prior.sum(axis=(-3, -1)),
-        patience=jnp.maximum(delta / mass[:, None], LEAST_PATIENCE * payoff_range),
-        payoff_range=payoff_range,
+    return jax.vmap(UserStakes)(
+        twice(payoffs.user),
+        jnp.moveaxis(twice(payoffs.provider), 0, 1),
+        market.prior.sum(axis=(-3, -1)),
+        jnp.maximum(delta / mass[:, None], LEAST_PATIENCE * payoff_range),
+        payoff_range,
     )
 
 
-def fold_actions(outcome: Float[Array, "*more action"], actions: int) -> Float[Array, "*more action"]:
+def fold_actions(outcome: Float[Array, "..."], actions: int) -> Float[Array, "..."]:
     """Undoes the doubling of an only action."""
     return outcome.sum(axis=-1, keepdims=True) if actions == 1 else outcome
 
 
+def where_valid(market: Market, tree: Any) -> Any:
+    """Replaces all numbers by NaN where the market's data are invalid."""
+    valid = market_status(market) < Status.NOT_FINITE
+    return jax.tree.map(lambda leaf: jnp.where(valid, leaf, jnp.nan), tree)
+
+
 def check_delta(delta: Any) -> None:
     """Raises `ValueError` for a negative delta, where its value is known."""
-    if not isinstance(delta, jax.core.Tracer) and not np.all(np.asarray(delta) >= 0):
+    if not isinstance(delta, Tracer) and not np.all(np.asarray(delta) >= 0):
         raise ValueError(f"delta must be >= 0, got {delta}.")

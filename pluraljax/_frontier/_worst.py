@@ -15,7 +15,7 @@ from .._precision import float64_scope, in_float64
 from .._status import Status
 from ._envelope import lower_at
 from ._search import Search, excess, run_search
-from ._stakes import UserStakes, check_delta, fold_actions, lay_out
+from ._stakes import UserStakes, check_delta, fold_actions, lay_out, where_valid
 
 
 class Frontier(eqx.Module):
@@ -41,8 +41,8 @@ def frontier(market: Market, delta: Any = 0.0, *, solver: Solver = solve) -> Fro
     Put `phi_i(r) = max {<V_i, q> : <U, q> >= r}` over the user's incentive-compatible outcomes q. With two or more
     providers, q is what some delta-equilibrium gives her exactly when `<V_i, q> >= phi_i(<U, q>) - delta / mass` for
     all i, or when it gives her all that an aligned model would (no offer is strictly better then). With one provider
-    `phi_1(silent)` takes the place of `phi_1(<U, q>)`. The lower end is proved by intervals of utility that hold no such
-    q, the upper end by such a q. Derivatives are not provided: they are zero.
+    `phi_1(silent)` takes the place of `phi_1(<U, q>)`. The lower end is proved by intervals of utility that hold no
+    such q, the upper end by such a q. Derivatives are not provided: they are zero.
 
     **Arguments:**
 
@@ -75,24 +75,23 @@ def _collect(market: Market, stakes: UserStakes, search: Search) -> Frontier:
     gap = jax.vmap(_gap)(stakes, search)
     solved = jnp.where(search.rescued, jnp.int32(Status.RESCUED), jnp.int32(Status.OK))
     row_status = jnp.where(closed, solved, jnp.int32(Status.OPEN))
-    known = lambda leaf: jnp.where(valid, leaf, jnp.nan)
     return Frontier(
-        worst=Bracket(known(lower), known(search.upper)),
-        outcome=known(fold_actions(search.outcome, market.user_value.shape[-2])),
-        gap=jax.tree.map(known, gap),
+        worst=where_valid(market, Bracket(lower, search.upper)),
+        outcome=where_valid(market, fold_actions(search.outcome, market.user_value.shape[-2])),
+        gap=where_valid(market, gap),
         turns=search.turn,
-        status=jnp.where(valid, row_status, status),
+        status=jnp.asarray(jnp.where(valid, row_status, status)),
     )
 
 
 def _gap(stakes: UserStakes, search: Search) -> Bracket:
-    """Brackets what a provider can gain at the outcome found; nothing where no offer is strictly better for the user."""
+    """Brackets what a provider can gain at the outcome found: nothing where no offer is strictly better for her."""
     alone = stakes.num_providers == 1
     level = stakes.silent if alone else value_of(stakes.user, search.outcome)
-    least = jax.vmap(lower_at, in_axes=(0, None, None))(search.envelope, level, stakes.span)
+    least = jax.vmap(lower_at, in_axes=(0, None, None))(search.envelope, level, stakes.near)
     if alone:
         least = search.envelope.value[:, 1]
     offered = value_of(stakes.provider, search.outcome)
-    top = jnp.logical_and(not alone, level >= stakes.aligned)
+    top = jnp.logical_and(not alone, level >= stakes.aligned - stakes.near)
     least, most = (least - offered).max(), excess(stakes, search, search.outcome).max()
     return Bracket(jnp.where(top, 0.0, jnp.maximum(least, 0.0)), jnp.where(top, 0.0, jnp.maximum(most, 0.0)))
