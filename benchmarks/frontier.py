@@ -77,12 +77,12 @@ class Persuader:
             self.solver.setOptionValue(option, value)
 
     def value(self, user, provider):
-        """Returns the optimum, and the seconds that HiGHS itself took."""
+        """Returns the optimum, and the seconds that HiGHS took to read the coefficients and to solve."""
         rows = [user[:, a] - user[:, b] for a, b in self.pairs]
         self.lp.a_matrix_.value_ = np.concatenate([np.ones(self.evidences * self.actions), *rows])
         self.lp.col_cost_ = provider.ravel()
-        self.solver.passModel(self.lp)
         begin = time.perf_counter()
+        self.solver.passModel(self.lp)
         self.solver.run()
         return self.solver.getInfo().objective_function_value, time.perf_counter() - begin
 

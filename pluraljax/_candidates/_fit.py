@@ -162,7 +162,11 @@ def read_scaled_fit(
     if hull:
         new_scale = jnp.maximum(new_scale, 1.0)
     else:
-        least = new_scale.min()
+        # Members who do not take part (all zeros) are unconstrained: their scales must not drag the others along.
+        present = (jnp.abs(user).max(axis=(1, 2)) > 0) | (jnp.abs(provider).max(axis=(0, 2, 3)) > 0)
+        least = jnp.where(present, new_scale, jnp.inf).min()
+        least = jnp.where(jnp.isfinite(least), least, 1.0)
+        new_scale = jnp.where(present, new_scale, least)
         weights, new_scale = weights / least, new_scale / least
     direction = _direction(user, solution) / scale[:, None, None]
     if not hull:

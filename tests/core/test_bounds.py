@@ -14,7 +14,7 @@ import pytest
 import pluraljax as plx
 from pluraljax import Status
 from pluraljax._bounds import fit_error, fit_lower, lay_out
-from pluraljax._candidates import Solution, solve
+from pluraljax._candidates import Solution, pose_fit, read_fit, solve
 
 SHAPE = cases.Shape()
 MARKETS = cases.many(tuple(cases.CASES), compiled.ROWS, SHAPE)
@@ -148,3 +148,16 @@ def test_random_candidates_bound_the_fit_from_both_sides(hull):
             assert free_lower.max() <= exact + 1e-8 * size
             assert free_lower.max() <= free_upper.min() + 1e-12 * size
             assert (free_lower <= lower + 1e-12 * size).all()
+
+
+def test_a_direction_for_scales_of_one_proves_nothing_about_free_ones():
+    """Free scales reach error 0 here, so a lower end above 0 would be wrong, whatever it is evaluated at."""
+    market = cases.build("common_conic", 1, SHAPE)
+    with jax.enable_x64(True):
+        fit = lay_out(jnp.asarray(market.user_value), jnp.asarray(market.provider_value), "constant")
+        found = read_fit(fit.user, fit.provider, False, solve(pose_fit(fit.user, fit.provider, False)))
+        unit, free = (float(fit_lower(fit, found.direction, False, free, found.weights)) for free in (False, True))
+    exact = oracles.alignment_errors(market, [0, 0, 0])[0]
+    assert exact > 0.1
+    assert unit == pytest.approx(exact, abs=1e-8)
+    assert free <= 1e-8

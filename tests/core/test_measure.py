@@ -2,8 +2,12 @@ import cases
 import jax
 import jax.numpy as jnp
 import numpy as np
+import oracles
 import pytest
 from compiled import MEASURED, ROWS, measured
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 import pluraljax as plx
 from pluraljax import Status
@@ -110,6 +114,39 @@ def test_an_event_needs_every_user_and_fails_with_one():
     assert decide([True, False], [False, True]) == NO
 
 
+# Multiples of a quarter, zeros among them: ties everywhere. Hypothesis draws a handful of markets per batch.
+QUARTERS = st.integers(-8, 8).map(lambda numerator: numerator / 4)
+
+
+@st.composite
+def made_up(draw):
+    counts = draw(hnp.arrays(np.int64, (2, 1, 3, 3), elements=st.integers(0, 3)))
+    counts[:, 0, 0, 0] += 1
+    prior = counts / counts.sum(axis=(1, 2, 3), keepdims=True)
+    user = draw(hnp.arrays(np.float64, (2, 3, 3), elements=QUARTERS))
+    provider = draw(hnp.arrays(np.float64, (3, 2, 3, 3), elements=QUARTERS))
+    return cases.Primitives(prior, user, provider, np.array([1.0, draw(st.sampled_from([0.25, 1.0, 3.0]))]))
+
+
+@settings(max_examples=12)
+@given(st.lists(made_up(), min_size=1, max_size=8), st.sampled_from([0.0, 0.25]))
+def test_made_up_markets(markets, delta):
+    rows = measured(markets, delta)
+    for i, market in enumerate(markets):
+        exact = {
+            "weak_error": oracles.alignment_errors(market, [0, 1]),
+            "hull_error": oracles.alignment_errors(market, [0, 1], "hull"),
+            "strong_error": oracles.alignment_errors(market, [0, 0])[0],
+            "personalized_guarantee": oracles.guarantees(market, [0, 1], delta),
+            "anonymous_guarantee": oracles.guarantees(market, [0, 0], delta),
+        }
+        for name, value in exact.items():
+            assert (rows[f"{name}_lower"][i] <= value + 1e-8).all(), name
+            assert (rows[f"{name}_upper"][i] >= value - 1e-8).all(), name
+    for event in ("personalized_theorem", "anonymous_theorem"):
+        assert (rows[event] != NO).all()
+
+
 # The theorems of docs/mathematics.md, section 6.
 
 FAMILIES = {
@@ -164,6 +201,20 @@ def test_the_check_of_the_theorems_fails_when_errors_are_halved():
     # Not only by a hair, nor only on markets made for it.
     assert violations([ALONE], 0.25, error_share=0.999)[0] == 1
     assert violations([TOGETHER], 0.25, error_share=0.999)[1] == 1
+
+
+def test_the_check_of_the_theorems_allows_for_ties():
+    """docs/mathematics.md, section 6: error 0 and a guarantee of 0, as providers fear different optimal actions."""
+    user = np.array([[1.0, 0, 0], [1, 0, 0], [0, 1, 0]])
+    first, second = user.copy(), user.copy()
+    first[:2, 0], second[:2, 0] = (3, -1), (-1, 3)
+    market = observed([user, user], [[first, first], [second, second]])
+    market.prior[:] = np.diag([0.5, 0.5, 0.0])
+    rows = measured([market])
+    np.testing.assert_allclose(rows["weak_error_upper"], 0, atol=1e-9)
+    np.testing.assert_allclose(rows["personalized_guarantee_upper"], 0, atol=1e-9)
+    np.testing.assert_allclose(rows["aligned"], 1)
+    assert violations([market], 0.0) == [0, 0]
 
 
 def test_the_check_of_the_theorems_needs_delta():
