@@ -217,12 +217,14 @@ def _polish(direction: Float[Array, "member part row"], provider: Float[Array, "
 def _conjugate_gradients(matrix: Float[Array, "n n"], target: Float[Array, " n"]) -> Float[Array, " n"]:
     """Solves a small positive semidefinite system, singular but consistent when providers are duplicates."""
 
+    scale = jnp.abs(matrix).max()
+
     def turn(_, state):
         solution, residual, search = state
         image = matrix @ search
         curvature, size = search @ image, residual @ residual
         # Past convergence, directions are noise, and their curvature may be next to nothing.
-        useful = (curvature > 0) & (size > 1e-20 * (target @ target))
+        useful = (curvature > 1e-12 * scale * (search @ search)) & (size > 1e-20 * (target @ target))
         length = jnp.where(useful, size / jnp.where(useful, curvature, 1.0), 0.0)
         left = residual - length * image
         fresh = left + (left @ left) / jnp.where(size > 0, size, 1.0) * search
