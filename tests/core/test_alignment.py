@@ -131,6 +131,17 @@ def test_one_action_and_one_state_leave_nothing_to_misalign(providers):
     np.testing.assert_array_equal(found.status, Status.OK)
 
 
+@pytest.mark.parametrize(
+    ("name", "weights"),
+    [("duplicates", "cone"), ("integers", "cone"), ("constant_user", "hull"), ("zero_user", "hull")],
+)
+def test_copies_and_constants_close(name, weights):
+    """Copies of providers make systems singular, and a user who does not care has no payoff range to measure by."""
+    batch = cases.stack(cases.many([name], compiled.ROWS, SHAPE))
+    found = compiled.alignment(weights)(batch, jnp.asarray(PERSONALIZED, jnp.int32))
+    np.testing.assert_array_equal(found.status, Status.OK)
+
+
 def test_help_beyond_the_cap_counts_as_none():
     """A provider must be amplified 1e8 times to help: the cap of docs/mathematics.md, section 4, ends the bracket."""
     user = np.array([[1.0, -1.0, 0.0], [-1.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
