@@ -21,6 +21,24 @@ if TYPE_CHECKING:
         weak_alignment as weak_alignment,
     )
     from ._bracket import Bracket as Bracket
+    from ._frontier import (
+        Frontier as Frontier,
+    )
+    from ._frontier import (
+        FrontierCurve as FrontierCurve,
+    )
+    from ._frontier import (
+        Persuasion as Persuasion,
+    )
+    from ._frontier import (
+        frontier as frontier,
+    )
+    from ._frontier import (
+        frontier_curve as frontier_curve,
+    )
+    from ._frontier import (
+        persuasion as persuasion,
+    )
     from ._guarantee import Guarantee as Guarantee
     from ._guarantee import guarantee as guarantee
     from ._market import (
@@ -69,8 +87,11 @@ _HOME = {
     "Benchmarks": "_market",
     "Bracket": "_bracket",
     "FamilyGrid": "_scan",
+    "Frontier": "_frontier",
+    "FrontierCurve": "_frontier",
     "Guarantee": "_guarantee",
     "Market": "_market",
+    "Persuasion": "_frontier",
     "ScanConfig": "_scan",
     "Stakes": "_market",
     "Status": "_status",
@@ -79,11 +100,14 @@ _HOME = {
     "benchmarks": "_market",
     "default_config": "_scan",
     "families": "_families",
+    "frontier": "_frontier",
+    "frontier_curve": "_frontier",
     "guarantee": "_guarantee",
     "market_status": "_market",
     "observed_market": "_market",
     "open_scan": "_scan",
     "personalized": "_segments",
+    "persuasion": "_frontier",
     "scan": "_scan",
     "segment_alignment": "_alignment",
     "stakes": "_market",
