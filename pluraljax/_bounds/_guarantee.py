@@ -12,6 +12,8 @@ from jaxtyping import Array, Bool, Float, Int
 TIE = 1e-12
 # An outcome may miss a provider's floor by this share of the provider's largest total: the rounding of the sums.
 FEASIBLE = 1e-12
+# A sum over providers is exact to this share of the size of its terms.
+ROUNDING = 4e-16
 
 
 class SegmentStakes(eqx.Module):
@@ -42,8 +44,11 @@ def aligned_action(stakes: SegmentStakes) -> Int[Array, "member situation"]:
 
 def floors(stakes: SegmentStakes, delta: Float[Array, ""]) -> Float[Array, " provider"]:
     """Computes what each provider gets at least; users with several optimal plays take the worst one for it."""
-    worst = jnp.where(optimal_actions(stakes), stakes.provider, jnp.inf).min(axis=-1)
-    return jnp.einsum("m,ims->i", stakes.mass, worst) - delta
+    return jnp.einsum("m,ims->i", stakes.mass, _worst_optimal(stakes)) - delta
+
+
+def _worst_optimal(stakes: SegmentStakes) -> Float[Array, "provider member situation"]:
+    return jnp.where(optimal_actions(stakes), stakes.provider, jnp.inf).min(axis=-1)
 
 
 def guarantee_lower(
@@ -53,9 +58,13 @@ def guarantee_lower(
     multipliers: Float[Array, " provider"],
 ) -> Float[Array, ""]:
     """Bounds the guarantee from below, for ANY non-negative multipliers (weak duality)."""
-    tempted = target[:, None, None] * stakes.user
-    tempted = tempted - stakes.mass[:, None, None] * jnp.einsum("i,imsa->msa", multipliers, stakes.provider)
-    return multipliers @ floors(stakes, delta) + tempted.min(axis=-1).sum()
+    own, weight = target[:, None, None] * stakes.user, multipliers[:, None] * stakes.mass[None]
+    # Relative to the floors, an indifferent provider adds exact zeros, whatever its multiplier. Where providers cancel
+    # each other at large multipliers, the rounding of their sum counts against the bound.
+    above = stakes.provider - _worst_optimal(stakes)[..., None]
+    least = own - jnp.einsum("im,imsa->msa", weight, above)
+    rounding = ROUNDING * jnp.einsum("im,imsa->msa", weight, jnp.abs(above))
+    return (least - rounding).min(axis=-1).sum() - delta * multipliers.sum()
 
 
 def guarantee_upper(

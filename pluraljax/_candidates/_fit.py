@@ -141,7 +141,7 @@ def read_fit(
     solution: Solution,
 ) -> FitCandidate:
     """Reads the candidate off a solution of `pose_fit` (whether or not the solver claims success)."""
-    units = fit_units(user, provider)
+    solution, units = solution.finite(), fit_units(user, provider)
     direction = _direction(user, solution)
     if not hull:
         direction = _polish(direction, provider / units.provider[:, None, None, None])
@@ -156,7 +156,7 @@ def read_scaled_fit(
     solution: Solution,
 ) -> FitCandidate:
     """Reads the candidate off a solution of `pose_scaled_fit`; scales are at least 1."""
-    units = fit_units(user, provider / scale[None, :, None, None])
+    solution, units = solution.finite(), fit_units(user, provider / scale[None, :, None, None])
     weights = _weights(solution, units, hull)
     new_scale = scale * (_smallest_factor(scale, hull) + jnp.maximum(solution.dual[-scale.shape[0] :], 0.0))
     if hull:

@@ -94,7 +94,7 @@ def read_guarantee(
 ) -> GuaranteeCandidate:
     """Reads the candidate off a solution of `pose_guarantee` (whether or not the solver claims success)."""
     moves = _moves(user, provider, probability, aligned, target / jnp.where(mass > 0, mass, 1.0))
-    weight = _weight(probability, mass)
+    solution, weight = solution.finite(), _weight(probability, mass)
     moved = solution.primal.reshape(moves.user_loss.shape) * _largest(weight)
     share = moved / jnp.where(weight > 0, weight, 1.0)[..., None]
     share = share / jnp.maximum(share.sum(axis=-1, keepdims=True), 1.0)

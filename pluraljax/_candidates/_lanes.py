@@ -41,6 +41,13 @@ def in_lanes(group_function: Callable[..., Any], lanes_on_cpu: int = LANES_ON_CP
         results = lax.map(lambda group: group_function(*group), jax.tree.map(split, args))
         return jax.tree.map(lambda leaf: leaf.reshape(groups * lanes, *leaf.shape[2:])[:batch], results)
 
+    merge_batches(batched)
+    return batched
+
+
+def merge_batches(batched: custom_vmap) -> None:
+    """Makes a function over a leading axis take any nest of `vmap`s as one longer axis."""
+
     @batched.def_vmap
     def merge_axes(axis_size, in_batched, *args):
         def merge(leaf, is_batched):
@@ -52,5 +59,3 @@ def in_lanes(group_function: Callable[..., Any], lanes_on_cpu: int = LANES_ON_CP
             lambda leaf: leaf.reshape(axis_size, leaf.shape[0] // axis_size, *leaf.shape[1:]), results
         )
         return results, jax.tree.map(lambda _: True, results)
-
-    return batched

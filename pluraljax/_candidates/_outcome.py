@@ -161,7 +161,7 @@ class OutcomeCandidate(eqx.Module):
 
 def read_outcome(task: OutcomeTask, solution: Solution) -> OutcomeCandidate:
     """Reads the candidate off a solution of `pose_outcome` (whether or not the solver claims success)."""
-    scaled = _scale(task)
+    solution, scaled = solution.finite(), _scale(task)
     types, evidences, actions = task.user.shape
     situations, floors = types * evidences, task.floors.shape[0]
     mass = solution.dual[: situations * (actions - 1)].reshape(types, evidences, actions - 1)

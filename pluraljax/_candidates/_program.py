@@ -36,6 +36,11 @@ class Solution(eqx.Module):
     outcome: Int[Array, "*batch"]
     pivots: Int[Array, "*batch"]
 
+    def finite(self) -> "Solution":
+        """Reads what is not a number as zero: a bound evaluated there is wide, and still a bound."""
+        known = lambda leaf: jnp.where(jnp.isfinite(leaf), leaf, 0.0)
+        return Solution(known(self.primal), known(self.dual), self.outcome, self.pivots)
+
 
 # A candidate counts as a solution when its constraint violations and its duality gap, relative to the size of the terms
 # that cancel in them, are below this.

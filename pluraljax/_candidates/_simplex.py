@@ -168,7 +168,7 @@ def _solve_lanes(programs: LinearProgram) -> Solution:
                 primal=jnp.where(keep[:, None], best.primal, primal),
                 dual=jnp.where(keep[:, None], best.dual, dual),
                 outcome=jnp.asarray(jnp.where(keep, best.outcome, outcome)),
-                pivots=best.pivots + found.pivots,
+                pivots=best.pivots + jnp.where(best.outcome == Outcome.OPTIMAL, 0, found.pivots),
             ),
             turn + jnp.int32(1),
         )

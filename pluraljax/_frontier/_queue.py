@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_batching import custom_vmap
 
-from .._candidates._lanes import LANES_ON_ACCELERATOR, LANES_ON_CPU
+from .._candidates._lanes import LANES_ON_ACCELERATOR, LANES_ON_CPU, merge_batches
 
 
 def in_queue(
@@ -52,14 +52,5 @@ def in_queue(
         results = jax.tree.map(lambda leaf: jnp.zeros((count, *leaf.shape[1:]), leaf.dtype), states)
         return lax.while_loop(unfinished, run, (index, jnp.int32(lanes), first, states, results))[-1]
 
-    @batched.def_vmap
-    def merge_axes(axis_size, in_batched, tasks):
-        def merge(leaf, is_batched):
-            leaf = leaf if is_batched else jnp.broadcast_to(leaf, (axis_size, *leaf.shape))
-            return leaf.reshape(axis_size * leaf.shape[1], *leaf.shape[2:])
-
-        results = batched(jax.tree.map(merge, tasks, in_batched[0]))
-        results = jax.tree.map(lambda leaf: leaf.reshape(axis_size, -1, *leaf.shape[1:]), results)
-        return results, jax.tree.map(lambda _: True, results)
-
+    merge_batches(batched)
     return batched
