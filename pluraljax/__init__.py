@@ -21,6 +21,12 @@ if TYPE_CHECKING:
         weak_alignment as weak_alignment,
     )
     from ._bracket import Bracket as Bracket
+    from ._certify import (
+        Certificate as Certificate,
+    )
+    from ._certify import (
+        certify as certify,
+    )
     from ._frontier import (
         Frontier as Frontier,
     )
@@ -62,6 +68,8 @@ if TYPE_CHECKING:
     from ._market import (
         stakes as stakes,
     )
+    from ._market_file import load_market as load_market
+    from ._market_file import save_market as save_market
     from ._scan import (
         FamilyGrid as FamilyGrid,
     )
@@ -86,6 +94,7 @@ _HOME = {
     "Alignment": "_alignment",
     "Benchmarks": "_market",
     "Bracket": "_bracket",
+    "Certificate": "_certify",
     "FamilyGrid": "_scan",
     "Frontier": "_frontier",
     "FrontierCurve": "_frontier",
@@ -98,16 +107,19 @@ _HOME = {
     "StrongAlignment": "_alignment",
     "anonymous": "_segments",
     "benchmarks": "_market",
+    "certify": "_certify",
     "default_config": "_scan",
     "families": "_families",
     "frontier": "_frontier",
     "frontier_curve": "_frontier",
     "guarantee": "_guarantee",
+    "load_market": "_market_file",
     "market_status": "_market",
     "observed_market": "_market",
     "open_scan": "_scan",
     "personalized": "_segments",
     "persuasion": "_frontier",
+    "save_market": "_market_file",
     "scan": "_scan",
     "segment_alignment": "_alignment",
     "stakes": "_market",

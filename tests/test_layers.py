@@ -17,6 +17,7 @@ LAYERS = (
     ("_precision",),
     ("_bracket",),
     ("_market",),
+    ("_market_file",),
     ("_segments",),
     ("_families",),
     ("_conversation",),
@@ -28,6 +29,8 @@ LAYERS = (
     ("_deviation",),
     ("_equilibrium",),
     ("_tuning",),
+    ("_proposals",),
+    ("_certify",),
     ("_scan",),
     ("_report",),
     ("_cli",),
@@ -40,6 +43,8 @@ SOLVERS = frozenset(layer for layer, rank in RANK.items() if RANK["_families"] <
 HEAVY = frozenset(
     ("jax", "jaxlib", "equinox", "optax", "jaxtyping", "numpy", "scipy", "matplotlib", "pyarrow", "pandas", "xarray")
 )
+# What the exact checker does without: solvers, and the arithmetic whose results it checks.
+NOT_FOR_CHECKER = frozenset(("jax", "jaxlib", "equinox", "optax", "jaxtyping", "scipy", "highspy"))
 
 
 def imports(nodes: Iterable[ast.AST], package: str) -> Iterator[tuple[int, str]]:
@@ -112,6 +117,8 @@ def violation(own: str, name: str) -> str | None:
     other = layer_of(name)
     if own == "_bounds" and name.split(".")[0] in ("scipy", "highspy", "optax"):
         return f"_bounds imports {name}: what certifies must not solve"
+    if own == "_certify" and (name.split(".")[0] in NOT_FOR_CHECKER or other not in (None, "_certify", "_proposals")):
+        return f"_certify imports {name}: what checks shares nothing with what it checks"
     if other is None or other == own:
         return None
     if other not in RANK:
@@ -182,6 +189,9 @@ PLANTS = {
     "bounds from candidates": ("_bounds/_fit.py", "from .._candidates import solve", "neither may import the other"),
     "candidates from bounds": ("_candidates/_fit.py", "from .._bounds import fit", "neither may import the other"),
     "bounds with a solver": ("_bounds/_fit.py", "from scipy.optimize import linprog", "must not solve"),
+    "checker with candidates": ("_certify/_run.py", "from .._candidates import solve", "shares nothing with what it"),
+    "checker with bounds": ("_certify/_outcomes.py", "from .._bounds import Prices", "shares nothing with what it"),
+    "checker with JAX": ("_certify/_rational.py", "import jax.numpy as jnp", "shares nothing with what it checks"),
     "public names from below": ("_scan/_run.py", "import pluraljax as plx", "_scan imports __init__"),
     "report with a solver": ("_report/_table.py", "from .._families import spatial", "never solvers"),
     "new module": ("_novel.py", "import math", "_novel.py:1: _novel has no layer"),
@@ -274,6 +284,12 @@ def test_describing_and_reading_scans_loads_no_solver(code):
     # A configuration checks the parameters of families, which draw nothing until they are called.
     assert {layer_of(name) for name in loaded} & SOLVERS <= {"_families"}
     assert "jax" not in loaded
+
+
+def test_the_exact_checker_loads_nothing_that_it_checks():
+    loaded = loaded_by("import pluraljax._certify")
+    assert {layer_of(name) for name in loaded} - {None, "__init__"} == {"_certify"}
+    assert loaded & NOT_FOR_CHECKER == set()
 
 
 def test_a_public_name_loads_only_what_it_needs():

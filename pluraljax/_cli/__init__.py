@@ -4,10 +4,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from . import _report, _scan
+from . import _certify, _report, _scan
 
-_EXIT_CODES = """exit codes: 0 done; 2 something is wrong with the arguments, the config or the directory;
-130 interrupted (the same command continues)"""
+_EXIT_CODES = """exit codes: 0 done; 1 a certificate left something open; 2 something is wrong with the arguments, a
+file or a directory; 130 interrupted (the same command continues)"""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -19,7 +19,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, help="print the version and exit")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (_scan, _report):
+    for command in (_scan, _report, _certify):
         command.add_parser(subparsers)
     return parser
 

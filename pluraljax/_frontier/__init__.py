@@ -12,5 +12,20 @@ from ._levels import (
 from ._levels import (
     persuasion as persuasion,
 )
+from ._proof import (
+    FrontierProof as FrontierProof,
+)
+from ._proof import (
+    Links as Links,
+)
+from ._proof import (
+    Points as Points,
+)
+from ._proof import (
+    frontier_proof as frontier_proof,
+)
+from ._proof import (
+    persuasion_proof as persuasion_proof,
+)
 from ._worst import Frontier as Frontier
 from ._worst import frontier as frontier

@@ -77,6 +77,25 @@ def chord_from(
     return end_value + slope * end, slope, end
 
 
+def chord_points(envelope: Envelope, level: Float[Array, ""], end: Float[Array, ""]) -> Int[Array, "3"]:
+    """Finds the places of the points that a chord from `level` to `end` hangs on; -1 where there is no such point.
+
+    They are the last point that is not above `level`, the first one above, and the one at the end.
+    """
+    known = jnp.isfinite(envelope.level)
+    before = jnp.where(known & (envelope.level <= level), envelope.level, -jnp.inf).max()
+    after = jnp.where(known & (envelope.level > level), envelope.level, jnp.inf).min()
+    return jnp.stack([_place(envelope, before), _place(envelope, after), _place(envelope, end)])
+
+
+def _place(envelope: Envelope, level: Float[Array, ""]) -> Int[Array, ""]:
+    """The place of the point of a level; of the most valuable one if there are several."""
+    here = envelope.level == level
+    best = here & (envelope.value == _at(here, envelope.value))
+    places = jnp.arange(envelope.level.shape[0], dtype=jnp.int32)
+    return jnp.max(places, where=best, initial=-1)
+
+
 def lower_at(envelope: Envelope, level: Float[Array, ""], near: Float[Array, ""]) -> Float[Array, ""]:
     """Bounds phi(level) from below, for a level below the aligned one, by the chord of the points around it."""
     end = jnp.where(envelope.level > level, envelope.level, jnp.inf).min()

@@ -125,7 +125,7 @@ def learn(stakes: UserStakes, search: Search, solutions: Solution) -> Search:
     return eqx.tree_at(lambda s: (s.envelope, s.rescued), search, (envelope, rescued))
 
 
-def _interval_task(stakes: UserStakes, search: Search, room: Float[Array, ""]) -> tuple[OutcomeTask, Float[Array, ""]]:
+def interval_task(stakes: UserStakes, search: Search, room: Float[Array, ""]) -> tuple[OutcomeTask, Float[Array, ""]]:
     """The programme of the least value left on the interval from `lower` on, and the end of that interval."""
     height, slope, end = jax.vmap(chord_from, in_axes=(0, None, None, None))(
         search.envelope, search.lower, search.reach, stakes.near
@@ -147,7 +147,7 @@ def _interval_task(stakes: UserStakes, search: Search, room: Float[Array, ""]) -
 
 
 def pose_interval(stakes: UserStakes, search: Search) -> LinearProgram:
-    task, _ = _interval_task(stakes, search, search.room)
+    task, _ = interval_task(stakes, search, search.room)
     return _idle_where(finished(stakes, search), pose_outcome(task))
 
 
@@ -160,8 +160,8 @@ def excess(stakes: UserStakes, search: Search, outcome: Float[Array, "type evide
 
 def advance(stakes: UserStakes, search: Search, solution: Solution) -> Search:
     """Moves both ends by what the programme of the interval proves, and picks where to look next."""
-    task, end = _interval_task(stakes, search, search.room)
-    proof, _ = _interval_task(stakes, search, jnp.zeros((), jnp.float64))
+    task, end = interval_task(stakes, search, search.room)
+    proof, _ = interval_task(stakes, search, jnp.zeros((), jnp.float64))
     candidate = read_outcome(task, solution)
     prices = Prices(candidate.obedience, candidate.truth, candidate.recoding, candidate.required)
     cleared = outcome_lower(stakes.user, proof.target, proof.required, proof.floors, prices)
@@ -193,13 +193,14 @@ def advance(stakes: UserStakes, search: Search, solution: Solution) -> Search:
 
 
 def _turn(stakes: UserStakes, search: Search, solver: Solver) -> Search:
-    search = _learn(stakes, search, solver(_pose_curves(stakes, search)))
-    return _advance(stakes, search, solver(_pose_interval(stakes, search)))
+    search = learn_all(stakes, search, solver(pose_curves_all(stakes, search)))
+    return advance_all(stakes, search, solver(pose_interval_all(stakes, search)))
 
 
-_start, _finished = in_float64(jax.vmap(start)), in_float64(jax.vmap(finished))
-_pose_curves, _learn = in_float64(jax.vmap(pose_curves)), in_float64(jax.vmap(learn))
-_pose_interval, _advance = in_float64(jax.vmap(pose_interval)), in_float64(jax.vmap(advance))
+# Single steps for a whole group, for searches in Python.
+start_all, finished_all = in_float64(jax.vmap(start)), in_float64(jax.vmap(finished))
+pose_curves_all, learn_all = in_float64(jax.vmap(pose_curves)), in_float64(jax.vmap(learn))
+pose_interval_all, advance_all = in_float64(jax.vmap(pose_interval)), in_float64(jax.vmap(advance))
 
 
 @in_float64
@@ -213,7 +214,7 @@ def run_search(stakes: UserStakes, solver: Solver = solve) -> Search:
     stakes = lax.stop_gradient(stakes)
     if solver is solve:
         return _search_compiled(stakes)
-    search = _start(stakes)
-    while not bool(_finished(stakes, search).all()):
+    search = start_all(stakes)
+    while not bool(finished_all(stakes, search).all()):
         search = _turn(stakes, search, solver)
     return search

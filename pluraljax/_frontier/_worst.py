@@ -57,7 +57,7 @@ def frontier(market: Market, delta: Any = 0.0, *, solver: Solver = solve) -> Fro
     """
     check_delta(delta)
     stakes = lay_out(market, jnp.asarray(delta, jnp.float64))
-    return _collect(market, stakes, run_search(stakes, solver))
+    return collect(market, stakes, run_search(stakes, solver))
 
 
 # Brackets close to this share of the way from silent to aligned, plus the rounding of the user's payoffs.
@@ -66,7 +66,7 @@ _ROUNDING = 1e-12
 
 
 @in_float64
-def _collect(market: Market, stakes: UserStakes, search: Search) -> Frontier:
+def collect(market: Market, stakes: UserStakes, search: Search) -> Frontier:
     status = market_status(market)
     valid = status < Status.NOT_FINITE
     lower = jnp.minimum(search.lower, search.upper)

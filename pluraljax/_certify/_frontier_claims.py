@@ -1,0 +1,165 @@
+"""Claims on worst personalized equilibria, and on the most that a provider can get from a user."""
+
+from fractions import Fraction
+from typing import Any
+
+from ._claims import ALLOWANCE, Bound, Claim
+from ._frontiers import Equilibrium, Frontiers, Line, Link, Point, chain, equilibrium_at
+from ._market import LEAST_PATIENCE, ExactMarket
+from ._outcomes import Multipliers
+from ._rational import rounded
+from ._words import by_provider, short
+
+
+def worst_claim(market: ExactMarket, user: int, proposal: Any, delta: Fraction) -> Claim:
+    """Evaluates both ends of one user's worst equilibrium; `proposal` is her `FrontierProposal`."""
+    patience = [market.patience(i, user, delta) for i in range(market.num_providers)]
+    frontiers = Frontiers(market.outcomes_of(user), patience, proposal.points)
+    reached, links = chain(frontiers, proposal.links)
+    size = market.user_range(user)
+    lower = Bound(
+        "lower",
+        reached,
+        float(proposal.lower),
+        ALLOWANCE * size,
+        _chain_words(frontiers, links),
+        {"silent": frontiers.user.silent, "patience": patience, "links": [_link_data(link) for link in links]},
+    )
+    upper = _upper(market, user, frontiers, proposal, size)
+    span = frontiers.user.aligned - frontiers.user.silent
+    return Claim(
+        f"worst/user {user}",
+        f"utility of user {user} in her worst personalized equilibrium",
+        [lower, upper],
+        max(span, LEAST_PATIENCE * size),
+    )
+
+
+def _upper(market: ExactMarket, user: int, frontiers: Frontiers, proposal: Any, size: Fraction) -> Bound:
+    """An equilibrium by (5), with an allowance for rounding in how much a provider may gain; or aligned play."""
+    found = equilibrium_at(frontiers, proposal.outcome)
+    allowances = [LEAST_PATIENCE * market.provider_range(i, user) for i in range(market.num_providers)]
+    holds = all(
+        gain <= patience + allowance
+        for gain, patience, allowance in zip(found.gains, frontiers.patience, allowances, strict=True)
+    )
+    reported, allowance = float(proposal.upper), ALLOWANCE * size
+    if found.is_aligned or not holds:
+        # With one provider, some outcome gives it the most it can get, and none is worth more than this to her.
+        words = ["telling her everything is an equilibrium: no offer is strictly better for her"]
+        if frontiers.num_providers == 1:
+            words = ["no outcome is worth more to her than what she does when told everything"]
+        return Bound(
+            "upper", frontiers.user.aligned, reported, allowance, words, {"outcome": frontiers.user.informed()}
+        )
+    data = {
+        "outcome": found.outcome,
+        "gains": found.gains,
+        "patience": frontiers.patience,
+        "allowances": allowances,
+        "lines": [_line_data(line) for line in found.lines],
+    }
+    return Bound("upper", found.level, reported, allowance, _equilibrium_words(market, user, frontiers, found), data)
+
+
+def _equilibrium_words(market: ExactMarket, user: int, frontiers: Frontiers, found: Equilibrium) -> list[str]:
+    beaten = frontiers.user.silent if frontiers.num_providers == 1 else found.level
+    words = ["all providers offer one outcome, which she obeys exactly; lines above the curves bound other offers (5)"]
+    rows = zip(found.lines, found.gains, frontiers.patience, strict=True)
+    for i, (line, gain, patience) in enumerate(rows):
+        words.append(
+            f"provider {i}: phi(r) <= {short(line.height)} - {short(line.slope)} r, at {short(beaten)} "
+            f"{short(line.at(beaten))}; gains at most {rounded(gain, up=True, digits=6)} of {short(patience)} allowed"
+        )
+    over = max(gain - patience for gain, patience in zip(found.gains, frontiers.patience, strict=True))
+    if over > 0:
+        needed = max(found.gains) * market.mass[user]
+        words.append(f"exactly so for a delta of {rounded(needed, up=True)}: rounding took {short(over)} more")
+    return words
+
+
+def _chain_words(frontiers: Frontiers, links: list[Link]) -> list[str]:
+    if not links:
+        return ["she never gets less than with silence"]
+    words = [
+        f"she never gets less than with silence, {short(frontiers.user.silent)}; intervals without equilibria (6):"
+    ]
+    for link in links:
+        chords = "; ".join(
+            f"phi_{i}(r) >= {short(h)} - {short(s)} r by outcomes worth {', '.join(short(p.level) for p in chord)}"
+            for i, (h, s, chord) in enumerate(zip(link.heights, link.slopes, link.chords, strict=True))
+        )
+        words += [
+            f"[{short(link.start)}, {short(link.reach)}): {chords}",
+            f"  multipliers: providers {by_provider(link.prices.floors[:-1].tolist())}, her utility "
+            f"{short(link.prices.floors[-1])}, {_incentive_words(link.prices)}: what is left is worth at least "
+            f"{short(link.cleared)}",
+        ]
+    return words
+
+
+def _incentive_words(prices: Multipliers) -> str:
+    several = prices.obedience.shape[0] > 1
+    terms = [
+        f"{f'type {t} ' if several else ''}{a}->{b} {short(prices.obedience[t, a, b])}"
+        for t, a, b in zip(*prices.obedience.nonzero(), strict=True)
+    ]
+    lies = int((prices.recoding.sum(axis=(2, 3)) != 0).sum())
+    terms += [f"{lies} kinds of lie"] * bool(lies)
+    return "obedience " + (", ".join(terms) or "0")
+
+
+def monopoly_claim(market: ExactMarket, provider: int, user: int, proposal: Any) -> Claim:
+    """Evaluates both ends of the most that a provider can get from a user who has no other offer."""
+    frontiers = Frontiers(market.outcomes_of(user), [], proposal.points)
+    point, line = frontiers.point(provider, 0), frontiers.line(provider, 0)
+    size = market.provider_range(provider, user)
+    lower = Bound(
+        "lower",
+        point.value,
+        float(proposal.lower[provider]),
+        ALLOWANCE * size,
+        [f"an outcome that she obeys exactly; it is worth {short(point.level)} to her"],
+        _point_data(point),
+    )
+    upper = Bound(
+        "upper",
+        line.at(frontiers.user.silent),
+        float(proposal.upper[provider]),
+        ALLOWANCE * size,
+        [
+            "sum over (type, evidence) of the largest V + incentives, less multiplier x silent utility",
+            f"multipliers: {_incentive_words(line.prices)}, her utility {short(line.slope)}",
+        ],
+        _line_data(line),
+    )
+    return Claim(
+        f"most/provider {provider}/user {user}",
+        f"most that provider {provider} can get from user {user}",
+        [lower, upper],
+        size,
+    )
+
+
+def _prices_data(prices: Multipliers) -> dict[str, Any]:
+    return {"obedience": prices.obedience, "recoding": prices.recoding, "floors": prices.floors}
+
+
+def _line_data(line: Line) -> dict[str, Any]:
+    return {"height": line.height, "slope": line.slope, "multipliers": _prices_data(line.prices)}
+
+
+def _point_data(point: Point) -> dict[str, Any]:
+    return {"outcome": point.outcome, "user_value": point.level, "provider_value": point.value}
+
+
+def _link_data(link: Link) -> dict[str, Any]:
+    return {
+        "start": link.start,
+        "end": link.reach,
+        "cleared": link.cleared,
+        "heights": link.heights,
+        "slopes": link.slopes,
+        "chords": [[_point_data(point) for point in chord] for chord in link.chords],
+        "multipliers": _prices_data(link.prices),
+    }

@@ -1,0 +1,89 @@
+"""A market's arrays as rational numbers. What is stored is the market: priors keep the sums that they have."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from ._outcomes import User
+from ._rational import ZERO, Rationals, dot, exact, total, zeros
+
+# Actions within this share of the size of the terms in a stake are ties: rounding must not decide an optimal play.
+TIE = Fraction(1e-12)
+# delta is never read as less than this share of the range of a provider's payoffs from a user.
+LEAST_PATIENCE = Fraction(1e-9)
+
+
+@dataclass(frozen=True)
+class ExactMarket:
+    """The four arrays of a market, and the stakes: sums of products, exactly."""
+
+    prior: Rationals
+    user_value: Rationals
+    provider_value: Rationals
+    mass: Rationals
+    user: Rationals
+    provider: Rationals
+
+    @property
+    def num_users(self) -> int:
+        return self.user_value.shape[0]
+
+    @property
+    def num_providers(self) -> int:
+        return self.provider_value.shape[0]
+
+    def probability(self, user: int) -> Fraction:
+        """What a user's prior adds up to: 1 up to rounding."""
+        return total(self.prior[user])
+
+    def user_range(self, user: int) -> Fraction:
+        """The range of a user's payoffs."""
+        return _range(self.user_value[user])
+
+    def provider_range(self, provider: int, user: int) -> Fraction:
+        """The range of a provider's payoffs from a user."""
+        return _range(self.provider_value[provider, user])
+
+    def patience(self, provider: int, user: int, delta: Fraction) -> Fraction:
+        """What a provider may leave on the table with a user, per unit of her mass."""
+        return max(delta / self.mass[user], LEAST_PATIENCE * self.provider_range(provider, user))
+
+    def outcomes_of(self, user: int) -> User:
+        """One user's side of the market. An only action is written twice, as candidates do."""
+        twice = lambda leaf: np.repeat(leaf, 2, axis=-1) if leaf.shape[-1] == 1 else leaf
+        return User(twice(self.user[user]), twice(self.provider[:, user]))
+
+    def optimal(self, user: int) -> np.ndarray:
+        """Marks the actions that are optimal on full evidence, or within rounding of it: [type evidence action]."""
+        sizes = _stakes(self.prior[user], abs(self.user_value[user])).max(axis=-1, keepdims=True)
+        stakes = self.user[user]
+        return np.asarray(stakes >= stakes.max(axis=-1, keepdims=True) - TIE * sizes, bool)
+
+
+def _range(values: Rationals) -> Fraction:
+    return values.max() - values.min()
+
+
+def _stakes(prior: Rationals, value: Rationals) -> Rationals:
+    """`sum_y prior(t, x, y) value(a, y)` for one user."""
+    types, evidences, _ = prior.shape
+    result = zeros(types, evidences, len(value))
+    for t, x, a in np.ndindex(result.shape):
+        result[t, x, a] = dot(prior[t, x], value[a])
+    return result
+
+
+def exact_market(market: Any) -> ExactMarket:
+    """Reads anything with the four arrays of a `Market`."""
+    prior, user_value, provider_value, mass = (
+        exact(getattr(market, name)) for name in ("prior", "user_value", "provider_value", "mass")
+    )
+    user = np.stack([_stakes(p, value) for p, value in zip(prior, user_value, strict=True)])
+    provider = np.stack(
+        [np.stack([_stakes(p, value) for p, value in zip(prior, rows, strict=True)]) for rows in provider_value]
+    )
+    if not all(value > ZERO for value in mass):
+        raise ValueError("Every user's mass is positive.")
+    return ExactMarket(prior, user_value, provider_value, mass, user, provider)

@@ -1,0 +1,157 @@
+"""Certifies one market: float64 numbers and candidates from the library, then everything again in rationals."""
+
+from collections.abc import Mapping
+from fractions import Fraction
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from ._alignment_claims import Alignment, check_alignment, theorem_claims
+from ._claims import Certificate, Section
+from ._frontier_claims import monopoly_claim, worst_claim
+from ._guarantee_claims import benchmark_words, guarantee_claim
+from ._market import ExactMarket, exact_market
+from ._words import short
+
+
+def certify(
+    market: Any,
+    segments: Any = None,
+    delta: float = 0.0,
+    *,
+    weights: str = "cone",
+    offset: str = "constant",
+    scale: str = "unit",
+    subject: str = "market",
+) -> Certificate:
+    """Proves what pluraljax says about one market again, in exact rational arithmetic.
+
+    Solvers propose weights, multipliers, outcomes and chains of intervals. Each bound is then evaluated at these by
+    code that imports no solver and works with `fractions.Fraction`: a float is a rational number, and the numbers
+    stored in the market are the market (priors are not made to sum to 1). What is claimed ends as PROVED or OPEN.
+
+    **Arguments:**
+
+    - `market`: one market, with concrete arrays.
+    - `segments`: an integer label per user; default both ends, personalized and anonymous.
+    - `delta`: how much a provider may leave on the table in an equilibrium, in units of its objective; >= 0.
+    - `weights`, `offset`, `scale`: the alignment condition, as for `segment_alignment`.
+    - `subject`: what to call the market.
+
+    **Returns:** a `Certificate`: `str` of it is a proof to read, `.as_data()` the same for JSON.
+    """
+    if not (isfinite(delta) and delta >= 0):
+        raise ValueError(f"delta must be >= 0, got {delta}.")
+    regimes = _regimes(market, segments)
+    exact, patience = exact_market(market), Fraction(float(delta))
+    choice = {"weights": weights, "offset": offset, "scale": scale}
+    sections = [Section("Benchmarks", benchmark_words(exact), [])]
+    aligned = _check_alignments(market, exact, regimes, choice)
+    sections.append(_condition_section(aligned, choice))
+    sections += [
+        _promise_section(market, exact, regime, labels, aligned[regime], patience) for regime, labels in regimes.items()
+    ]
+    if any(_is_personalized(labels) for labels in regimes.values()):
+        sections += [_monopoly_section(market, exact), _worst_section(market, exact, patience)]
+    return Certificate(subject, _market_words(exact, patience), sections)
+
+
+Labels = tuple[int, ...]
+
+
+def _regimes(market: Any, segments: Any) -> dict[str, Labels]:
+    """Names the segments that are looked at."""
+    users = market.user_value.shape[0]
+    personalized, anonymous = tuple(range(users)), (0,) * users
+    if segments is None:
+        return {"personalized": personalized} | ({"anonymous": anonymous} if users > 1 else {})
+    labels = np.asarray(segments)
+    if labels.shape != (users,) or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"segments must hold one integer label per user, shape ({users},), got shape {labels.shape}.")
+    chosen = tuple(int(label) for label in labels)
+    if _is_personalized(chosen):
+        return {"personalized": chosen}
+    return {"anonymous" if len(set(chosen)) == 1 else "segmented": chosen}
+
+
+def _is_personalized(labels: Labels) -> bool:
+    return len(set(labels)) == len(labels)
+
+
+def _market_words(market: ExactMarket, delta: Fraction) -> list[str]:
+    _, types, evidences, states = market.prior.shape
+    sums = max(abs(market.probability(j) - 1) for j in range(market.num_users))
+    return [
+        f"{market.num_users} users, {market.num_providers} providers, {types} types, {evidences} evidences, "
+        f"{states} states, {market.user_value.shape[1]} actions; delta {short(delta)}",
+        f"The stored numbers are the market, read as exact rationals; its priors sum to 1 up to {short(sums)}.",
+        "Bounds are exact and shown rounded outward, multipliers to six digits (all digits: --json). A claim is PROVED",
+        "when float64 reported nothing beyond them, up to 1e-9 of the payoff range, and they are at most 1e-6 apart.",
+    ]
+
+
+def _check_alignments(
+    market: Any, exact: ExactMarket, regimes: Mapping[str, Labels], choice: Mapping[str, str]
+) -> dict[str, list[Alignment]]:
+    from .._proposals import propose_fits
+
+    options: dict[str, Any] = {
+        "hull": choice["weights"] == "hull",
+        "offset": choice["offset"],
+        "free_scale": choice["scale"] == "free",
+    }
+    condition = {"personalized": "weak", "anonymous": "strong", "segmented": "segment"}
+    return {
+        regime: [
+            check_alignment(exact, proposal, condition[regime], **options)
+            for proposal in propose_fits(market, labels, **choice)  # pyright: ignore[reportArgumentType]
+        ]
+        for regime, labels in regimes.items()
+    }
+
+
+def _condition_section(aligned: Mapping[str, list[Alignment]], choice: Mapping[str, str]) -> Section:
+    words = [
+        f"The least eps with |sum_i w_i v_i + c - scale u| <= eps: weights {choice['weights']}, "
+        f"offset {choice['offset']}, scale {choice['scale']}."
+    ]
+    return Section("Alignment conditions", words, [found.claim for rows in aligned.values() for found in rows])
+
+
+def _promise_section(
+    market: Any, exact: ExactMarket, regime: str, labels: Labels, aligned: list[Alignment], delta: Fraction
+) -> Section:
+    from .._proposals import propose_guarantees
+
+    claims = [
+        guarantee_claim(exact, proposal, regime, delta) for proposal in propose_guarantees(market, labels, float(delta))
+    ]
+    promised = [claim for found in aligned for claim in theorem_claims(exact, found, regime, delta)]
+    words = ["A provider may tell a segment everything, so it gets a floor there; multipliers of floors prove a bound."]
+    return Section(f"What every equilibrium guarantees: {regime}", words, [*claims, *promised])
+
+
+def _monopoly_section(market: Any, exact: ExactMarket) -> Section:
+    from .._proposals import propose_persuasion
+
+    claims = [
+        monopoly_claim(exact, provider, user, proposal)
+        for user, proposal in enumerate(propose_persuasion(market))
+        for provider in range(exact.num_providers)
+    ]
+    words = ["What a provider can get per unit of the user's mass, by any policy, when nobody else offers anything."]
+    return Section("Persuasion", words, claims)
+
+
+def _worst_section(market: Any, exact: ExactMarket, delta: Fraction) -> Section:
+    from .._proposals import propose_frontiers
+
+    proposals = propose_frontiers(market, float(delta))
+    claims = [worst_claim(exact, user, proposal, delta) for user, proposal in enumerate(proposals)]
+    words = [
+        "phi_i(r) is the most that provider i can get by an offer worth r to the user. An outcome is an equilibrium's",
+        "exactly when no provider gets less by it than phi_i - delta / mass (5). delta / mass counts as at least 1e-9",
+        "of the range of a provider's payoffs.",
+    ]
+    return Section("Worst personalized equilibrium", words, claims)

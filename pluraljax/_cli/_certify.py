@@ -1,0 +1,96 @@
+"""`pluraljax certify MARKET`: proves what pluraljax says about one market again, in exact arithmetic."""
+
+import argparse
+import sys
+from typing import Any
+
+_DESCRIPTION = """Computes alignment conditions, guarantees and worst equilibria of one market, and proves every
+number again in exact rational arithmetic. Prints which inequality and which multipliers prove it, and ends each claim
+in PROVED or OPEN."""
+
+_EXIT_CODES = """exit codes: 0 every claim is proved; 1 something is OPEN or REFUTED; 2 something is wrong with the
+arguments or a file"""
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds the subcommand."""
+    parser = subparsers.add_parser(
+        "certify",
+        help="prove the numbers of one market in exact arithmetic",
+        description=_DESCRIPTION,
+        epilog=_EXIT_CODES,
+    )
+    parser.add_argument("market", metavar="MARKET", help=".npz file of a market (plx.save_market writes one)")
+    parser.add_argument(
+        "--delta", type=float, default=0.0, metavar="D", help="what a provider may leave on the table (default: 0)"
+    )
+    parser.add_argument(
+        "--segments",
+        metavar="LABELS",
+        help="personalized, anonymous, or a label per user with commas between (default: both ends)",
+    )
+    parser.add_argument("--weights", choices=("cone", "hull"), default="cone", help="weights of the conditions")
+    parser.add_argument("--offset", choices=("constant", "state"), default="constant", help="offset of the conditions")
+    parser.add_argument("--scale", choices=("unit", "free"), default="unit", help="scale of users in the conditions")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON, fractions as p/q")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Certifies the market; returns the exit code."""
+    try:
+        certificate = _certificate(args)
+    except (ValueError, OSError) as error:
+        print(f"pluraljax certify: {error}", file=sys.stderr)
+        return 2
+    if args.json:
+        import json
+
+        print(json.dumps(certificate.as_data(), indent=1))
+    else:
+        print(certificate)
+    return 0 if certificate.is_proved else 1
+
+
+def _certificate(args: argparse.Namespace) -> Any:
+    from ._scan import prepare_jax
+
+    if not 0 <= args.delta < float("inf"):
+        raise ValueError(f"--delta must be >= 0, got {args.delta}.")
+    prepare_jax()
+    from .._market_file import load_market
+
+    market = load_market(args.market)
+    segments = _segments(args.segments, market.num_users)
+    from .._certify import certify
+
+    return certify(
+        market,
+        segments,
+        args.delta,
+        weights=args.weights,
+        offset=args.offset,
+        scale=args.scale,
+        subject=f"certificate of {args.market}",
+    )
+
+
+def _segments(text: str | None, num_users: int) -> Any:
+    """Reads labels; None stands for both ends."""
+    from .._segments import anonymous, personalized
+
+    if text is None:
+        return None
+    if text in ("personalized", "anonymous"):
+        return {"personalized": personalized, "anonymous": anonymous}[text](num_users)
+    import numpy as np
+
+    try:
+        labels = [int(label) for label in text.split(",")]
+    except ValueError:
+        raise ValueError(
+            f"--segments takes 'personalized', 'anonymous' or integers with commas between, got {text!r}."
+        ) from None
+    if len(labels) != num_users:
+        raise ValueError(f"--segments needs a label for each of {num_users} users, got {len(labels)}.")
+    return np.array(labels)

@@ -1,0 +1,181 @@
+"""Replays the search for users' worst equilibria turn by turn, and keeps the candidates that its proof is made of.
+
+The batched search only keeps its two ends: what proves them is looked at for single markets.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+from .._bounds import Prices, optimal_play
+from .._candidates import LinearProgram, OutcomeCandidate, Solution, Solver, read_outcome, solve
+from .._market import Market
+from .._precision import float64_scope, in_float64
+from ._envelope import chord_from, chord_points
+from ._levels import Persuasion, persuasion
+from ._search import (
+    Search,
+    advance_all,
+    curve_task,
+    finished,
+    finished_all,
+    interval_task,
+    learn_all,
+    pose_curves_all,
+    pose_interval_all,
+    start_all,
+)
+from ._stakes import UserStakes, check_delta, lay_out
+from ._worst import Frontier, collect
+
+
+class Points(eqx.Module):
+    """Outcomes below the curves phi, and multipliers of lines above them, as candidates.
+
+    The first point is the user's optimal play (no multipliers). `known` marks the places in use.
+    """
+
+    known: Bool[Array, "*batch provider"]
+    outcome: Float[Array, "*batch provider type evidence action"]
+    prices: Prices
+
+
+class Links(eqx.Module):
+    """Intervals that hold no equilibrium, as candidates: one after the other, from silent utility on.
+
+    On the interval that ends where the first chord ends, the curve of provider i is claimed to lie above
+    a line of slope `slope[i]`, because of its points `chord[i]` (-1: none), whose last is where the chord ends.
+    `prices.required` holds the multipliers of the providers' inequalities, then of the user's utility.
+    """
+
+    known: Bool[Array, "*batch"]
+    slope: Float[Array, "*batch provider"]
+    chord: Int[Array, "*batch provider 3"]
+    prices: Prices
+
+
+class FrontierProof(eqx.Module):
+    """A frontier with the candidates that prove it: points `[user point provider ...]` and links `[user link ...]`.
+
+    An only action is written twice in them. Nothing in here is to be trusted; every number is a candidate.
+    """
+
+    frontier: Frontier
+    points: Points
+    links: Links
+
+
+@float64_scope
+def frontier_proof(market: Market, delta: Any = 0.0, *, solver: Solver = solve) -> FrontierProof:
+    """Computes `frontier` of one market in Python, and keeps what proves it. Needs concrete arrays.
+
+    **Arguments:**
+
+    - `market`: one market, with concrete arrays.
+    - `delta`, `solver`: as for `frontier`.
+
+    **Returns:** a `FrontierProof` with NumPy arrays.
+    """
+    check_delta(delta)
+    stakes = lax.stop_gradient(lay_out(market, jnp.asarray(delta, jnp.float64)))
+    search = start_all(stakes)
+    points, links = [_first_points(stakes)], []
+    while not bool(finished_all(stakes, search).all()):
+        solutions = solver(pose_curves_all(stakes, search))
+        points.append(_read_points(stakes, search, solutions))
+        search = learn_all(stakes, search, solutions)
+        solution = solver(pose_interval_all(stakes, search))
+        links.append(_read_link(stakes, search, solution))
+        search = advance_all(stakes, search, solution)
+    links = links or [_no_link(stakes)]
+    stack = lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves], axis=1)
+    return FrontierProof(
+        jax.tree.map(np.asarray, collect(market, stakes, search)),
+        jax.tree.map(stack, *points),
+        jax.tree.map(stack, *links),
+    )
+
+
+def _prices(candidate: OutcomeCandidate) -> Prices:
+    return Prices(candidate.obedience, candidate.truth, candidate.recoding, candidate.required)
+
+
+def _no_prices(stakes: UserStakes, floors: int) -> Prices:
+    types, _, actions = stakes.user.shape
+    nothing = lambda *shape: jnp.zeros(shape, jnp.float64)
+    return Prices(
+        nothing(types, actions, actions),
+        nothing(types, types),
+        nothing(types, types, actions, actions),
+        nothing(floors),
+    )
+
+
+@in_float64
+@jax.vmap
+def _first_points(stakes: UserStakes) -> Points:
+    outcome = jax.vmap(optimal_play, in_axes=(None, 0))(stakes.user, stakes.provider)
+    each = lambda leaf: jnp.broadcast_to(leaf, (stakes.num_providers, *leaf.shape))
+    return Points(jnp.ones(stakes.num_providers, bool), outcome, jax.tree.map(each, _no_prices(stakes, 1)))
+
+
+@in_float64
+@jax.vmap
+def _read_points(stakes: UserStakes, search: Search, solutions: Solution) -> Points:
+    def one(provider: Array, probe: Array, solution: Solution) -> OutcomeCandidate:
+        level = jnp.where(jnp.isnan(probe), stakes.silent, probe)
+        return read_outcome(curve_task(stakes, provider, level), solution)
+
+    candidates = jax.vmap(one)(stakes.provider, search.probe, solutions)
+    return Points(~jnp.isnan(search.probe), candidates.outcome, _prices(candidates))
+
+
+@in_float64
+@jax.vmap
+def _read_link(stakes: UserStakes, search: Search, solution: Solution) -> Links:
+    task, _ = interval_task(stakes, search, search.room)
+    _, slope, end = jax.vmap(chord_from, in_axes=(0, None, None, None))(
+        search.envelope, search.lower, search.reach, stakes.near
+    )
+    chord = jax.vmap(chord_points, in_axes=(0, None, 0))(search.envelope, search.lower, end)
+    if stakes.num_providers == 1:
+        # What counts is the most that the provider can get at all, which is what the first probe looks for.
+        slope, chord = jnp.zeros_like(slope), jnp.ones_like(chord)
+    return Links(~finished(stakes, search), slope, chord, _prices(read_outcome(task, solution)))
+
+
+@in_float64
+@jax.vmap
+def _no_link(stakes: UserStakes) -> Links:
+    nowhere = jnp.full((stakes.num_providers, 3), -1, jnp.int32)
+    slope = jnp.zeros(stakes.num_providers, jnp.float64)
+    return Links(jnp.array(False), slope, nowhere, _no_prices(stakes, stakes.num_providers + 1))
+
+
+@float64_scope
+def persuasion_proof(market: Market, *, solver: Solver = solve) -> tuple[Persuasion, Points]:
+    """Computes `persuasion` without floors, and keeps its candidates: points `[user provider ...]`."""
+    stakes = lax.stop_gradient(lay_out(market, jnp.zeros((), jnp.float64)))
+    kept = []
+
+    def keep(programs: LinearProgram) -> Solution:
+        kept.append(solver(programs))
+        return kept[-1]
+
+    found = persuasion(market, solver=keep)
+    points = _read_silent_points(stakes, jax.tree.map(lambda leaf: leaf[:, 0], kept[0]))
+    return jax.tree.map(np.asarray, (found, points))
+
+
+@in_float64
+@jax.vmap
+def _read_silent_points(stakes: UserStakes, solutions: Solution) -> Points:
+    level = jnp.minimum(stakes.silent, stakes.aligned - stakes.near)
+    read = lambda provider, solution: read_outcome(curve_task(stakes, provider, level), solution)
+    candidates = jax.vmap(read)(stakes.provider, solutions)
+    return Points(jnp.ones(stakes.num_providers, bool), candidates.outcome, _prices(candidates))
