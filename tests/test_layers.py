@@ -27,6 +27,7 @@ LAYERS = (
     ("_guarantee",),
     ("_frontier",),
     ("_deviation",),
+    ("_anonymous",),
     ("_equilibrium",),
     ("_tuning",),
     ("_proposals",),
