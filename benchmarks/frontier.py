@@ -19,7 +19,7 @@ import numpy as np
 import pluraljax as plx
 
 # The slow twin that the tests use.
-ORACLE = Path(__file__).parent.parent / "tests" / "frontier" / "frontier_oracle.py"
+ORACLE = Path(__file__).parent.parent / "tests" / "frontier_oracle.py"
 MARKETS = 1000
 SAMPLE = 40  # markets that HiGHS brackets; its time per market hardly varies
 WANTED = {"persuasion, 8 evidences x 4 actions": 30, "frontier, 4 providers, 4 x 4, delta 0": 50}

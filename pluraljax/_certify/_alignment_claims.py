@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ._claims import ALLOWANCE, Bound, Claim
+from ._claims import Bound, Claim, allowance
 from ._conditions import Direction, allowed_weights, error_below, errors_at, lay_out
 from ._guarantees import segment_of, theorem_bound
-from ._market import ExactMarket
+from ._market import ExactMarket, value_range
 from ._rational import ONE, Rationals, at_least, candidate
 from ._words import by_provider, name_users, short
 
@@ -35,15 +35,17 @@ def check_alignment(
     errors = errors_at(fit, weights, scale)
     worst = max(error / s for error, s in zip(errors, scale, strict=True))
     direction = error_below(fit, proposal.direction, weights, hull, free_scale)
-    size = max(market.user_range(j) for j in proposal.users)
+    values = [market.user_value[j] for j in proposal.users]
     if hull:
-        size = max([size, *(market.provider_range(i, j) for i in range(market.num_providers) for j in proposal.users)])
+        # Hull weights leave providers' payoffs in the residual.
+        values += [market.provider_value[i, j] for i in range(market.num_providers) for j in proposal.users]
+    size, allowed = max(value_range(v) for v in values), max(allowance(v) for v in values)
     who = name_users(proposal.users)
     lower = Bound(
         "lower",
         direction.bound,
         proposal.lower,
-        ALLOWANCE * size,
+        allowed,
         _direction_words(direction, hull),
         {"direction": direction.values, "slopes": direction.slopes, "caps": direction.caps},
     )
@@ -51,7 +53,7 @@ def check_alignment(
         "upper",
         worst,
         proposal.upper,
-        ALLOWANCE * size,
+        allowed,
         _weights_words(weights, scale, errors),
         {"weights": weights, "scale": scale, "errors": errors},
     )
@@ -96,7 +98,7 @@ def theorem_claims(market: ExactMarket, alignment: Alignment, regime: str, delta
             "delta": found.patience,
             "ties": found.ties,
         }
-        bound = Bound("lower", found.bound, float_below(found.bound), ALLOWANCE * market.user_range(user), proof, data)
+        bound = Bound("lower", found.bound, float_below(found.bound), allowance(market.user_value[user]), proof, data)
         claims.append(
             Claim(
                 f"theorem/{regime}/user {user}",

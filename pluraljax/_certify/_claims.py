@@ -6,15 +6,20 @@ from fractions import Fraction
 from math import isfinite
 from typing import Any, Literal
 
-from ._rational import rounded, written
+from ._rational import Rationals, rounded, written
 
 PROVED, OPEN, REFUTED = "PROVED", "OPEN", "REFUTED"
 Verdict = Literal["PROVED", "OPEN", "REFUTED"]
 
-# Shares of the scale of a claim: how much better than its proof a float64 number may be, and how far apart the two
-# exact ends of a bracket may be, for the claim to count as proved.
-ALLOWANCE = Fraction(1e-9)
+# How far apart the two exact ends of a bracket may be for the quantity to count as known, as a share of its scale.
 TOLERANCE = Fraction(1e-6)
+# How much better than its proof a float64 number may be: a share of the range of payoffs, and of their size.
+_OF_RANGE, _OF_SIZE = Fraction(1e-9), Fraction(1e-12)
+
+
+def allowance(values: Rationals) -> Fraction:
+    """How much of a float64 number is put down to rounding, for payoffs like these."""
+    return _OF_RANGE * (values.max() - values.min()) + _OF_SIZE * abs(values).max()
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,8 @@ class Claim:
                     f"{float(bound.shortfall):.3g} beyond what is proved (allowed: {float(bound.allowance):.3g})"
                 )
         ends = {bound.side: bound.value for bound in self.bounds}
+        if len(ends) == 2 and ends["upper"] < ends["lower"]:
+            return "the lower end is above the upper one: please report this as a bug"
         if len(ends) == 2 and ends["upper"] - ends["lower"] > TOLERANCE * self.scale:
             width = float(ends["upper"] - ends["lower"])
             return f"both ends hold, but are {width:.3g} apart (known: {float(TOLERANCE * self.scale):.3g})"

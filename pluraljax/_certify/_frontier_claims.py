@@ -3,7 +3,7 @@
 from fractions import Fraction
 from typing import Any
 
-from ._claims import ALLOWANCE, Bound, Claim
+from ._claims import TOLERANCE, Bound, Claim, allowance
 from ._frontiers import Equilibrium, Frontiers, Line, Link, Point, chain, equilibrium_at
 from ._market import LEAST_PATIENCE, ExactMarket
 from ._outcomes import Multipliers
@@ -21,37 +21,35 @@ def worst_claim(market: ExactMarket, user: int, proposal: Any, delta: Fraction) 
         "lower",
         reached,
         float(proposal.lower),
-        ALLOWANCE * size,
+        allowance(market.user_value[user]),
         _chain_words(frontiers, links),
         {"silent": frontiers.user.silent, "patience": patience, "links": [_link_data(link) for link in links]},
     )
-    upper = _upper(market, user, frontiers, proposal, size)
+    upper = _upper(market, user, frontiers, proposal)
     span = frontiers.user.aligned - frontiers.user.silent
     return Claim(
         f"worst/user {user}",
         f"utility of user {user} in her worst personalized equilibrium",
         [lower, upper],
-        max(span, LEAST_PATIENCE * size),
+        span + TOLERANCE * size,
     )
 
 
-def _upper(market: ExactMarket, user: int, frontiers: Frontiers, proposal: Any, size: Fraction) -> Bound:
+def _upper(market: ExactMarket, user: int, frontiers: Frontiers, proposal: Any) -> Bound:
     """An equilibrium by (5), with an allowance for rounding in how much a provider may gain; or aligned play."""
     found = equilibrium_at(frontiers, proposal.outcome)
     allowances = [LEAST_PATIENCE * market.provider_range(i, user) for i in range(market.num_providers)]
     holds = all(
-        gain <= patience + allowance
-        for gain, patience, allowance in zip(found.gains, frontiers.patience, allowances, strict=True)
+        gain <= patience + more
+        for gain, patience, more in zip(found.gains, frontiers.patience, allowances, strict=True)
     )
-    reported, allowance = float(proposal.upper), ALLOWANCE * size
+    reported, allowed = float(proposal.upper), allowance(market.user_value[user])
     if found.is_aligned or not holds:
         # With one provider, some outcome gives it the most it can get, and none is worth more than this to her.
         words = ["telling her everything is an equilibrium: no offer is strictly better for her"]
         if frontiers.num_providers == 1:
             words = ["no outcome is worth more to her than what she does when told everything"]
-        return Bound(
-            "upper", frontiers.user.aligned, reported, allowance, words, {"outcome": frontiers.user.informed()}
-        )
+        return Bound("upper", frontiers.user.aligned, reported, allowed, words, {"outcome": frontiers.user.informed()})
     data = {
         "outcome": found.outcome,
         "gains": found.gains,
@@ -59,7 +57,7 @@ def _upper(market: ExactMarket, user: int, frontiers: Frontiers, proposal: Any, 
         "allowances": allowances,
         "lines": [_line_data(line) for line in found.lines],
     }
-    return Bound("upper", found.level, reported, allowance, _equilibrium_words(market, user, frontiers, found), data)
+    return Bound("upper", found.level, reported, allowed, _equilibrium_words(market, user, frontiers, found), data)
 
 
 def _equilibrium_words(market: ExactMarket, user: int, frontiers: Frontiers, found: Equilibrium) -> list[str]:
@@ -113,12 +111,12 @@ def monopoly_claim(market: ExactMarket, provider: int, user: int, proposal: Any)
     """Evaluates both ends of the most that a provider can get from a user who has no other offer."""
     frontiers = Frontiers(market.outcomes_of(user), [], proposal.points)
     point, line = frontiers.point(provider, 0), frontiers.line(provider, 0)
-    size = market.provider_range(provider, user)
+    size, allowed = market.provider_range(provider, user), allowance(market.provider_value[provider, user])
     lower = Bound(
         "lower",
         point.value,
         float(proposal.lower[provider]),
-        ALLOWANCE * size,
+        allowed,
         [f"an outcome that she obeys exactly; it is worth {short(point.level)} to her"],
         _point_data(point),
     )
@@ -126,7 +124,7 @@ def monopoly_claim(market: ExactMarket, provider: int, user: int, proposal: Any)
         "upper",
         line.at(frontiers.user.silent),
         float(proposal.upper[provider]),
-        ALLOWANCE * size,
+        allowed,
         [
             "sum over (type, evidence) of the largest V + incentives, less multiplier x silent utility",
             f"multipliers: {_incentive_words(line.prices)}, her utility {short(line.slope)}",

@@ -78,7 +78,7 @@ class Frontiers:
     def line(self, provider: int, place: int) -> Line:
         """A line above a provider's curve."""
         if (provider, place) not in self._lines:
-            prices = read_multipliers(_at(self._points.prices, place, provider))
+            prices = read_multipliers(self._points.prices, place, provider)
             self._lines[provider, place] = Line(*line_above(self.user, provider, prices), prices)
         return self._lines[provider, place]
 
@@ -93,12 +93,6 @@ class Frontiers:
     def best_point(self, provider: int) -> Point:
         """The outcome that gives a provider most."""
         return max((self.point(provider, place) for place in self._places(provider)), key=lambda point: point.value)
-
-
-def _at(tree: Any, *place: int) -> Any:
-    """Takes one candidate's multipliers out of arrays of them."""
-    names = ("obedience", "truth", "recoding", "required")
-    return type(tree)(*(np.asarray(getattr(tree, name))[place] for name in names))
 
 
 def chain(frontiers: Frontiers, links: Any) -> tuple[Fraction, list[Link]]:
@@ -118,7 +112,7 @@ def chain(frontiers: Frontiers, links: Any) -> tuple[Fraction, list[Link]]:
 
 
 def _link(frontiers: Frontiers, start: Fraction, links: Any, n: int) -> Link | None:
-    prices = read_multipliers(_at(links.prices, n))
+    prices = read_multipliers(links.prices, n)
     if frontiers.num_providers == 1:
         # A single provider's deviations do not have to beat anybody: what counts is the most that it can get at all.
         chords = [[frontiers.best_point(0)]]

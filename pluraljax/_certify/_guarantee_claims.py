@@ -3,7 +3,7 @@
 from fractions import Fraction
 from typing import Any
 
-from ._claims import ALLOWANCE, Bound, Claim
+from ._claims import Bound, Claim, allowance
 from ._guarantees import Dual, Segment, guarantee_above, guarantee_below, segment_of
 from ._market import ExactMarket
 from ._words import by_provider, name_users, short
@@ -19,7 +19,7 @@ def guarantee_claim(market: ExactMarket, proposal: Any, regime: str, delta: Frac
         "lower",
         dual.bound,
         proposal.lower,
-        ALLOWANCE * size,
+        allowance(market.user_value[user]),
         _dual_words(segment, dual, user),
         {"multipliers": dual.multipliers, "floors": segment.floors, "remainder": dual.remainder},
     )
@@ -27,7 +27,7 @@ def guarantee_claim(market: ExactMarket, proposal: Any, regime: str, delta: Frac
         "upper",
         above,
         proposal.upper,
-        ALLOWANCE * size,
+        allowance(market.user_value[user]),
         ["an outcome that meets every floor exactly is worth this to her: floors alone prove no more"],
         {"users": proposal.users, "outcome": outcome},
     )

@@ -40,11 +40,11 @@ class ExactMarket:
 
     def user_range(self, user: int) -> Fraction:
         """The range of a user's payoffs."""
-        return _range(self.user_value[user])
+        return value_range(self.user_value[user])
 
     def provider_range(self, provider: int, user: int) -> Fraction:
         """The range of a provider's payoffs from a user."""
-        return _range(self.provider_value[provider, user])
+        return value_range(self.provider_value[provider, user])
 
     def patience(self, provider: int, user: int, delta: Fraction) -> Fraction:
         """What a provider may leave on the table with a user, per unit of her mass."""
@@ -62,7 +62,8 @@ class ExactMarket:
         return np.asarray(stakes >= stakes.max(axis=-1, keepdims=True) - TIE * sizes, bool)
 
 
-def _range(values: Rationals) -> Fraction:
+def value_range(values: Rationals) -> Fraction:
+    """The largest less the least."""
     return values.max() - values.min()
 
 

@@ -26,9 +26,14 @@ class Multipliers:
     floors: Rationals
 
 
-def read_multipliers(prices: Any) -> Multipliers:
-    """Completes candidates: what a type does after a lie has to add up to the same for all recommendations."""
-    obedience, truth, recoding = (multipliers(leaf) for leaf in (prices.obedience, prices.truth, prices.recoding))
+def read_multipliers(prices: Any, *place: int) -> Multipliers:
+    """Takes candidates at a place of arrays of them, and completes them.
+
+    What a type does after a lie has to add up to the same for all recommendations.
+    """
+    obedience, truth, recoding, floors = (
+        multipliers(np.asarray(getattr(prices, name))[place]) for name in ("obedience", "truth", "recoding", "required")
+    )
     types, actions = obedience.shape[:2]
     obedience[:, np.arange(actions), np.arange(actions)] = ZERO
     for t in range(types):
@@ -40,7 +45,7 @@ def read_multipliers(prices: Any) -> Multipliers:
             most = max([truth[t, s]] + [total(recoding[t, s, a]) for a in range(actions)])
             for a in range(actions):
                 recoding[t, s, a, a] = most - total(recoding[t, s, a])
-    return Multipliers(obedience, recoding, multipliers(prices.required))
+    return Multipliers(obedience, recoding, floors)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ and what is then still missed is made up for by mixing with an outcome that is k
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,9 +14,29 @@ from ._rational import ONE, ZERO, Rationals, candidate, dot, exact, floats, near
 
 # A constraint `<row, q> >= bound`.
 Constraint = tuple[Rationals, Fraction]
-# Tried in turn: what counts as no probability, and the slack, as a share of a constraint's size, that counts as none.
-_TOLERANCES = ((1e-12, 1e-10), (1e-9, 1e-8), (1e-7, 1e-6))
 _ROUNDS = 4
+# A share of `safe` in a mixture that is as good as none.
+_GOOD = 1e-11
+
+
+class _Attempt(NamedTuple):
+    """What counts as no probability; then, as shares of a constraint's size, what counts as no slack, and what is left.
+
+    Something has to be left where constraints are the same up to rounding: not all of them can hold with equality.
+    """
+
+    nothing: float
+    tight: float
+    left: float
+
+
+_ATTEMPTS = (
+    _Attempt(1e-12, 1e-10, 0.0),
+    _Attempt(1e-9, 1e-8, 0.0),
+    _Attempt(1e-12, 1e-10, 1e-14),
+    _Attempt(1e-12, 1e-10, 1e-12),
+    _Attempt(1e-9, 1e-8, 1e-11),
+)
 
 
 def repaired(
@@ -31,12 +52,12 @@ def repaired(
     """
     start = _normalised(outcome, groups, safe)
     best, least = safe, ONE
-    for nothing, tight in _TOLERANCES:
-        moved = _snapped(start, groups, constraints_at, nothing, tight)
+    for attempt in _ATTEMPTS:
+        moved = _snapped(start, groups, constraints_at, attempt)
         mixed, share = (safe, ONE) if moved is None else _mixed(moved, constraints_at, safe)
         if share < least:
             best, least = mixed, share
-        if least == 0:
+        if least <= _GOOD:
             return best
     mixed, share = _mixed(_unit(exact(start), groups), constraints_at, safe)
     return mixed if share < least else best
@@ -61,17 +82,17 @@ def _snapped(
     start: np.ndarray,
     groups: Sequence[np.ndarray],
     constraints_at: Callable[[Rationals], list[Constraint]],
-    nothing: float,
-    tight: float,
+    attempt: _Attempt,
 ) -> Rationals | None:
     """Solves the constraints that almost hold with equality; None when that leads out of the outcomes."""
-    point = np.where(start > nothing, start, 0.0)
+    point = np.where(start > attempt.nothing, start, 0.0)
     for _ in range(_ROUNDS):
         equations = [(_indicator(group, len(point)), ONE) for group in groups]
         here = _unit(exact(point), groups)
         for row, bound in constraints_at(here):
-            if any(row.tolist()) and abs(dot(row, here) - bound) <= tight * float(np.abs(floats(row)).sum()):
-                equations.append((row, bound))
+            size = float(np.abs(floats(row)).sum())
+            if size > 0 and abs(dot(row, here) - bound) <= attempt.tight * size:
+                equations.append((row, bound + Fraction(attempt.left * size)))
         solution = nearby_solution(point, equations, np.flatnonzero(point).tolist())
         negative = np.array([value < 0 for value in solution])
         if not negative.any():

@@ -127,12 +127,16 @@ def _first_points(stakes: UserStakes) -> Points:
 @in_float64
 @jax.vmap
 def _read_points(stakes: UserStakes, search: Search, solutions: Solution) -> Points:
-    def one(provider: Array, probe: Array, solution: Solution) -> OutcomeCandidate:
-        level = jnp.where(jnp.isnan(probe), stakes.silent, probe)
-        return read_outcome(curve_task(stakes, provider, level), solution)
+    def one(provider: Array, probe: Array, solution: Solution) -> tuple[Array, Prices]:
+        return _read_point(stakes, provider, jnp.where(jnp.isnan(probe), stakes.silent, probe), solution)
 
-    candidates = jax.vmap(one)(stakes.provider, search.probe, solutions)
-    return Points(~jnp.isnan(search.probe), candidates.outcome, _prices(candidates))
+    outcome, prices = jax.vmap(one)(stakes.provider, search.probe, solutions)
+    return Points(~jnp.isnan(search.probe), outcome, prices)
+
+
+def _read_point(stakes: UserStakes, provider: Array, level: Array, solution: Solution) -> tuple[Array, Prices]:
+    candidate = read_outcome(curve_task(stakes, provider, level), solution)
+    return candidate.outcome, _prices(candidate)
 
 
 @in_float64
@@ -176,6 +180,6 @@ def persuasion_proof(market: Market, *, solver: Solver = solve) -> tuple[Persuas
 @jax.vmap
 def _read_silent_points(stakes: UserStakes, solutions: Solution) -> Points:
     level = jnp.minimum(stakes.silent, stakes.aligned - stakes.near)
-    read = lambda provider, solution: read_outcome(curve_task(stakes, provider, level), solution)
-    candidates = jax.vmap(read)(stakes.provider, solutions)
-    return Points(jnp.ones(stakes.num_providers, bool), candidates.outcome, _prices(candidates))
+    read = jax.vmap(_read_point, in_axes=(None, 0, None, 0))
+    outcome, prices = read(stakes, stakes.provider, level, solutions)
+    return Points(jnp.ones(stakes.num_providers, bool), outcome, prices)
