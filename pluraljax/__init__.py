@@ -21,6 +21,30 @@ if TYPE_CHECKING:
         weak_alignment as weak_alignment,
     )
     from ._bracket import Bracket as Bracket
+    from ._conversation import (
+        Profile as Profile,
+    )
+    from ._conversation import (
+        informative_profile as informative_profile,
+    )
+    from ._conversation import (
+        recommending_profile as recommending_profile,
+    )
+    from ._conversation import (
+        silent_profile as silent_profile,
+    )
+    from ._deviation import (
+        Deviation as Deviation,
+    )
+    from ._deviation import (
+        Silence as Silence,
+    )
+    from ._deviation import (
+        deviation as deviation,
+    )
+    from ._deviation import (
+        silence as silence,
+    )
     from ._certify import (
         Certificate as Certificate,
     )
@@ -94,14 +118,17 @@ _HOME = {
     "Alignment": "_alignment",
     "Benchmarks": "_market",
     "Bracket": "_bracket",
+    "Deviation": "_deviation",
     "Certificate": "_certify",
     "FamilyGrid": "_scan",
     "Frontier": "_frontier",
     "FrontierCurve": "_frontier",
     "Guarantee": "_guarantee",
     "Market": "_market",
+    "Profile": "_conversation",
     "Persuasion": "_frontier",
     "ScanConfig": "_scan",
+    "Silence": "_deviation",
     "Stakes": "_market",
     "Status": "_status",
     "StrongAlignment": "_alignment",
@@ -109,19 +136,24 @@ _HOME = {
     "benchmarks": "_market",
     "certify": "_certify",
     "default_config": "_scan",
+    "deviation": "_deviation",
     "families": "_families",
     "frontier": "_frontier",
     "frontier_curve": "_frontier",
     "guarantee": "_guarantee",
+    "informative_profile": "_conversation",
     "load_market": "_market_file",
     "market_status": "_market",
     "observed_market": "_market",
     "open_scan": "_scan",
     "personalized": "_segments",
+    "recommending_profile": "_conversation",
     "persuasion": "_frontier",
     "save_market": "_market_file",
     "scan": "_scan",
     "segment_alignment": "_alignment",
+    "silence": "_deviation",
+    "silent_profile": "_conversation",
     "stakes": "_market",
     "strong_alignment": "_alignment",
     "weak_alignment": "_alignment",

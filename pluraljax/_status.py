@@ -13,6 +13,7 @@ class Status(IntEnum):
     NEGATIVE_PRIOR = 11
     PRIOR_NOT_NORMALISED = 12
     MASS_NOT_POSITIVE = 13
+    POLICY_NOT_NORMALISED = 14
 
     @property
     def sentence(self) -> str:
@@ -41,4 +42,7 @@ _SENTENCES = {
         "A user's prior over (type, evidence, state) does not sum to 1 within 1e-6. Divide it by its sum."
     ),
     Status.MASS_NOT_POSITIVE: "A user's mass is zero or negative. Give every user positive mass, or drop the user.",
+    Status.POLICY_NOT_NORMALISED: (
+        "A policy has a negative or missing entry, or does not sum to 1 over signals within 1e-6. Divide it by its sum."
+    ),
 }

@@ -66,3 +66,21 @@ from ._outcome import (
 from ._outcome import (
     worth as worth,
 )
+from ._public import (
+    Audience as Audience,
+)
+from ._public import (
+    deviation_value as deviation_value,
+)
+from ._public import (
+    possible as possible,
+)
+from ._public import (
+    private_upper as private_upper,
+)
+from ._public import (
+    public_upper as public_upper,
+)
+from ._public import (
+    sets_of as sets_of,
+)

@@ -24,6 +24,9 @@ from ._outcome import (
 from ._program import LinearProgram as LinearProgram
 from ._program import Outcome as Outcome
 from ._program import Solution as Solution
+from ._public import PublicCandidate as PublicCandidate
+from ._public import PublicTask as PublicTask
+from ._public import solve_public as solve_public
 from ._solve import Solver as Solver
 from ._solve import solve as solve
 from ._solve import solve_on_host as solve_on_host

@@ -1,0 +1,15 @@
+"""What a provider gains by deviating: from silence, and from any profile of policies."""
+
+from ._gains import Proof as Proof
+from ._questions import (
+    Deviation as Deviation,
+)
+from ._questions import (
+    Silence as Silence,
+)
+from ._questions import (
+    deviation as deviation,
+)
+from ._questions import (
+    silence as silence,
+)

@@ -1,0 +1,201 @@
+"""Every provider's best deviation: all segments together, with the proofs of both ends."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+from .._bounds import Audience, Prices
+from .._bracket import Bracket
+from .._candidates import Outcome, Solver
+from .._conversation import Profile
+from .._market import Market
+from .._precision import in_float64
+from .._segments import Block, Labels, blocks, gather
+from .._status import Status
+from ._policies import Policies, disclosures, join, padded, recommending
+from ._private import Private, pose_private, read_private
+from ._segment import PublicProof, SegmentGain, Task, evaluate_segments
+from ._standing import Standing, first_of_label, segment_of
+
+# The least patience of a provider, as a share of the range of its objective: below it, rounding would decide.
+LEAST_PATIENCE = 1e-9
+
+
+class Proof(eqx.Module):
+    """What proves the upper ends; any non-negative multipliers in place of these prove valid ones.
+
+    Provider i gets at most `max(win, lose)` from user j in whatever conversation, where `win` follows from
+    `prices` (those of `pluraljax`'s persuasion programmes, for her stakes and the provider's times her mass) and the
+    floor `outside`, and `lose` is `elsewhere`. Entries are `None` in `public` for segments of one user, which need no
+    more, and for those too large; the others hold multipliers for each set of users who may be won.
+    """
+
+    outside: Float[Array, "provider user"]
+    elsewhere: Float[Array, "provider user"]
+    loyal: Bool[Array, "provider user"]
+    present: Float[Array, "provider user"]
+    prices: Prices
+    public: tuple[PublicProof | None, ...]
+    members: tuple[Int[Array, "..."], ...]
+
+
+class Gains(eqx.Module):
+    """What every provider gains at most by deviating, as `silence` and `deviation` report it."""
+
+    gain: Bracket
+    most: Float[Array, " provider"]
+    reply: Profile
+    proof: Proof
+    is_equilibrium: Bool[Array, ""]
+    is_refuted: Bool[Array, ""]
+    status: Int[Array, " provider"]
+
+
+def find_gains(
+    market: Market, labels: Labels, standing: Standing, tried: Array | None, delta: Any, status: Array, solver: Solver
+) -> Gains:
+    """Brackets the gains; `tried` are policies `[policy segment evidence query signal]` to include in the search."""
+    standing, tried = lax.stop_gradient((standing, tried))
+    private = read_private(standing, solver(pose_private(standing)))
+    found = [evaluate_segments(tasks) for tasks in _lay_out(market, labels, standing, private, tried)]
+    return _collect(market, labels, standing, private, found, jnp.asarray(delta, jnp.float64), status)
+
+
+@in_float64
+def _collect(
+    market: Market,
+    labels: Labels,
+    standing: Standing,
+    private: Private,
+    found: list[SegmentGain],
+    delta: Array,
+    status: Array,
+) -> Gains:
+    total = jnp.zeros(standing.present.shape[0], jnp.float64)
+    lower, upper, most = total, total, total
+    for block, segment in zip(blocks(labels), found, strict=True):
+        once, present = _counted(labels, block)[:, None], gather(standing.present, block, 1).sum(axis=-1)
+        add = lambda value, present=present, once=once: jnp.where(once, jnp.maximum(value - present, 0.0), 0.0).sum(
+            axis=0
+        )
+        lower, upper = lower + add(segment.value.lower), upper + add(segment.value.upper)
+        most = most + add(segment.most)
+    spread = market.provider_value.max(axis=(-2, -1)) - market.provider_value.min(axis=(-2, -1))
+    scale = spread @ market.mass
+    patience = jnp.maximum(delta, LEAST_PATIENCE * scale)
+    gain, valid = Bracket(lower, upper), status < Status.NOT_FINITE
+    rescued = (private.solved == Outcome.RESCUED).any(axis=-1)
+    solved = jnp.where(rescued, jnp.int32(Status.RESCUED), jnp.int32(Status.OK))
+    row = jnp.where(gain.is_exact(scale), solved, jnp.int32(Status.OPEN))
+    hide = lambda tree: jax.tree.map(lambda leaf: jnp.where(valid, leaf, jnp.nan), tree)
+    return Gains(
+        gain=hide(gain),
+        most=hide(jnp.maximum(most, upper)),
+        reply=_replies(market, labels, found),
+        proof=_proof(standing, private, labels, found),
+        is_equilibrium=jnp.asarray(valid & (upper <= patience).all()),
+        is_refuted=jnp.asarray(valid & (lower > patience).any()),
+        status=jnp.asarray(jnp.where(valid, row, status)),
+    )
+
+
+def _pool_shape(market: Market, labels: Labels, tried: Array | None) -> tuple[int, int]:
+    """The numbers of queries and signals that the policies of all pools fit into."""
+    _, types, evidences, _ = market.prior.shape
+    actions = market.user_value.shape[1]
+    largest = max(block.members.shape[1] for block in blocks(labels))
+    queries, signals = types, max(evidences + largest, evidences + 1, actions, 2)
+    if tried is not None:
+        queries, signals = max(queries, tried.shape[-2]), max(signals, tried.shape[-1])
+    return queries, signals
+
+
+def _counted(labels: Labels, block: Block) -> Bool[Array, " segment"]:
+    """Marks the rows of a block to be counted: traced labels give every user a row of her segment."""
+    if isinstance(labels, tuple):
+        return jnp.ones(block.members.shape[0], bool)
+    return first_of_label(labels)
+
+
+@in_float64
+def _lay_out(market: Market, labels: Labels, standing: Standing, private: Private, tried: Array | None) -> list[Task]:
+    """Lays out the segments of each size, with leading axes [segment provider]."""
+    shape = _pool_shape(market, labels, tried)
+    return [_lay_out_block(block, labels, standing, private, tried, shape) for block in blocks(labels)]
+
+
+def _lay_out_block(
+    block: Block, labels: Labels, standing: Standing, private: Private, tried: Array | None, shape: tuple[int, int]
+) -> Task:
+    of_user, of_pair = (lambda leaf: gather(leaf, block, 0)), (lambda leaf: gather(leaf, block, 1))
+    user = of_user(standing.user)
+    provider = of_pair(standing.provider)
+    segments, providers = provider.shape[:2]
+    everyone = lambda leaf: jnp.broadcast_to(leaf[:, None], (segments, providers, *leaf.shape[1:]))
+    loyal = jnp.moveaxis(jnp.take(standing.loyal, block.members, axis=1), 1, 0) & block.present[:, None]
+    audience = Audience(everyone(user), provider, of_pair(standing.outside), of_pair(standing.elsewhere), loyal)
+    of_segment = None
+    if tried is not None:
+        place = jnp.take(segment_of(labels), block.members[:, 0])
+        of_segment = jnp.moveaxis(jnp.take(tried, place, axis=1), 1, 0)
+    pool = jax.vmap(
+        lambda outcome, told: jax.vmap(lambda one: _pool(one, told, shape))(outcome),
+        in_axes=(0, None if tried is None else 0),
+    )(of_pair(private.outcome), of_segment)
+    return Task(
+        audience=audience,
+        probability=everyone(of_user(standing.probability)),
+        height=of_pair(private.height),
+        slope=of_pair(private.slope),
+        pool=pool,
+    )
+
+
+def _pool(
+    outcome: Float[Array, "member type evidence action"], tried: Array | None, shape: tuple[int, int]
+) -> Policies:
+    """The policies that are tried on every segment."""
+    members, types, evidences, _ = outcome.shape
+    sizes = (members, types, *shape)
+    some = padded(jnp.asarray(disclosures(evidences), jnp.float64), None, sizes)
+    pools = [some, padded(recommending(outcome), None, sizes)]
+    if tried is not None:
+        pools.append(padded(tried, None, sizes))
+    return join(*pools)
+
+
+def _replies(market: Market, labels: Labels, found: list[SegmentGain]) -> Profile:
+    """Puts the best replies found into a profile: the row of a provider holds its deviation."""
+    providers, users, _, _ = market.provider_value.shape
+    *_, queries, signals = found[0].reply.policy.shape
+    types, evidences = market.prior.shape[1:3]
+    groups = len(set(labels)) if isinstance(labels, tuple) else users
+    silent = np.zeros((groups, providers, evidences, queries, signals))
+    silent[..., 0] = 1.0
+    policy = jnp.asarray(silent, jnp.float64)
+    told = jnp.full((users, providers, types, queries, signals), -1, jnp.int32)
+    for block, segment in zip(blocks(labels), found, strict=True):
+        place = jnp.take(segment_of(labels), block.members[:, 0])
+        if not isinstance(labels, tuple):
+            place = segment_of(labels)
+        policy = policy.at[place].set(segment.reply.policy)
+        by_member = jnp.moveaxis(segment.reply.recommended, 2, 1)
+        told = told.at[block.users].set(by_member[block.row, block.place])
+    return Profile(jnp.moveaxis(policy, 1, 0), jnp.moveaxis(told, 1, 0))
+
+
+def _proof(standing: Standing, private: Private, labels: Labels, found: list[SegmentGain]) -> Proof:
+    return Proof(
+        outside=standing.outside,
+        elsewhere=standing.elsewhere,
+        loyal=standing.loyal,
+        present=standing.present,
+        prices=private.prices,
+        public=tuple(segment.proof for segment in found),
+        members=tuple(block.members for block in blocks(labels)),
+    )

@@ -1,0 +1,68 @@
+"""What a provider could get from each user if it could treat her apart: a bound for any conversation."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from .._bounds import Audience, Prices, best_response_line, compatible, optimal_play
+from .._candidates import LinearProgram, OutcomeTask, Solution, pose_outcome, read_outcome
+from .._precision import in_float64
+from ._standing import Standing
+
+# Levels this close to full information leave a solver no room, as shares of the span and the size of the stakes.
+_NEAR = 1e-9
+_ROUNDING = 1e-14
+
+
+class Private(eqx.Module):
+    """Per provider and user: a line above what the provider gets by an offer worth r to her, and an offer that wins.
+
+    The line is `height - slope r`, in units of the provider's objective; `prices` prove it.
+    """
+
+    height: Float[Array, "*pair"]
+    slope: Float[Array, "*pair"]
+    outcome: Float[Array, "*pair type evidence action"]
+    prices: Prices
+    solved: Int[Array, "*pair"]
+
+
+def floor_of(audience: Audience) -> Float[Array, "*batch member"]:
+    """What an offer must be worth to win each user, with room for rounding."""
+    return audience.outside + jnp.where(audience.loyal, 0.0, 2 * audience.tie)
+
+
+def _task(user: Array, provider: Array, probability: Array, floor: Array) -> OutcomeTask:
+    aligned, silent = user.max(axis=-1).sum(), user.sum(axis=-2).max(axis=-1).sum()
+    near = _NEAR * jnp.maximum(aligned - silent, 0.0) + _ROUNDING * jnp.abs(user).max(axis=-1).sum()
+    return OutcomeTask(user, probability, -provider, user[None], jnp.minimum(floor, aligned - near)[None])
+
+
+def _each(function):
+    """Over providers and users; the users' own arrays are the same for all providers."""
+    return jax.vmap(jax.vmap(function), in_axes=(None, 0, None, 0))
+
+
+@in_float64
+def pose_private(standing: Standing) -> LinearProgram:
+    floor = floor_of(standing.audience())[..., 0]
+    pose = lambda *task: pose_outcome(_task(*task))
+    return _each(pose)(standing.user, standing.provider, standing.probability, floor)
+
+
+@in_float64
+def read_private(standing: Standing, solutions: Solution) -> Private:
+    floor = floor_of(standing.audience())[..., 0]
+
+    def one(user: Array, provider: Array, probability: Array, row: tuple[Array, Solution]) -> Private:
+        floor, solution = row
+        candidate = read_outcome(_task(user, provider, probability, floor), solution)
+        prices = Prices(candidate.obedience, candidate.truth, candidate.recoding, candidate.required)
+        prices = jax.tree.map(lambda leaf: jnp.where(jnp.isfinite(leaf), jnp.maximum(leaf, 0.0), 0.0), prices)
+        aligned = user.max(axis=-1).sum()
+        outcome = compatible(user, candidate.outcome, jnp.minimum(floor, aligned), optimal_play(user, provider))
+        height, slope = best_response_line(user, provider, prices)
+        return Private(height, slope, outcome, prices, solution.outcome)
+
+    return _each(one)(standing.user, standing.provider, standing.probability, (floor, solutions))

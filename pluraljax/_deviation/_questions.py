@@ -1,0 +1,165 @@
+"""Is silence an equilibrium, is a given profile one, and if not, who gains how much by deviating?"""
+
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, Bool, Float, Int
+
+from .._bracket import Bracket
+from .._candidates import Solver, solve
+from .._conversation import Profile, check_profile, is_distribution
+from .._market import Market, market_status, with_zeros_if_invalid
+from .._precision import float64_scope, in_float64
+from .._segments import Labels, as_labels
+from .._status import Status
+from ._gains import Gains, Proof, find_gains
+from ._standing import Standing, profile_standing, silent_standing
+
+
+class Silence(eqx.Module):
+    """What providers gain by breaking silence.
+
+    `gain` brackets each provider's best deviation, in units of its objective, and `most` bounds the gain of a deviation
+    to any conversation at all, even one that treats every user apart. `reply` holds a deviation that reaches the lower
+    end, in the row of its provider; `proof` holds the multipliers of the upper ends. Silence is an equilibrium where
+    `is_equilibrium`, it is none where `is_refuted`, and the question is open where neither holds. `status` is a
+    `Status` code per provider; where the market's data are invalid, every number is NaN.
+    """
+
+    gain: Bracket
+    most: Float[Array, " provider"]
+    is_equilibrium: Bool[Array, ""]
+    is_refuted: Bool[Array, ""]
+    reply: Profile
+    proof: Proof
+    status: Int[Array, " provider"]
+
+
+class Deviation(eqx.Module):
+    """What providers gain by deviating from a profile.
+
+    `user_value` is what each user gets under the profile, from the provider `choice`, and `provider_value` each
+    provider's objective. `gain` brackets each provider's best deviation, in units of its objective, and `most` bounds
+    the gain of a deviation to any conversation at all, even one that treats every user apart. `reply` holds a deviation
+    that reaches the lower end, in the row of its provider; `proof` holds the multipliers of the upper ends. The profile
+    is a delta-equilibrium where `is_equilibrium`, it is none where `is_refuted`, and the question is open where neither
+    holds. `status` is a `Status` code per provider; where market or profile are invalid, every number is NaN.
+    """
+
+    gain: Bracket
+    most: Float[Array, " provider"]
+    is_equilibrium: Bool[Array, ""]
+    is_refuted: Bool[Array, ""]
+    user_value: Float[Array, " user"]
+    provider_value: Float[Array, " provider"]
+    choice: Int[Array, " user"]
+    reply: Profile
+    proof: Proof
+    status: Int[Array, " provider"]
+
+
+@float64_scope
+def silence(market: Market, segments: Any, delta: Any = 0.0, *, solver: Solver = solve) -> Silence:
+    """Brackets what each provider gains at most by telling users something when nobody else tells them anything.
+
+    A deviating provider wins the users to whom its new policy is worth more than silence; the others go on with their
+    best uninformed action, the first one where several tie (another choice among them can change the gains). With one
+    provider, users at a tie do as it says.
+
+    In a segment of one user, and in one of several users of one type each whose profiles of actions are few (at most
+    256, and at most 4,096 times sets of users), the bracket closes but for knife-edge ties. In others it is the best
+    policy of a pool, and the private bound.
+
+    **Arguments:**
+
+    - `market`: one market; use `jax.vmap` for a batch.
+    - `segments`: an integer label per user; equal labels share a policy (`personalized`, `anonymous`, or any other).
+    - `delta`: how much a provider may leave on the table in an equilibrium, in units of its objective; >= 0. Never read
+      as less than 1e-9 of the range of its objective.
+    - `solver`: proposes candidates for the private bound; the brackets are valid whatever it returns.
+
+    **Returns:** a `Silence`. Where `status` is `OPEN` the bracket is valid but wider than 1e-6 of the range of the
+    provider's objective.
+    """
+    labels = as_labels(segments, market.user_value.shape[0])
+    _check_delta(delta)
+    status, standing = _silent(market)
+    gains = find_gains(market, labels, standing, None, delta, status, solver)
+    return Silence(
+        gains.gain, gains.most, gains.is_equilibrium, gains.is_refuted, gains.reply, gains.proof, gains.status
+    )
+
+
+@float64_scope
+def deviation(
+    market: Market, segments: Any, profile: Profile, delta: Any = 0.0, *, solver: Solver = solve
+) -> Deviation:
+    """Brackets what each provider gains at most by changing its own policies while users respond optimally.
+
+    A user without the provider is won by strictly more than she has; one who is with it stays at a tie with her best
+    other offer, and takes that where she is left (silence if there is no other provider). Offers within 1e-11 of the
+    size of her payoffs tie. The deviation is any policy of one round; one that may treat every user apart gains at most
+    `most`, whatever its rounds.
+
+    In a segment of one user, and in one of several users of one type each whose profiles of actions are few (at most
+    256, and at most 4,096 times sets of users), the bracket closes but for knife-edge ties. In others it is the best
+    policy of a pool, and the private bound.
+
+    **Arguments:**
+
+    - `market`: one market; use `jax.vmap` for a batch.
+    - `segments`: an integer label per user; equal labels share a policy (`personalized`, `anonymous`, or any other).
+    - `profile`: the policies from which providers deviate.
+    - `delta`: how much a provider may leave on the table in an equilibrium, in units of its objective; >= 0. Never read
+      as less than 1e-9 of the range of its objective.
+    - `solver`: proposes candidates for the private bound; the brackets are valid whatever it returns.
+
+    **Returns:** a `Deviation`. Where `status` is `OPEN` the bracket is valid but wider than 1e-6 of the range of the
+    provider's objective.
+    """
+    labels = as_labels(segments, market.user_value.shape[0])
+    check_profile(profile, market, len(set(labels)) if isinstance(labels, tuple) else None)
+    _check_delta(delta)
+    status, standing = _under(market, labels, profile)
+    gains = find_gains(market, labels, standing, profile.policy, delta, status, solver)
+    return _report(standing, gains, status)
+
+
+def _check_delta(delta: Any) -> None:
+    if not isinstance(delta, Tracer) and not np.all(np.asarray(delta) >= 0):
+        raise ValueError(f"delta must be >= 0, got {delta}.")
+
+
+@in_float64
+def _silent(market: Market) -> tuple[Array, Standing]:
+    status = market_status(market)
+    return status, silent_standing(with_zeros_if_invalid(market, status))
+
+
+@in_float64
+def _under(market: Market, labels: Labels, profile: Profile) -> tuple[Array, Standing]:
+    status = market_status(market)
+    sound = is_distribution(profile.policy)
+    valid = status < Status.NOT_FINITE
+    status = jnp.asarray(jnp.where(valid & ~sound, jnp.int32(Status.POLICY_NOT_NORMALISED), status))
+    return status, profile_standing(with_zeros_if_invalid(market, status), labels, profile)
+
+
+@in_float64
+def _report(standing: Standing, gains: Gains, status: Array) -> Deviation:
+    hide = lambda leaf: jnp.asarray(jnp.where(status < Status.NOT_FINITE, leaf, jnp.nan))
+    return Deviation(
+        gain=gains.gain,
+        most=gains.most,
+        is_equilibrium=gains.is_equilibrium,
+        is_refuted=gains.is_refuted,
+        user_value=hide(standing.user_value + standing.user_baseline),
+        provider_value=hide(standing.present.sum(axis=-1) + standing.provider_baseline),
+        choice=standing.choice,
+        reply=gains.reply,
+        proof=gains.proof,
+        status=gains.status,
+    )

@@ -1,0 +1,148 @@
+"""A provider's best deviation in one segment, from both sides."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from .._bounds import Audience, possible, private_upper, public_upper, sets_of
+from .._bracket import Bracket
+from .._candidates import PublicCandidate, PublicTask, solve_public
+from .._precision import in_float64
+from ._policies import Policies, Reply, best_reply, padded
+from ._private import floor_of
+
+# With more profiles of actions, or more sets of users times profiles, the bracket of a segment of several users is what
+# the policies of the pool prove, and the private bound.
+MOST_PROFILES = 256
+MOST_PROFILES_AND_SETS = 4096
+
+
+class Task(eqx.Module):
+    """One segment and provider: `height - slope r` bounds what each member brings by an offer worth r to her."""
+
+    audience: Audience
+    probability: Float[Array, "*batch member evidence"]
+    height: Float[Array, "*batch member"]
+    slope: Float[Array, "*batch member"]
+    pool: Policies
+
+
+class PublicProof(eqx.Module):
+    """Multipliers for each set of users who may be won: any non-negative numbers make a valid bound.
+
+    Segments of one size have a common leading axis, then comes the provider. Sets are numbered in binary, the last
+    member's digit last; so are profiles, with actions for digits. `obedience[..., p, j, c]` is for member j doing c
+    where profile p has another action for her.
+    """
+
+    obedience: Float[Array, "*batch set profile member action"]
+    participation: Float[Array, "*batch set member"]
+
+
+class SegmentGain(eqx.Module):
+    """The value of the best deviation in a segment, the private bound on it, and a reply that reaches the lower end."""
+
+    value: Bracket
+    most: Float[Array, "*batch"]
+    reply: Reply
+    proof: PublicProof | None
+
+
+def is_small(members: int, types: int, actions: int) -> bool:
+    """Tells whether public policies are searched exactly: several users, of one type each, and few enough profiles."""
+    profiles = actions**members
+    return members > 1 and types == 1 and profiles <= MOST_PROFILES and 2**members * profiles <= MOST_PROFILES_AND_SETS
+
+
+def evaluate_segments(tasks: Task) -> SegmentGain:
+    """Brackets the best deviation for each segment and provider (two leading axes)."""
+    members, types, _, actions = tasks.audience.user.shape[2:]
+    most, reply = _first_look(tasks)
+    if not is_small(members, types, actions):
+        return SegmentGain(Bracket(reply.value, jnp.maximum(reply.value, most)), most, reply, None)
+    return _second_look(tasks, most, reply, _solve_sets(_pose_sets(tasks, reply.value)))
+
+
+def _over(function):
+    """Over segments and providers."""
+    return jax.vmap(jax.vmap(function))
+
+
+@in_float64
+def _first_look(tasks: Task) -> tuple[Array, Reply]:
+    most = _over(lambda task: private_upper(task.audience, task.height, task.slope))(tasks)
+    return most, _over(lambda task: best_reply(task.audience, task.pool))(tasks)
+
+
+# A step of its own, so that every question about segments of one shape compiles it once.
+_solve_sets = in_float64(lambda tasks: solve_public(tasks))
+
+
+@in_float64
+def _second_look(tasks: Task, most: Array, reply: Reply, found: PublicCandidate) -> SegmentGain:
+    """Lets users respond to the policies found, and evaluates the multipliers."""
+    sets = jnp.asarray(sets_of(tasks.audience.user.shape[2]))
+    pool = _over(_public_pool)(tasks, found)
+    reply = _over(lambda task, pool, reply: _better(best_reply(task.audience, pool), reply))(tasks, pool, reply)
+    proof = PublicProof(_usable(found.obedience), _usable(found.participation))
+    upper = _over(lambda task, proof: _upper(task, sets, proof))(tasks, proof)
+    upper = jnp.minimum(upper, most)
+    return SegmentGain(Bracket(reply.value, jnp.maximum(reply.value, upper)), most, reply, proof)
+
+
+def _usable(multipliers: Array) -> Array:
+    return jnp.where(jnp.isfinite(multipliers), jnp.maximum(multipliers, 0.0), 0.0)
+
+
+def _private_of_set(task: Task, won: Bool[Array, " member"]) -> Float[Array, ""]:
+    bound = private_upper(task.audience, task.height, task.slope, won)
+    return jnp.where(possible(task.audience, won), bound, -jnp.inf)
+
+
+@in_float64
+def _pose_sets(tasks: Task, reached: Float[Array, "segment provider"]) -> PublicTask:
+    sets = jnp.asarray(sets_of(tasks.audience.user.shape[2]))
+    return _over(lambda task, reached: _pose_each_set(task, sets, reached))(tasks, reached)
+
+
+def _pose_each_set(task: Task, sets: Bool[Array, "set member"], reached: Float[Array, ""]) -> PublicTask:
+    """One programme for each set of users to win; none where the private bound already rules the set out."""
+    audience = task.audience
+    leave = jnp.where(audience.loyal, 2 * audience.tie, 0.0)
+
+    def one(won: Array) -> PublicTask:
+        loss = audience.aligned - jnp.where(won, floor_of(audience), audience.outside - leave)
+        needless = _private_of_set(task, won) <= reached
+        enough = reached - jnp.where(won, 0.0, audience.elsewhere).sum()
+        return PublicTask(
+            user=audience.user[:, 0],
+            target=audience.provider[:, 0],
+            probability=task.probability.max(axis=0),
+            won=won,
+            loss=loss,
+            enough=jnp.where(needless, jnp.inf, enough),
+        )
+
+    return jax.vmap(one)(sets)
+
+
+def _public_pool(task: Task, found: PublicCandidate) -> Policies:
+    members, types, _, _ = task.audience.user.shape
+    queries, signals = task.pool.policy.shape[-2:]
+    policy, told = found.policy[:, :, None], found.recommended[:, :, None, None]
+    return padded(policy, told, (members, types, queries, signals))
+
+
+def _better(new: Reply, old: Reply) -> Reply:
+    return jax.tree.map(lambda a, b: jnp.where(new.value > old.value, a, b), new, old)
+
+
+def _upper(task: Task, sets: Bool[Array, "set member"], proof: PublicProof) -> Float[Array, ""]:
+    """The largest bound over the sets of users who may be won."""
+
+    def one(won: Array, obedience: Array, participation: Array) -> Array:
+        bound = public_upper(task.audience, won, obedience, participation)
+        return jnp.minimum(bound, _private_of_set(task, won))
+
+    return jax.vmap(one)(sets, proof.obedience, proof.participation).max()
