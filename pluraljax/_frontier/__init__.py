@@ -29,3 +29,4 @@ from ._proof import (
 )
 from ._worst import Frontier as Frontier
 from ._worst import frontier as frontier
+from ._worst import worst_equilibria as worst_equilibria

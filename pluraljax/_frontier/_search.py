@@ -130,9 +130,9 @@ def interval_task(stakes: UserStakes, search: Search, room: Float[Array, ""]) ->
     height, slope, end = jax.vmap(chord_from, in_axes=(0, None, None, None))(
         search.envelope, search.lower, search.reach, stakes.near
     )
-    if stakes.num_providers == 1:
-        # A single provider's deviations do not have to beat anybody: what counts is phi(silent), all the way.
-        height, slope, end = search.envelope.value[:, 1], jnp.zeros_like(slope), stakes.aligned[None]
+    # A single provider's deviations do not have to beat anybody: what counts is phi(silent), all the way.
+    height = jnp.where(stakes.alone, search.envelope.value[:, 1], height)
+    slope, end = jnp.where(stakes.alone, 0.0, slope), jnp.where(stakes.alone, stakes.aligned, end)
     required = stakes.provider + slope[:, None, None, None] * stakes.user[None]
     floors = height - stakes.patience + room * stakes.payoff_range
     task = OutcomeTask(
@@ -153,7 +153,7 @@ def pose_interval(stakes: UserStakes, search: Search) -> LinearProgram:
 
 def excess(stakes: UserStakes, search: Search, outcome: Float[Array, "type evidence action"]) -> Array:
     """Bounds from above what each provider could gain over an outcome that all of them offer: [provider]."""
-    level = stakes.silent if stakes.num_providers == 1 else value_of(stakes.user, outcome)
+    level = jnp.where(stakes.alone, stakes.silent, value_of(stakes.user, outcome))
     most = jax.vmap(upper_at, in_axes=(0, None))(search.envelope, level)
     return most - value_of(stakes.provider, outcome)
 

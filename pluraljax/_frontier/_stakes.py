@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from .._bounds import optimal_play, value_of
 from .._market import Market, market_status, stakes, with_zeros_if_invalid
@@ -24,7 +24,8 @@ _ROUNDING = 1e-14
 class UserStakes(eqx.Module):
     """One user's side of a market; the functions of this package take one, and groups of them through `jax.vmap`.
 
-    `patience` is what each provider may leave on the table with her: delta per unit of her mass.
+    `patience` is what each provider may leave on the table with her: delta per unit of her mass. Where `alone`, there is
+    a single provider, or every provider is its twin, and nobody competes.
     """
 
     user: Float[Array, "type evidence action"]
@@ -32,6 +33,7 @@ class UserStakes(eqx.Module):
     probability: Float[Array, " evidence"]
     patience: Float[Array, " provider"]
     payoff_range: Float[Array, " provider"]
+    alone: Bool[Array, ""]
 
     @property
     def silent(self) -> Float[Array, ""]:
@@ -67,8 +69,11 @@ class UserStakes(eqx.Module):
 
 
 @in_float64
-def lay_out(market: Market, delta: Float[Array, ""]) -> UserStakes:
-    """Lays out every user's stakes, with a leading user axis. Invalid markets become zeros."""
+def lay_out(market: Market, delta: Float[Array, ""], alone: Bool[Array, ""] | None = None) -> UserStakes:
+    """Lays out every user's stakes, with a leading user axis. Invalid markets become zeros.
+
+    `alone` says whether nobody competes, for markets padded with twins; by default one provider is alone.
+    """
     market = with_zeros_if_invalid(market, market_status(market))
     payoffs = stakes(market)
     # Programmes move probability between actions, so that an only action is written twice.
@@ -76,12 +81,14 @@ def lay_out(market: Market, delta: Float[Array, ""]) -> UserStakes:
     values = market.provider_value
     payoff_range = (values.max(axis=(-2, -1)) - values.min(axis=(-2, -1))).T
     mass = jnp.where(market.mass > 0, market.mass, 1.0)
+    users, providers = values.shape[1], values.shape[0]
     return jax.vmap(UserStakes)(
         twice(payoffs.user),
         jnp.moveaxis(twice(payoffs.provider), 0, 1),
         market.prior.sum(axis=(-3, -1)),
         jnp.maximum(delta / mass[:, None], LEAST_PATIENCE * payoff_range),
         payoff_range,
+        jnp.broadcast_to(jnp.array(providers == 1) if alone is None else alone, (users,)),
     )
 
 

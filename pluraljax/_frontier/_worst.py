@@ -56,7 +56,13 @@ def frontier(market: Market, delta: Any = 0.0, *, solver: Solver = solve) -> Fro
     silent and aligned utility.
     """
     check_delta(delta)
-    stakes = lay_out(market, jnp.asarray(delta, jnp.float64))
+    return worst_equilibria(market, delta, None, solver=solver)
+
+
+@float64_scope
+def worst_equilibria(market: Market, delta: Any, alone: Any, *, solver: Solver = solve) -> Frontier:
+    """`frontier` for a market that may hold twins of its providers; `alone` says whether there is only one otherwise."""
+    stakes = lay_out(market, jnp.asarray(delta, jnp.float64), None if alone is None else jnp.asarray(alone, bool))
     return collect(market, stakes, run_search(stakes, solver))
 
 
@@ -86,12 +92,10 @@ def collect(market: Market, stakes: UserStakes, search: Search) -> Frontier:
 
 def _gap(stakes: UserStakes, search: Search) -> Bracket:
     """Brackets what a provider can gain at the outcome found: nothing where no offer is strictly better for her."""
-    alone = stakes.num_providers == 1
-    level = stakes.silent if alone else value_of(stakes.user, search.outcome)
+    level = jnp.where(stakes.alone, stakes.silent, value_of(stakes.user, search.outcome))
     least = jax.vmap(lower_at, in_axes=(0, None, None))(search.envelope, level, stakes.near)
-    if alone:
-        least = search.envelope.value[:, 1]
+    least = jnp.where(stakes.alone, search.envelope.value[:, 1], least)
     offered = value_of(stakes.provider, search.outcome)
-    top = jnp.logical_and(not alone, level >= stakes.aligned - stakes.near)
+    top = ~stakes.alone & (level >= stakes.aligned - stakes.near)
     least, most = (least - offered).max(), excess(stakes, search, search.outcome).max()
     return Bracket(jnp.where(top, 0.0, jnp.maximum(least, 0.0)), jnp.where(top, 0.0, jnp.maximum(most, 0.0)))

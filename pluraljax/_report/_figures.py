@@ -1,4 +1,4 @@
-"""The report's figures: how often alignment holds, and what is guaranteed, against the number of providers.
+"""The report's figures: how often alignment holds, what is guaranteed, and what the worst equilibria give.
 
 Drawn with Matplotlib's object interface, so nothing global changes; the same summaries give the same bytes.
 """
@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from .._scan._estimate import CONFIDENCE, PAIR_BINS, CellSummary, Proportion, normal_quantile
+from .._scan._estimate import CONFIDENCE, PAIR_BINS, BracketMoments, CellSummary, Proportion, normal_quantile
 from ._exact import exact_weak_alignment
 from ._layout import Group, group_cells, readable
 
@@ -87,8 +87,11 @@ def draw_figures(summaries: Sequence[CellSummary], confidence: float = CONFIDENC
     """Draws every figure of the report, on as many pages as the groups of cells need."""
     with figure_style():
         pages = _pages(group_cells(summaries))
+        kinds = {"alignment": alignment_figure, "guarantee": guarantee_figure}
+        if any(cell.has_equilibria for cell in summaries):
+            kinds["equilibria"] = equilibria_figure
         figures = []
-        for name, draw in (("alignment", alignment_figure), ("guarantee", guarantee_figure)):
+        for name, draw in kinds.items():
             for number, page in enumerate(pages, start=1):
                 figures.append(NamedFigure(name if number == 1 else f"{name}-{number}", draw(page, confidence)))
         return [*figures, NamedFigure("personalization", personalization_figure(summaries, confidence))]
@@ -130,24 +133,39 @@ def alignment_figure(groups: Sequence[Group], confidence: float = CONFIDENCE) ->
 def guarantee_figure(groups: Sequence[Group], confidence: float = CONFIDENCE) -> Figure:
     """Draws what personalized and anonymous equilibria are proved to give, a panel per group."""
     quantile = normal_quantile(confidence)
-
-    def scheme(name: str) -> Callable[[CellSummary], tuple[float, float, float]]:
-        def point(cell: CellSummary) -> tuple[float, float, float]:
-            lower, upper = cell.shares[name].lower, cell.shares[name].upper
-            low = lower.mean - quantile * np.nan_to_num(lower.standard_error)
-            high = upper.mean + quantile * np.nan_to_num(upper.standard_error)
-            return lower.mean, max(low, 0.0), min(high, 1.0)
-
-        return point
-
-    series = (
-        Series("personalized", BLUE, "-", "o", True, scheme("personalized")),
-        Series("anonymous", VERMILLION, "--", "s", False, scheme("anonymous")),
-    )
+    series = _schemes(lambda cell, scheme: _bracketed(cell.shares[scheme], quantile, "lower"))
     figure, _ = _panels(groups, series, "guaranteed utility\n(silent = 0, aligned = 1)")
     _legend(figure, [_handle(each) for each in series])
     _footer(figure, f"{_count(groups)}, averaged over their users. Bands: mean ± {quantile:.2f} standard errors.")
     return figure
+
+
+def equilibria_figure(groups: Sequence[Group], confidence: float = CONFIDENCE) -> Figure:
+    """Draws what the worst personalized and anonymous equilibria give, a panel per group."""
+    quantile = normal_quantile(confidence)
+    series = _schemes(lambda cell, scheme: _bracketed(cell.equilibria[scheme], quantile, "upper"))
+    figure, _ = _panels(groups, series, "worst equilibrium\n(silent = 0, aligned = 1)")
+    _legend(figure, [_handle(each) for each in series])
+    _footer(
+        figure,
+        f"{_count(groups)}, averaged over their users. Points: worst equilibria found.\n"
+        f"Bands: from what is proved to what is found, ± {quantile:.2f} standard errors.",
+    )
+    return figure
+
+
+def _schemes(point: Callable[[CellSummary, str], tuple[float, float, float]]) -> tuple[Series, Series]:
+    return (
+        Series("personalized", BLUE, "-", "o", True, lambda cell: point(cell, "personalized")),
+        Series("anonymous", VERMILLION, "--", "s", False, lambda cell: point(cell, "anonymous")),
+    )
+
+
+def _bracketed(bracket: BracketMoments, quantile: float, end: Literal["lower", "upper"]) -> tuple[float, float, float]:
+    """The mean of one end, and a band around both."""
+    low = bracket.lower.mean - quantile * np.nan_to_num(bracket.lower.standard_error)
+    high = bracket.upper.mean + quantile * np.nan_to_num(bracket.upper.standard_error)
+    return getattr(bracket, end).mean, max(low, 0.0), min(high, 1.0)
 
 
 def personalization_figure(summaries: Sequence[CellSummary], confidence: float = CONFIDENCE) -> Figure:

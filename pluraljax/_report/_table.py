@@ -10,6 +10,7 @@ from rich.console import Group as Stack
 from rich.table import Table
 from rich.text import Text
 
+from .._scan._columns import EQUILIBRIA
 from .._scan._estimate import CONFIDENCE, BracketMoments, CellSummary, Proportion
 from .._status import Status
 from ._layout import Group, group_cells, readable, show
@@ -18,6 +19,7 @@ PLAIN_WIDTH = 100
 WIDEST_NAME = 16
 # Cells named in a message; summary.csv has them all.
 MOST_CELLS = 8
+_EQUILIBRIUM_EVENTS = {column.name for column in EQUILIBRIA if column.kind == "event"}
 # Ends of a mean further apart than this are shown as a range.
 SAME_MEAN = 5e-4
 
@@ -76,6 +78,7 @@ def report(summaries: Sequence[CellSummary], confidence: float = CONFIDENCE, abo
         ),
         Text(),
         *_tables(groups, _guarantee_columns()),
+        *(_equilibria(groups, confidence) if any(cell.has_equilibria for cell in summaries) else ()),
         Text("Checks", "bold"),
         *_checks(summaries),
     )
@@ -102,6 +105,25 @@ def _guarantee_columns() -> list[_Column]:
         _Column("violations", lambda cell: f"{cell.violations}"),
         _Column("open", lambda cell: f"{cell.open_markets}"),
         _Column("invalid", lambda cell: f"{cell.invalid}"),
+    ]
+
+
+def _equilibria(groups: Sequence[Group], confidence: float) -> Iterable[RenderableType]:
+    yield Text("What the worst equilibrium gives: silent = 0, aligned = 1, mean ± standard error", "bold")
+    yield Text(
+        "Average over a market's users, each in her own worst equilibrium. a..b: it gives at least a (proved) and at "
+        "most b (found). Silent: percent of markets in which saying nothing is an equilibrium."
+    )
+    yield Text()
+    yield from _tables(groups, _equilibrium_columns(confidence))
+
+
+def _equilibrium_columns(confidence: float) -> list[_Column]:
+    return [
+        _Column("personalized", lambda cell: show_mean(cell.equilibria["personalized"])),
+        _Column("anonymous", lambda cell: show_mean(cell.equilibria["anonymous"])),
+        _Column("silent,\npersonalized", lambda cell: show_percent(cell.events["personalized_silence"], confidence)),
+        _Column("silent,\nanonymous", lambda cell: show_percent(cell.events["anonymous_silence"], confidence)),
     ]
 
 
@@ -146,7 +168,9 @@ def _name(group: Group, cell: CellSummary) -> str:
 def _checks(summaries: Sequence[CellSummary]) -> Iterable[RenderableType]:
     """Theorems, statuses, open brackets and users without a scale, over the whole scan."""
     markets = sum(cell.markets for cell in summaries)
-    for name in (name for name in summaries[0].events if name.endswith("_theorem")):
+    asked = any(cell.has_equilibria for cell in summaries)
+    events = [name for name in summaries[0].events if asked or name not in _EQUILIBRIUM_EVENTS]
+    for name in (name for name in events if name.endswith("_theorem")):
         checked = sum((cell.events[name] for cell in summaries), Proportion())
         undecided = f"; undecided in {checked.open:,}" if checked.open else ""
         yield Text(
@@ -159,7 +183,7 @@ def _checks(summaries: Sequence[CellSummary]) -> Iterable[RenderableType]:
             yield Text(f"status {status.name}: {count:,} of {markets:,} markets. {status.sentence}", style)
     for name in summaries[0].open_brackets:
         yield from _where(f"bracket {name}: open", summaries, [cell.open_brackets[name] for cell in summaries])
-    for name in (name for name in summaries[0].events if not name.endswith("_theorem")):
+    for name in (name for name in events if not name.endswith("_theorem")):
         yield from _where(f"event {name}: undecided", summaries, [cell.events[name].open for cell in summaries])
     if undefined := sum(cell.undefined_users for cell in summaries):
         yield Text(f"left off the scale from silent to aligned, because the two coincide: {undefined:,} users")

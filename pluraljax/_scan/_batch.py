@@ -1,4 +1,4 @@
-"""One chunk of markets as two device programmes: draw the markets of a cell, and measure them.
+"""One chunk of markets as device programmes: draw the markets of a cell, measure conditions, measure equilibria.
 
 Every device runs its own loop over tiles of a constant number of rows, so that a market goes through the same
 instructions, and gets the same digits, whatever the chunk size and the number of devices.
@@ -19,8 +19,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from .._families import Family, make_family
 from .._market import Market
-from . import _measure
-from ._config import Cell
+from . import _equilibria, _measure
+from ._config import ScanConfig
 from ._plan import Block
 
 # Rows that a CPU takes through its loops together: few enough to stay in its cache, and to not wait for a straggler.
@@ -165,12 +165,28 @@ def _compile_draw(layout: Layout, family: Family, providers: int) -> Any:
 
 @functools.lru_cache(maxsize=256)
 def _compile_measure(layout: Layout, shape: Shape, delta: float, measure: Callable[..., Any]) -> Any:
-    program = tiled(layout, lambda _, arrays: measure(Market(*arrays), delta))
+    program = functools.partial(tiled(layout, lambda _, arrays: measure(Market(*arrays), delta)), None)
     with jax.enable_x64(True):
-        arrays = tuple(layout.spec((layout.size, *axes), dtype) for axes, dtype in shape)
-        return _compile(
-            layout, jax.jit(functools.partial(program, None)).lower(arrays, layout.counts), _MEASURE_OPTIONS
-        )
+        lowered = jax.jit(program).lower(_markets(layout, shape), layout.counts)
+        return _compile(layout, lowered, _MEASURE_OPTIONS)
+
+
+@functools.lru_cache(maxsize=256)
+def _compile_equilibria(layout: Layout, shape: Shape, delta: float, measure: Callable[..., Any]) -> Any:
+    def row(_, rows):
+        arrays, alone, known = rows
+        return measure(Market(*arrays), delta, alone, known)
+
+    program = functools.partial(tiled(layout, row), None)
+    (users, *_), _ = shape[1]
+    with jax.enable_x64(True):
+        known = {name: layout.spec((layout.size, users), jnp.float64) for name in _equilibria.KNOWN}
+        rows = (_markets(layout, shape), layout.spec((layout.size,), bool), known)
+        return _compile(layout, jax.jit(program).lower(rows, layout.counts), _MEASURE_OPTIONS)
+
+
+def _markets(layout: Layout, shape: Shape) -> tuple[jax.ShapeDtypeStruct, ...]:
+    return tuple(layout.spec((layout.size, *axes), dtype) for axes, dtype in shape)
 
 
 def _compile(layout: Layout, lowered: Any, options: Any) -> Any:
@@ -183,16 +199,23 @@ def _compile(layout: Layout, lowered: Any, options: Any) -> Any:
 
 @dataclass(frozen=True)
 class Launched:
-    """A chunk on its way through the devices."""
+    """A chunk on its way through the devices; `alone` says whether its markets have a single provider."""
 
     block: Block
     arrays: tuple[jax.Array, ...]
-    measured: dict[str, jax.Array]
+    alone: bool
+    conditions: dict[str, jax.Array]
+    equilibria: dict[str, jax.Array] | None
     places: np.ndarray
 
     def rows(self) -> dict[str, np.ndarray]:
-        """Waits, and returns the measured rows in the order of the block."""
-        return {name: np.asarray(value)[self.places] for name, value in self.measured.items()}
+        """Waits, and returns the measured rows in the order of the block; what was not asked for is undefined."""
+        take = lambda measured: {name: np.asarray(value)[self.places] for name, value in measured.items()}
+        rows = take(self.conditions)
+        if self.equilibria is None:
+            return rows | _equilibria.undefined(rows["aligned"].shape)
+        found = take(self.equilibria)
+        return rows | found | {"status": np.maximum(rows["status"], found["status"])}
 
     def market(self, row: int) -> Market:
         """The market of one row, as it was measured: with twins of its providers."""
@@ -202,47 +225,59 @@ class Launched:
 class Programs:
     """Compiles the programmes of a scan ahead of need, and runs blocks through them; close it when done.
 
-    Drawing has a programme per cell, measuring one per array shape, not counting providers.
+    Drawing has a programme per cell, measuring one or two per array shape, not counting providers.
     """
 
-    def __init__(self, cells: Sequence[Cell], seed: int, delta: float, chunk: int, devices: Sequence[Any]):
-        self._families = [make_family(cell.family, cell.parameters) for cell in cells]
+    def __init__(self, config: ScanConfig, chunk: int, devices: Sequence[Any]):
+        self._config = config
+        self._families = [make_family(cell.family, cell.parameters) for cell in config.cells]
         self._layout = Layout.of(chunk, devices)
-        self._delta = float(delta)
-        self._root = np.asarray(jr.key_data(jr.key(seed, impl=_PRNG)))
+        self._root = np.asarray(jr.key_data(jr.key(config.seed, impl=_PRNG)))
         self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="compile")
         self._draw: dict[int, Future[Any]] = {}
-        self._measure: dict[Shape, Future[Any]] = {}
-        shapes = [_shape_of(family) for family in self._families]
+        self._conditions: dict[Shape, Future[Any]] = {}
+        self._equilibria: dict[Shape, Future[Any]] = {}
+        own = [_shape_of(family) for family in self._families]
+        self._alone = [_num_providers(shape) == 1 for shape in own]
         most: dict[Shape, int] = {}
-        for shape in shapes:
+        for shape in own:
             # Over all cells, not only those left to do: a resumed scan has to go through the same programme.
             alike = _widen_shape(shape, 0)
             most[alike] = max(most.get(alike, 0), _num_providers(shape))
-        self._shapes = [_widen_shape(shape, most[_widen_shape(shape, 0)]) for shape in shapes]
+        self._shapes = [_widen_shape(shape, most[_widen_shape(shape, 0)]) for shape in own]
 
     def prepare(self, cells: Sequence[int]) -> None:
         """Starts to compile what these cells need, in this order."""
         for index in dict.fromkeys(cells):
             family, shape = self._families[index], self._shapes[index]
-            if shape not in self._measure:
-                arguments = (self._layout, shape, self._delta, _measure.measure)
-                self._measure[shape] = self._pool.submit(_compile_measure, *arguments)
+            if shape not in self._conditions:
+                arguments = (self._layout, shape, self._config.delta)
+                self._conditions[shape] = self._pool.submit(_compile_measure, *arguments, _measure.measure)
+                if self._config.equilibria:
+                    again = (*arguments, _equilibria.measure_equilibria)
+                    self._equilibria[shape] = self._pool.submit(_compile_equilibria, *again)
             self._draw[index] = self._pool.submit(_compile_draw, self._layout, family, _num_providers(shape))
 
     @property
     def num_compiled(self) -> int:
         """How many measuring programmes there are."""
-        return len(self._measure)
+        return len(self._conditions) + len(self._equilibria)
 
     def launch(self, block: Block) -> Launched:
         """Starts to draw and measure a block; returns before it is done, once its programmes are compiled."""
         draw = self._draw[block.cell].result()
-        measure = self._measure[self._shapes[block.cell]].result()
+        shape, alone = self._shapes[block.cell], self._alone[block.cell]
+        measure = self._conditions[shape].result()
         indices, counts, places = self._layout.deal(block.markets(len(self._families)))
-        counts = jax.device_put(counts, self._layout.sharding)
-        arrays = draw(self._root, jax.device_put(indices, self._layout.sharding), counts)
-        return Launched(block, arrays, measure(arrays, counts), places)
+        put = lambda array: jax.device_put(array, self._layout.sharding)
+        counts = put(counts)
+        arrays = draw(self._root, put(indices), counts)
+        conditions, equilibria = measure(arrays, counts), None
+        if shape in self._equilibria:
+            known = {name: conditions[name] for name in _equilibria.KNOWN}
+            rows = (arrays, put(np.full(self._layout.size, alone)), known)
+            equilibria = self._equilibria[shape].result()(rows, counts)
+        return Launched(block, arrays, alone, conditions, equilibria, places)
 
     def close(self) -> None:
         """Drops what is not being compiled yet."""

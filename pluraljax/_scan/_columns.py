@@ -35,7 +35,8 @@ def _event(name: str, description: str) -> Column:
     return Column(name, "market", "event", "1 yes, 0 no, -1 open", description)
 
 
-COLUMNS: tuple[Column, ...] = (
+# What the first programme measures: conditions and what they guarantee.
+CONDITIONS: tuple[Column, ...] = (
     Column("status", "market", "status", "code", "what happened to this market (pluraljax.Status)"),
     Column("aligned", "user", "value", "utility", "expected utility from a perfectly aligned model"),
     Column("silent", "user", "value", "utility", "expected utility with no conversation at all"),
@@ -47,6 +48,8 @@ COLUMNS: tuple[Column, ...] = (
     *_bracket("scaled_error", "market", "strong alignment error when each user's utility may be scaled up"),
     *_bracket("personalized_guarantee", "user", "utility in every equilibrium of personalized policies, at least"),
     *_bracket("anonymous_guarantee", "user", "utility in every equilibrium of one anonymous policy, at least"),
+    Column("personalized_bound", "user", "value", "utility", "what the theorem guarantees: aligned - 2 error - ..."),
+    Column("anonymous_bound", "user", "value", "utility", "what the segment inequality guarantees"),
     _event("weakly_aligned", "weak alignment holds with error 0 for every user"),
     _event("hull_aligned", "weak alignment with hull weights holds with error 0 for every user"),
     _event("strongly_aligned", "strong alignment holds with error 0"),
@@ -58,5 +61,18 @@ COLUMNS: tuple[Column, ...] = (
     _event("personalized_theorem", "guarantee >= aligned - 2 error - (delta / mass) * weights, for every user"),
     _event("anonymous_theorem", "the guarantee obeys the segment inequality of the theorem, for every user"),
 )
+
+# What the second programme measures, where the scan asks for it: the worst equilibria themselves.
+EQUILIBRIA: tuple[Column, ...] = (
+    *_bracket("personalized_worst", "user", "utility in the worst equilibrium of personalized policies"),
+    *_bracket("anonymous_worst", "user", "utility in the worst equilibrium of one anonymous policy"),
+    _event("personalized_worst_aligned", "every personalized equilibrium gives every user her aligned utility"),
+    _event("anonymous_worst_aligned", "every anonymous equilibrium gives every user her aligned utility"),
+    _event("personalized_silence", "silence is an equilibrium of personalized policies"),
+    _event("anonymous_silence", "silence is an equilibrium of one anonymous policy"),
+    _event("equilibria_theorem", "the equilibria found give every user what the theorems and guarantees promise"),
+)
+
+COLUMNS = CONDITIONS + EQUILIBRIA
 
 EVENTS = tuple(column.name for column in COLUMNS if column.kind == "event")

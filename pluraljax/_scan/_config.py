@@ -93,6 +93,7 @@ class ScanConfig:
     - `seed`: root of all random draws, 0 to 2^32 - 1.
     - `delta`: slack of the equilibria that the guarantees speak about, in units of expected utility; >= 0.
     - `chunk`: most rows (markets) in one stored file; results do not depend on it.
+    - `equilibria`: whether to bracket each market's worst equilibria, too, and to ask whether silence is one.
 
     Raises `ValueError`, with what was wanted and what was given.
     """
@@ -102,6 +103,7 @@ class ScanConfig:
     seed: int = 0
     delta: int | float = 0.0
     chunk: int = 512
+    equilibria: bool = True
 
     def __post_init__(self):
         object.__setattr__(self, "grid", tuple(self.grid))
@@ -166,6 +168,7 @@ class ScanConfig:
         return {
             "seed": self.seed,
             "delta": self.delta,
+            "equilibria": self.equilibria,
             "cells": [[cell.family, dict(cell.parameters)] for cell in self.cells],
             "columns": columns_version(),
             "pluraljax": importlib.metadata.version("pluraljax"),
@@ -251,6 +254,8 @@ def _check_scalars(values: Mapping[str, Any]) -> None:
         value = values.get(name, low)
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise ValueError(f"{name} must be a whole number from {low} to {high}, got {value!r}.")
+    if not isinstance(values.get("equilibria", True), bool):
+        raise ValueError(f"equilibria must be true or false, got {values['equilibria']!r}.")
     delta = values.get("delta", 0.0)
     if isinstance(delta, bool) or not isinstance(delta, int | float):
         raise ValueError(f"delta must be a number, got {delta!r}.")

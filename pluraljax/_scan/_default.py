@@ -2,16 +2,17 @@
 
 from ._config import FamilyGrid, ScanConfig
 
-# Few distinct array shapes, because each is compiled.
+# One array shape for all, because each is compiled.
 _PROVIDERS = list(range(1, 9))
 _SMALL = {"providers": _PROVIDERS, "users": 3, "actions": 4, "states": 4}
+_LINE = {"providers": _PROVIDERS, "users": 3, "dimension": 1, "actions_per_side": 4, "states_per_side": 4}
 
 
 def default_config() -> ScanConfig:
     """All four families with 1 to 8 providers and 3 users: 48 cells of 512 markets."""
     return ScanConfig(
         grid=(
-            FamilyGrid("spatial", {"providers": _PROVIDERS, "users": 3, "bias": ["absolute", "relative"]}),
+            FamilyGrid("spatial", _LINE | {"bias": ["absolute", "relative"]}),
             FamilyGrid("gaussian", _SMALL | {"shared": [0.0, 1.0]}),
             FamilyGrid("opposed", _SMALL),
             FamilyGrid("conic", _SMALL | {"perturbation": 0.1}),

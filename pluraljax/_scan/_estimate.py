@@ -27,6 +27,8 @@ COINCIDE = 1e-9
 
 IDENTITY = ("market", "cell", "family")
 BRACKETS = tuple(c.name.removesuffix("_lower") for c in COLUMNS if c.name.endswith("_lower"))
+# No search closes these yet: an open one is no failure.
+OPEN_BY_NATURE = ("anonymous_worst",)
 SCHEMES = ("personalized", "anonymous")
 PAIR_BINS = 25
 
@@ -163,11 +165,12 @@ class CellSummary:
     - `shares`: by scheme, what every equilibrium is proved to give, on the scale; never below 0, because a user may
       always ignore what she is told.
     - `worst_shares`: the same, for the user of each market who is guaranteed least.
+    - `equilibria`: by scheme, what the worst equilibria give, on the scale; no numbers where the scan did not ask.
     - `difference`: shares["personalized"] - shares["anonymous"], paired market by market.
     - `gains`: whether personalized policies are proved to guarantee more than anonymous ones (on average over users).
     - `pairs`: markets by (anonymous, personalized) share, on a grid of `PAIR_BINS` bins a side.
     - `open_brackets`: markets in which a bracket stayed open for some user, by name of the bracket.
-    - `open_markets`: markets with at least one such bracket.
+    - `open_markets`: markets with at least one such bracket, not counting `OPEN_BY_NATURE`.
     """
 
     cell: int
@@ -178,6 +181,7 @@ class CellSummary:
     values: Mapping[str, Moments]
     shares: Mapping[str, BracketMoments]
     worst_shares: Mapping[str, BracketMoments]
+    equilibria: Mapping[str, BracketMoments]
     difference: BracketMoments
     gains: Proportion
     open_brackets: Mapping[str, int]
@@ -196,8 +200,13 @@ class CellSummary:
         return sum(count for code, count in self.statuses.items() if code >= Status.NOT_FINITE)
 
     @property
+    def has_equilibria(self) -> bool:
+        """Whether the scan asked for worst equilibria."""
+        return self.equilibria["personalized"].lower.count > 0
+
+    @property
     def violations(self) -> int:
-        """Markets that break a theorem, both theorems together; anything but 0 is a bug."""
+        """Markets that break a theorem, all theorems together; anything but 0 is a bug."""
         return sum(share.no for name, share in self.events.items() if name.endswith("_theorem"))
 
     def __add__(self, other: "CellSummary") -> "CellSummary":
@@ -261,10 +270,11 @@ def _summarize_cell(identity: dict[str, Any], status: np.ndarray, rows: "_Rows",
         values={name: Moments.from_values(values[member]) for name, values in rows.values.items()},
         shares={scheme: ends(pair) for scheme, pair in rows.shares.items()},
         worst_shares={scheme: ends(pair) for scheme, pair in rows.worst_shares.items()},
+        equilibria={scheme: ends(pair) for scheme, pair in rows.equilibria.items()},
         difference=ends(rows.difference),
         gains=Proportion.from_codes(rows.gains[member], invalid),
         open_brackets={name: int(is_open[member].sum()) for name, is_open in rows.open.items()},
-        open_markets=int(np.any([is_open[member] for is_open in rows.open.values()], axis=0).sum()),
+        open_markets=int(np.any([rows.open[n][member] for n in rows.open if n not in OPEN_BY_NATURE], axis=0).sum()),
         undefined_users=int(rows.undefined[member].sum()),
         pairs=_histogram(rows.shares["anonymous"][0][member], rows.shares["personalized"][0][member]),
     )
@@ -302,6 +312,8 @@ class _Rows:
 
         shares = {s: tuple(share(users[f"{s}_guarantee_{end}"]) for end in ("lower", "upper")) for s in SCHEMES}
         self.shares = {s: (users.mean(lower), users.mean(upper)) for s, (lower, upper) in shares.items()}
+        worst = {s: tuple(share(users[f"{s}_worst_{end}"]) for end in ("lower", "upper")) for s in SCHEMES}
+        self.equilibria = {s: (users.mean(lower), users.mean(upper)) for s, (lower, upper) in worst.items()}
         self.worst_shares = {s: (users.least(lower), users.least(upper)) for s, (lower, upper) in shares.items()}
         (own_low, own_high), (all_low, all_high) = (shares[s] for s in SCHEMES)
         self.difference = users.mean(own_low - all_high), users.mean(own_high - all_low)

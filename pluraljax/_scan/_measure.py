@@ -1,4 +1,4 @@
-"""Measures one market: every column of a scan, from the public questions."""
+"""Measures one market: alignment conditions and what they guarantee, from the public questions."""
 
 from typing import Any
 
@@ -16,13 +16,15 @@ from .._status import Status
 
 # What counts as zero, as a share of a user's payoff range: far above rounding, far below anything a market means.
 ZERO = 1e-8
+# No provider is taken to be more patient than this share of its payoff range, as in the search for equilibria.
+LEAST_PATIENCE = 1e-9
 
 YES, NO, UNDECIDED = 1, 0, -1
 
 
 @float64_scope
 def measure(market: Market, delta: Float[Array, ""] | float, *, solver: Solver = solve) -> dict[str, Array]:
-    """Computes all of `COLUMNS` for one market; works under `jit` and `vmap`.
+    """Computes all of `CONDITIONS` for one market; works under `jit` and `vmap`.
 
     **Arguments:**
 
@@ -54,7 +56,8 @@ def measure_again(market: Market, delta: float) -> dict[str, Array]:
 def _rows(market: Market, delta: Float[Array, ""], weak, hull, strong, scaled, personal, anonym) -> dict[str, Array]:
     marks = benchmarks(market)
     scale = market.user_value.max(axis=(-2, -1)) - market.user_value.min(axis=(-2, -1))
-    shortfall = 2 * weak.error.upper + delta / market.mass * weak.weights.sum(axis=-1) + tie_slack(market, weak.weights)
+    patience = jnp.maximum(delta / market.mass[:, None], LEAST_PATIENCE * provider_range(market))
+    shortfall = 2 * weak.error.upper + (weak.weights * patience).sum(axis=-1) + tie_slack(market, weak.weights)
     shared = jnp.maximum(
         _segment_bound(market, marks.aligned, strong, delta), _segment_bound(market, marks.aligned, scaled, delta)
     )
@@ -64,13 +67,15 @@ def _rows(market: Market, delta: Float[Array, ""], weak, hull, strong, scaled, p
         "aligned": marks.aligned,
         "silent": marks.silent,
         "payoff_range": jnp.where(marks.status < Status.NOT_FINITE, scale, jnp.nan),
-        **_ends("weak_error", weak.error),
+        **ends("weak_error", weak.error),
         "weak_weight": weak.weights.sum(axis=-1),
-        **_ends("hull_error", hull.error),
-        **_ends("strong_error", strong.error),
-        **_ends("scaled_error", scaled.error),
-        **_ends("personalized_guarantee", personal),
-        **_ends("anonymous_guarantee", anonym),
+        **ends("hull_error", hull.error),
+        **ends("strong_error", strong.error),
+        **ends("scaled_error", scaled.error),
+        **ends("personalized_guarantee", personal),
+        **ends("anonymous_guarantee", anonym),
+        "personalized_bound": marks.aligned - shortfall,
+        "anonymous_bound": shared,
     }
     events = {
         "weakly_aligned": _is_zero(weak.error, scale),
@@ -96,22 +101,29 @@ def _segment_bound(market: Market, aligned: Array, alignment: Any, delta: Array)
     """
     weights = jnp.broadcast_to(alignment.weights, (market.mass.shape[0], alignment.weights.shape[0]))
     lost = 2 * alignment.user_error + tie_slack(market, weights)
-    slack = market.mass @ lost + delta * alignment.weights.sum()
+    patience = jnp.maximum(delta, LEAST_PATIENCE * market.mass @ provider_range(market))
+    slack = market.mass @ lost + patience @ alignment.weights
     return aligned - slack / (market.mass * alignment.scale)
 
 
-def _ends(name: str, bracket: Any) -> dict[str, Array]:
+def provider_range(market: Market) -> Float[Array, "user provider"]:
+    """The range of what each provider may get from each user."""
+    return (market.provider_value.max(axis=(-2, -1)) - market.provider_value.min(axis=(-2, -1))).T
+
+
+def ends(name: str, bracket: Any) -> dict[str, Array]:
+    """The two columns of a bracket."""
     return {f"{name}_lower": bracket.lower, f"{name}_upper": bracket.upper}
 
 
-def _decide(yes: Bool[Array, "*users"], no: Bool[Array, "*users"]) -> Int[Array, ""]:
+def decide(yes: Bool[Array, "*users"], no: Bool[Array, "*users"]) -> Int[Array, ""]:
     """The event holds if it does for every user, and fails if it does for any."""
     return jnp.where(jnp.any(no), jnp.int32(NO), jnp.where(jnp.all(yes), jnp.int32(YES), jnp.int32(UNDECIDED)))
 
 
 def _is_zero(error: Bracket, scale: Array) -> Int[Array, ""]:
-    return _decide(error.upper <= ZERO * scale, error.lower > ZERO * scale)
+    return decide(error.upper <= ZERO * scale, error.lower > ZERO * scale)
 
 
 def _reaches(bracket: Any, level: Array, scale: Array) -> Int[Array, ""]:
-    return _decide(bracket.lower >= level - ZERO * scale, bracket.upper < level - ZERO * scale)
+    return decide(bracket.lower >= level - ZERO * scale, bracket.upper < level - ZERO * scale)

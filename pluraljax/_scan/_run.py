@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from .._status import Status
-from . import _measure
+from . import _equilibria, _measure
 from ._batch import Launched, Programs
 from ._config import ScanConfig
 from ._plan import missing_blocks
@@ -46,7 +46,7 @@ def scan(
     seed: int | None = None,
     progress: bool = True,
 ) -> "xr.Dataset":
-    """Samples random markets and measures each: alignment conditions, guarantees, and which events hold.
+    """Samples random markets and measures conditions, guarantees and worst equilibria, and which events hold.
 
     Runs on all of JAX's local devices. Market `i` depends on the seed, the config's grid and `i` alone. With `out`,
     every finished chunk is stored there for good, and the same call continues a scan that was stopped or killed.
@@ -92,8 +92,8 @@ def run(config: ScanConfig, store: Store | Memory, progress: Progress | None = N
     if not blocks:
         progress.close()
         return RunSummary(0, config.markets, 0, 0)
-    programs = Programs(config.cells, config.seed, config.delta, store.chunk, jax.local_devices())
-    finisher = _Finisher(config.delta, store, progress)
+    programs = Programs(config, store.chunk, jax.local_devices())
+    finisher = _Finisher(config, store, progress)
     try:
         programs.prepare([block.cell for block in blocks])
         for block in blocks:
@@ -109,9 +109,9 @@ def run(config: ScanConfig, store: Store | Memory, progress: Progress | None = N
 class _Finisher:
     """Finishes chunks in the background, in order, while the devices and the compiler go on."""
 
-    def __init__(self, delta: float, store: Store | Memory, progress: Progress):
+    def __init__(self, config: ScanConfig, store: Store | Memory, progress: Progress):
         self.second_pass = 0
-        self._delta, self._store, self._progress = delta, store, progress
+        self._config, self._store, self._progress = config, store, progress
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="finish")
         self._pending: deque[Future[None]] = deque()
         self._stopped = threading.Event()
@@ -137,9 +137,22 @@ class _Finisher:
         for row in np.flatnonzero(rows["status"] == Status.OPEN):
             if self._stopped.is_set():
                 return
-            for name, value in _measure.measure_again(launched.market(int(row)), self._delta).items():
-                rows[name][row] = np.asarray(value)
+            self._again(launched, rows, int(row))
             self.second_pass += 1
         if not self._stopped.is_set():
             self._store.write(launched.block, rows)
             self._progress.advance(len(launched.block))
+
+    def _again(self, launched: Launched, rows: dict[str, np.ndarray], row: int) -> None:
+        """Measures a row with the exact host solver."""
+        market, delta = launched.market(row), self._config.delta
+
+        def put(again: Mapping[str, Any]) -> None:
+            for name, value in again.items():
+                rows[name][row] = np.asarray(value)
+
+        put(_measure.measure_again(market, delta))
+        if launched.equilibria is not None:
+            known = {name: rows[name][row] for name in _equilibria.KNOWN}
+            found = _equilibria.measure_equilibria_again(market, delta, launched.alone, known)
+            put(found | {"status": max(rows["status"][row], np.asarray(found["status"]))})

@@ -12,8 +12,9 @@ from hypothesis.extra import numpy as hnp
 import pluraljax as plx
 from pluraljax import Status
 from pluraljax._scan import _measure
-from pluraljax._scan._columns import COLUMNS, EVENTS
+from pluraljax._scan._columns import CONDITIONS
 
+EVENTS = tuple(column.name for column in CONDITIONS if column.kind == "event")
 YES, NO, UNDECIDED = _measure.YES, _measure.NO, _measure.UNDECIDED
 U = np.array([[1.0, 0, 0], [0, 1, 0], [0, 0, 1]])
 V = np.array([[0.3, 0.2, 0], [0, 0.1, 0.5], [0.9, 0, 0.4]])
@@ -73,9 +74,9 @@ def test_numbers_by_hand():
 
 def test_the_columns_are_those_of_the_table():
     rows = measured([PERFECT])
-    assert set(rows) == {column.name for column in COLUMNS}
+    assert set(rows) == {column.name for column in CONDITIONS}
     kinds = {"value": np.float64, "event": np.int8, "status": np.int8}
-    for column in COLUMNS:
+    for column in CONDITIONS:
         assert rows[column.name].dtype == kinds[column.kind]
         assert rows[column.name].shape == ((1, 2) if column.axis == "user" else (1,))
 
@@ -99,7 +100,7 @@ def test_invalid_markets_are_marked_and_leave_the_others_alone():
             Status.MASS_NOT_POSITIVE,
         ],
     )
-    for column in COLUMNS:
+    for column in CONDITIONS:
         np.testing.assert_array_equal(rows[column.name][0], clean[column.name][0])
         if column.kind == "value":
             assert np.isnan(rows[column.name][1:]).all()
@@ -108,7 +109,7 @@ def test_invalid_markets_are_marked_and_leave_the_others_alone():
 
 
 def test_an_event_needs_every_user_and_fails_with_one():
-    decide = lambda yes, no: int(_measure._decide(jnp.array(yes), jnp.array(no)))
+    decide = lambda yes, no: int(_measure.decide(jnp.array(yes), jnp.array(no)))
     assert decide([True, True], [False, False]) == YES
     assert decide([True, False], [False, False]) == UNDECIDED
     assert decide([True, False], [False, True]) == NO

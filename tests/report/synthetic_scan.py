@@ -26,14 +26,14 @@ def row(market, cell, family, parameters, users=1, **numbers):
             continue
         if column.kind == "event":
             defaults[column.name] = 1
-        elif "guarantee" in column.name:
+        elif "guarantee" in column.name or "worst" in column.name or "bound" in column.name:
             defaults[column.name] = [1.0] * users
         else:
             defaults[column.name] = [0.0] * users if column.axis == "user" else 0.0
-    for scheme in ("personalized", "anonymous"):
-        if f"{scheme}_guarantee" in numbers:
-            value = numbers.pop(f"{scheme}_guarantee")
-            numbers |= {f"{scheme}_guarantee_lower": value, f"{scheme}_guarantee_upper": value}
+    for name in [f"{scheme}_{what}" for scheme in ("personalized", "anonymous") for what in ("guarantee", "worst")]:
+        if name in numbers:
+            value = numbers.pop(name)
+            numbers |= {f"{name}_lower": value, f"{name}_upper": value}
     if unknown := set(numbers) - set(defaults):
         raise KeyError(f"no such columns: {unknown}")
     identity = {"market": market, "cell": cell, "family": family}
@@ -90,6 +90,10 @@ def _realistic_row(rng, market, cell, family, parameters, weak, strong):
         silent=silent.tolist(),
         personalized_guarantee=(silent + own * (aligned - silent)).tolist(),
         anonymous_guarantee=(silent + everyone * (aligned - silent)).tolist(),
+        personalized_worst=(silent + (0.5 + 0.5 * own) * (aligned - silent)).tolist(),
+        anonymous_worst_lower=(silent + everyone * (aligned - silent)).tolist(),
+        anonymous_worst_upper=(silent + (0.5 + 0.5 * everyone) * (aligned - silent)).tolist(),
+        anonymous_silence=int(rng.random() < 0.1),
         weakly_aligned=int(is_weak),
         strongly_aligned=int(is_strong),
         personalized_guaranteed=int(is_weak),

@@ -12,7 +12,9 @@ from pluraljax._scan._config import FamilyGrid, ScanConfig
 from pluraljax._scan._plan import missing_blocks
 from pluraljax._scan._store import Store
 
-FIGURES = [f"{name}.{end}" for name in ("alignment", "guarantee", "personalization") for end in ("png", "svg")]
+FIGURES = [
+    f"{name}.{end}" for name in ("alignment", "guarantee", "equilibria", "personalization") for end in ("png", "svg")
+]
 
 
 def _measured(size, users):
@@ -71,7 +73,14 @@ def test_a_rerun_changes_no_byte_and_leaves_the_store_alone(store, tmp_path, cap
 def test_formats_and_confidence_are_followed(store, capsys):
     assert main(["report", str(store), "--format", "pdf", "--confidence", "0.999"]) == 0
     names = {path.name for path in (store / "report").iterdir()}
-    assert names == {"report.txt", "summary.csv", "alignment.pdf", "guarantee.pdf", "personalization.pdf"}
+    assert names == {
+        "report.txt",
+        "summary.csv",
+        "alignment.pdf",
+        "guarantee.pdf",
+        "equilibria.pdf",
+        "personalization.pdf",
+    }
     assert "99.9 % Clopper-Pearson" in capsys.readouterr().out
 
 

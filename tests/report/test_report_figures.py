@@ -162,7 +162,11 @@ def test_files_are_byte_identical_and_leave_no_setting_behind(summaries, tmp_pat
             for ending in ("png", "svg", "pdf"):
                 save_figure(each.figure, tmp_path / run / f"{each.name}.{ending}")
         written.append({path.name: path.read_bytes() for path in (tmp_path / run).iterdir()})
-    names = {f"{name}.{end}" for name in ("alignment", "guarantee", "personalization") for end in ("png", "svg", "pdf")}
+    names = {
+        f"{name}.{end}"
+        for name in ("alignment", "guarantee", "equilibria", "personalization")
+        for end in ("png", "svg", "pdf")
+    }
     assert set(written[0]) == names
     assert written[0] == written[1]
     assert dict(mpl.rcParams) == before
@@ -180,7 +184,15 @@ def test_many_groups_go_on_further_pages():
             markets.append(row(cell, cell, "gaussian", {"providers": k, "shared": float(shared)}))
             cell += 1
     figures = {each.name: each.figure for each in draw_figures(summarize(table(markets)))}
-    assert list(figures) == ["alignment", "alignment-2", "guarantee", "guarantee-2", "personalization"]
+    assert list(figures) == [
+        "alignment",
+        "alignment-2",
+        "guarantee",
+        "guarantee-2",
+        "equilibria",
+        "equilibria-2",
+        "personalization",
+    ]
     assert (len(figures["alignment"].axes), len(figures["alignment-2"].axes)) == (PANELS_A_PAGE, 1)
 
 
@@ -188,4 +200,5 @@ def test_many_groups_go_on_further_pages():
 def test_tiny_scans_are_drawn_too(market, tmp_path):
     for each in draw_figures(summarize(table([row(0, 0, "conic", {"providers": 1}, **market)]))):
         save_figure(each.figure, tmp_path / f"{each.name}.png")
-    assert len(list(tmp_path.iterdir())) == 3
+    drawn = {path.stem for path in tmp_path.iterdir()}
+    assert drawn | {"equilibria"} == {"alignment", "guarantee", "equilibria", "personalization"}

@@ -12,6 +12,7 @@ from pluraljax import Status
 from pluraljax._report._csv import summary_csv
 from pluraljax._report._layout import group_cells
 from pluraljax._report._table import PLAIN_WIDTH, plain_report, print_report
+from pluraljax._scan._columns import EQUILIBRIA
 from pluraljax._scan._estimate import Proportion, summarize
 
 
@@ -31,7 +32,7 @@ def _lines(rows, **options):
 def test_a_line_holds_the_numbers_of_its_cell():
     lines = _lines(_cell(0, "conic", {"providers": 4}, weak=3, own=0.75, everyone=0.25))
     low, high = Proportion(3, 7).interval()
-    frequency, guarantee = (line for line in lines if line.strip().startswith("4  "))
+    frequency, guarantee, equilibria = (line for line in lines if line.strip().startswith("4  "))
     assert f"30.0 [{100 * low:5.1f},{100 * high:5.1f}]" in frequency
     assert frequency.split()[1] == "30.0"
     assert guarantee.split() == [
@@ -50,6 +51,16 @@ def test_a_line_holds_the_numbers_of_its_cell():
         "0",
         "0",
     ]
+    assert equilibria.split()[:4] == ["4", "1.0000", "±", "0.0000"]
+    assert equilibria.split()[-3:] == ["100.0", "[", "69.2,100.0]"]
+
+
+def test_equilibria_are_left_out_where_nobody_asked():
+    nothing = {f"{scheme}_worst": [float("nan")] for scheme in ("personalized", "anonymous")}
+    nothing |= {column.name: -1 for column in EQUILIBRIA if column.kind == "event"}
+    lines = _lines(_cell(0, "conic", {"providers": 4}, weak=3, **nothing))
+    assert len([line for line in lines if line.strip().startswith("4  ")]) == 2
+    assert not any("worst" in line or "silence" in line or "equilibria_theorem" in line for line in lines)
 
 
 def test_confidence_widens_the_intervals():
@@ -102,7 +113,7 @@ def test_nothing_that_went_wrong_is_left_out():
     assert "RESCUED" not in text
     assert "bracket anonymous_guarantee: open in 1 markets, see cell 1 of summary.csv\n" in text
     assert "event weakly_aligned: undecided in 1 markets, see cell 1 of summary.csv\n" in text
-    frequency, guarantee = (line for line in text.splitlines() if line.strip().startswith("2  "))
+    frequency, guarantee, _ = (line for line in text.splitlines() if line.strip().startswith("2  "))
     low, high = Proportion(8, 0, 1).interval()
     assert f"≥88.9 [{100 * low:5.1f},{100 * high:5.1f}]" in frequency
     # Nine markets of which one has the bracket [0.5, 0.9]; one violation, one open, one invalid.
@@ -131,9 +142,9 @@ def test_a_large_scan_fits_the_page(kind):
     assert max(len(line) for line in lines) <= PLAIN_WIDTH
     headings = [line for line in lines if line.lstrip().startswith("providers")]
     # One heading a section, however many groups there are.
-    assert len(headings) == 2
+    assert len(headings) == 3
     cells = [line for line in lines if "[" in line and "," in line]
-    assert len(cells) == (48 if kind == "usual" else 1)
+    assert len(cells) == (96 if kind == "usual" else 2)
 
 
 def test_terminals_get_styles_and_files_get_plain_text():

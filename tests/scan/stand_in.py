@@ -5,14 +5,26 @@ import numpy as np
 
 from pluraljax._market import Market, benchmarks
 from pluraljax._precision import float64_scope
-from pluraljax._scan import _measure
-from pluraljax._scan._columns import COLUMNS
+from pluraljax._scan import _equilibria, _measure
+from pluraljax._scan._columns import COLUMNS, CONDITIONS, EQUILIBRIA
 from pluraljax._status import Status
 
 
 @float64_scope
 def measure(market: Market, delta: float) -> dict:
     """Puts numbers that depend on every payoff of the market into every column."""
+    row = _numbers(market, delta)
+    return {column.name: row[column.name] for column in CONDITIONS}
+
+
+@float64_scope
+def measure_equilibria(market: Market, delta: float, alone, known) -> dict:
+    """The same for the columns of equilibria, shifted for a provider that is alone, and by what is known."""
+    row = _numbers(market, delta + jnp.where(alone, 1.0, 0.0) + known["personalized_bound"][0])
+    return {column.name: row[column.name] for column in EQUILIBRIA} | {"status": jnp.int8(Status.OK)}
+
+
+def _numbers(market, delta):
     bench = benchmarks(market)
     mean = market.provider_value.mean(axis=(0, 2, 3)) + delta
     values = {"aligned": bench.aligned, "silent": bench.silent}
@@ -33,6 +45,21 @@ def measure_again(market: Market, delta: float) -> dict:
     return {"status": np.int8(Status.RESCUED), "weak_weight": np.asarray(market.user_value)[:, 0, 0] + delta}
 
 
+def measure_equilibria_again(market: Market, delta: float, alone: bool, known: dict) -> dict:
+    """Nothing to add to what the first programme found."""
+    return {"status": np.int8(Status.OK)}
+
+
+def functions() -> list:
+    """What the scan calls, as (module, name, function of this module)."""
+    again = [
+        (_measure, "measure_again", measure_again),
+        (_equilibria, "measure_equilibria_again", measure_equilibria_again),
+    ]
+    return [(_measure, "measure", measure), (_equilibria, "measure_equilibria", measure_equilibria), *again]
+
+
 def install() -> None:
     """Makes the scan use this module's functions; for processes that a test starts."""
-    _measure.measure, _measure.measure_again = measure, measure_again
+    for module, name, function in functions():
+        setattr(module, name, function)

@@ -14,7 +14,6 @@ from tiny import SIZES, tiny
 
 import pluraljax as plx
 from pluraljax._cli import main
-from pluraljax._scan import _measure
 
 MIXED = (plx.FamilyGrid("gaussian", SIZES | {"providers": [1, 2]}),)
 HEAVY = {"jax", "numpy", "pyarrow", "xarray", "rich", "matplotlib", "scipy"}
@@ -22,8 +21,8 @@ HEAVY = {"jax", "numpy", "pyarrow", "xarray", "rich", "matplotlib", "scipy"}
 
 @pytest.fixture
 def stand_in_measure(monkeypatch):
-    monkeypatch.setattr(_measure, "measure", stand_in.measure)
-    monkeypatch.setattr(_measure, "measure_again", stand_in.measure_again)
+    for module, name, function in stand_in.functions():
+        monkeypatch.setattr(module, name, function)
     monkeypatch.setenv("PLURALJAX_NO_CACHE", "1")
 
 

@@ -25,8 +25,8 @@ HERE = Path(__file__).parent
 
 @pytest.fixture
 def stand_in_measure(monkeypatch):
-    monkeypatch.setattr(_measure, "measure", stand_in.measure)
-    monkeypatch.setattr(_measure, "measure_again", stand_in.measure_again)
+    for module, name, function in stand_in.functions():
+        monkeypatch.setattr(module, name, function)
 
 
 def start(out, mode, cache):
@@ -139,7 +139,10 @@ def test_one_measuring_programme_per_array_shape(stand_in_measure):
     grid = tuple(plx.FamilyGrid("gaussian", SIZES | shape) for shape in shapes)
     memory = Memory(tiny(grid=grid))
     summary = _run.run(tiny(grid=grid, markets=10), memory)
-    assert (summary.measured, summary.stored_before, summary.programs) == (10, 0, 2)
+    # One for conditions and one for equilibria.
+    assert (summary.measured, summary.stored_before, summary.programs) == (10, 0, 4)
+    half = tiny(grid=grid, markets=10, equilibria=False)
+    assert _run.run(half, Memory(half)).programs == 2
     assert memory.dataset().users.values.tolist() == [2, 2, 2, 2, 1] * 2
 
 

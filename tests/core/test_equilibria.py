@@ -1,0 +1,99 @@
+"""The columns of a scan that say what equilibria give."""
+
+import functools
+
+import cases
+import jax
+import numpy as np
+import pytest
+from compiled import CHEAP, MEASURED, ROWS, float64, measured
+from test_measure import FAMILIES, FOES, NO, OPPOSED, PERFECT, UNDECIDED, YES, draws, observed
+
+import pluraljax as plx
+from pluraljax import Status
+from pluraljax._scan import _equilibria, _measure
+from pluraljax._scan._columns import EQUILIBRIA
+
+
+@functools.cache
+def _batch():
+    ask = jax.vmap(_equilibria.measure_equilibria, in_axes=(0, None, 0, 0))
+    return jax.jit(ask, compiler_options=CHEAP)
+
+
+def equilibria(markets, delta=0.0, alone=False):
+    """Every column of both programmes for up to `ROWS` markets of shape `MEASURED`."""
+    rows = [markets[i % len(markets)] for i in range(ROWS)]
+    conditions = measured(rows, delta)
+    known = {name: conditions[name] for name in _equilibria.KNOWN}
+    found = _batch()(cases.stack(rows), float64(delta), np.full(ROWS, alone), known)
+    return {name: np.asarray(value)[: len(markets)] for name, value in (conditions | found).items()}
+
+
+def test_by_hand():
+    rows = equilibria([OPPOSED, PERFECT, FOES])
+    assert {column.name for column in EQUILIBRIA} <= set(rows)
+    # Everybody told everything; with foes nobody tells anything, and full information is the other equilibrium.
+    np.testing.assert_allclose(rows["personalized_worst_upper"], [[1, 1], [1, 1], [1 / 3, 1 / 3]], atol=1e-6)
+    np.testing.assert_allclose(rows["personalized_worst_lower"], [[1, 1], [1, 1], [1 / 3, 1 / 3]], atol=1e-6)
+    # The opposed pair with K = 2: silence is an anonymous equilibrium although the market is weakly aligned.
+    np.testing.assert_array_equal(rows["weakly_aligned"], [YES, YES, NO])
+    np.testing.assert_array_equal(rows["anonymous_silence"], [YES, NO, YES])
+    np.testing.assert_array_equal(rows["personalized_silence"], [NO, NO, YES])
+    np.testing.assert_allclose(rows["anonymous_worst_upper"], [[1 / 3, 1 / 3], [1, 1], [1 / 3, 1 / 3]], atol=1e-6)
+    np.testing.assert_array_equal(rows["personalized_worst_aligned"], [YES, YES, NO])
+    np.testing.assert_array_equal(rows["anonymous_worst_aligned"], [NO, YES, NO])
+    np.testing.assert_array_equal(rows["equilibria_theorem"], YES)
+    np.testing.assert_array_equal(rows["status"], Status.OK)
+
+
+def test_twins_of_a_provider_that_is_alone_do_not_compete():
+    """Padding leaves a monopoly what it is, and a provider's twins do no more for users than it does alone."""
+    rng = np.random.default_rng(3)
+    singles = [observed(rng.normal(size=(2, 3, 3)), rng.normal(size=(1, 2, 3, 3))) for _ in range(8)]
+    rows, pairs = equilibria(singles, alone=True), equilibria(singles)
+    for i, market in enumerate(singles):
+        one = cases.as_market(market._replace(provider_value=market.provider_value[:1]))
+        exact = plx.frontier(one).worst
+        np.testing.assert_allclose(rows["personalized_worst_lower"][i], exact.lower, atol=1e-5)
+        np.testing.assert_allclose(rows["personalized_worst_upper"][i], exact.upper, atol=1e-5)
+    for end in ("lower", "upper"):
+        name = f"personalized_worst_{end}"
+        np.testing.assert_allclose(pairs[name], rows[name], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_equilibria_lie_between_the_guarantee_and_aligned(name):
+    for delta in (0.0, 0.1):
+        rows = equilibria(draws(name), delta)
+        size = 1e-5 * np.maximum(rows["payoff_range"], 1e-9)
+        for scheme in ("personalized", "anonymous"):
+            lower, upper = rows[f"{scheme}_worst_lower"], rows[f"{scheme}_worst_upper"]
+            assert (lower <= upper).all()
+            assert (upper <= rows["aligned"] + size).all()
+            assert (lower >= rows["silent"] - size).all()
+            # The search may find a worse equilibrium than is guaranteed only where it is more patient.
+            assert (upper >= rows[f"{scheme}_bound"] - size).all()
+        assert (rows["equilibria_theorem"] == YES).all()
+        assert (rows["status"] <= Status.RESCUED).all()
+        assert (rows["personalized_silence"] != UNDECIDED).all()
+
+
+def test_invalid_markets_are_marked():
+    good = cases.build("gaussian", 1, MEASURED)
+    bad = good._replace(prior=good.prior * 1.01)
+    rows = equilibria([good, bad])
+    assert rows["status"][1] == Status.PRIOR_NOT_NORMALISED
+    for column in EQUILIBRIA:
+        if column.kind == "value":
+            assert np.isnan(rows[column.name][1]).all()
+            assert np.isfinite(rows[column.name][0]).all()
+        else:
+            assert rows[column.name][1] == UNDECIDED
+
+
+def test_what_nobody_asked_for_is_undefined():
+    rows = _equilibria.undefined((4, 2))
+    assert set(rows) == {column.name for column in EQUILIBRIA}
+    np.testing.assert_array_equal(rows["personalized_worst_lower"], np.full((4, 2), np.nan))
+    np.testing.assert_array_equal(rows["anonymous_silence"], np.full(4, _measure.UNDECIDED))
