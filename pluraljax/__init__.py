@@ -94,6 +94,8 @@ if TYPE_CHECKING:
     )
     from ._market_file import load_market as load_market
     from ._market_file import save_market as save_market
+    from ._profile_file import load_profile as load_profile
+    from ._profile_file import save_profile as save_profile
     from ._scan import (
         FamilyGrid as FamilyGrid,
     )
@@ -143,6 +145,7 @@ _HOME = {
     "guarantee": "_guarantee",
     "informative_profile": "_conversation",
     "load_market": "_market_file",
+    "load_profile": "_profile_file",
     "market_status": "_market",
     "observed_market": "_market",
     "open_scan": "_scan",
@@ -150,6 +153,7 @@ _HOME = {
     "recommending_profile": "_conversation",
     "persuasion": "_frontier",
     "save_market": "_market_file",
+    "save_profile": "_profile_file",
     "scan": "_scan",
     "segment_alignment": "_alignment",
     "silence": "_deviation",

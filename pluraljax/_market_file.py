@@ -1,11 +1,11 @@
 """Markets in files: one `.npz` archive per market, with the names of `Market`'s arrays."""
 
 import os
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
+from ._archive import listed, read_archive, write_archive
 from ._market import PRIOR_SUM_TOLERANCE, Market, observed_market
 
 _NAMES = ("prior", "user_value", "provider_value", "mass")
@@ -19,20 +19,11 @@ def save_market(path: str | os.PathLike[str], market: Market) -> None:
     - `path`: where to write, as it is given; by custom it ends in `.npz`.
     - `market`: one market, with concrete arrays.
 
-    Raises `FileExistsError` when there is something at `path` already.
+    Raises `FileExistsError` when there is something at `path` already, and `ValueError` for values that make no sense.
     """
-    arrays = {name: np.asarray(getattr(market, name)) for name in _NAMES}
+    arrays = _arrays(market)
     _check_values(Path(path), arrays)
-    path = Path(path)
-    try:
-        with path.open("xb") as file:
-            try:
-                np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
-            except BaseException:
-                path.unlink(missing_ok=True)
-                raise
-    except FileExistsError:
-        raise FileExistsError(f"{path} exists already, and nothing is overwritten. Choose another name.") from None
+    write_archive(Path(path), arrays)
 
 
 def load_market(path: str | os.PathLike[str]) -> Market:
@@ -50,16 +41,15 @@ def load_market(path: str | os.PathLike[str]) -> Market:
     its name for anything that is wrong inside: missing or unknown arrays, shapes, NaN, negative priors or masses.
     """
     path = Path(path)
-    arrays = _read(path)
+    arrays = read_archive(path, _NAMES, "market")
     for name in ("user_value", "provider_value"):
         if name not in arrays:
-            raise ValueError(f"{path} has no array {name!r}; it holds {_list(arrays)}.")
+            raise ValueError(f"{path} has no array {name!r}; it holds {listed(arrays)}.")
     prior = arrays.get("prior")
     if prior is not None and prior.ndim > 2 and "mass" not in arrays:
-        raise ValueError(f"{path} has a prior[user,type,evidence,state] but no array 'mass'; it holds {_list(arrays)}.")
-    for name, array in arrays.items():
-        if array.dtype.kind not in "biuf":
-            raise ValueError(f"{path}: {name!r} holds {array.dtype} instead of real numbers.")
+        raise ValueError(
+            f"{path} has a prior[user,type,evidence,state] but no array 'mass'; it holds {listed(arrays)}."
+        )
     try:
         if prior is None or prior.ndim <= 2:
             market = observed_market(arrays["user_value"], arrays["provider_value"], prior, arrays.get("mass"))
@@ -67,27 +57,12 @@ def load_market(path: str | os.PathLike[str]) -> Market:
             market = Market(prior, arrays["user_value"], arrays["provider_value"], arrays["mass"])
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    _check_values(path, {name: np.asarray(getattr(market, name)) for name in _NAMES})
+    _check_values(path, _arrays(market))
     return market
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: there is no such file.")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("it is a single array")
-            unknown = sorted(set(archive.files) - set(_NAMES))
-            if unknown:
-                raise ValueError(f"it holds {_list(unknown)}, which a market does not have: {_list(_NAMES)}")
-            return {name: archive[name] for name in archive.files}
-    except (ValueError, EOFError, zipfile.BadZipFile, TypeError) as error:
-        raise ValueError(f"{path} is not an .npz archive of a market: {error}.") from None
-
-
-def _list(names) -> str:
-    return ", ".join(map(repr, names)) or "nothing"
+def _arrays(market: Market) -> dict[str, np.ndarray]:
+    return {name: np.asarray(getattr(market, name)) for name in _NAMES}
 
 
 def _check_values(path: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -3,6 +3,7 @@
 Solvers are run here and nowhere in the checker. Everything comes out as NumPy arrays, and nothing has to be right.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -12,6 +13,8 @@ from jaxtyping import Array
 from ._alignment import Offset, Scale, Weights, _lay_out_segments, _read, _search_scales, segment_alignment
 from ._bounds import SegmentStakes, aligned_action
 from ._candidates import GuaranteeCandidate, LinearProgram, Solution, read_guarantee, solve
+from ._conversation import Profile
+from ._deviation import deviation, silence
 from ._frontier import Links, Points, frontier_proof, persuasion_proof
 from ._guarantee import _lay_out, _targets, guarantee
 from ._market import Market
@@ -57,6 +60,24 @@ class PersuasionProposal(NamedTuple):
     lower: np.ndarray
     upper: np.ndarray
     points: Points
+
+
+class SegmentProposal(NamedTuple):
+    """One segment's users, and multipliers of one policy for all of them, as a function of the provider."""
+
+    members: list[int]
+    public: Callable[[int], Any] | None
+
+
+class DeviationProposal(NamedTuple):
+    """Best deviations `[provider]`: brackets, a reply, multipliers, and segments in the order of their labels."""
+
+    lower: np.ndarray
+    upper: np.ndarray
+    policy: np.ndarray
+    recommended: np.ndarray
+    prices: Any
+    segments: list[SegmentProposal]
 
 
 class _Recorder:
@@ -159,3 +180,31 @@ def propose_persuasion(market: Market) -> list[PersuasionProposal]:
         )
         for user in range(market.num_users)
     ]
+
+
+def propose_deviations(
+    market: Market, labels: tuple[int, ...], delta: float, profile: Profile | None = None
+) -> DeviationProposal:
+    """Runs `deviation`, or `silence` without a profile, and keeps what proves it."""
+    segments = np.array(labels)
+    found = silence(market, segments, delta) if profile is None else deviation(market, segments, profile, delta)
+    found = jax.tree.map(np.asarray, found)
+    by_label = {}
+    for members, public in zip(found.proof.members, found.proof.public, strict=True):
+        for row, users in enumerate(members.tolist()):
+            by_label[labels[users[0]]] = SegmentProposal(users, None if public is None else _of_provider(public, row))
+    recommended = found.reply.recommended
+    if recommended is None:
+        raise ValueError("A reply says what users do.")
+    return DeviationProposal(
+        lower=np.asarray(found.gain.lower),
+        upper=np.asarray(found.gain.upper),
+        policy=np.asarray(found.reply.policy),
+        recommended=np.asarray(recommended),
+        prices=found.proof.prices,
+        segments=[by_label[label] for label in sorted(by_label)],
+    )
+
+
+def _of_provider(public: Any, row: int) -> Callable[[int], Any]:
+    return lambda provider: jax.tree.map(lambda leaf: leaf[row, provider], public)

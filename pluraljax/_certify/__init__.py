@@ -12,4 +12,5 @@ from ._claims import (
 from ._claims import (
     Question as Question,
 )
+from ._run import ProfileError as ProfileError
 from ._run import certify as certify

@@ -9,6 +9,8 @@ import numpy as np
 
 from ._alignment_claims import Alignment, check_alignment, theorem_claims
 from ._claims import Certificate, Section
+from ._conversations import Standing, profile_standing, silent_standing, stakes_of
+from ._deviation_claims import Gain, equilibrium_question, gain_of, silence_question, standing_words
 from ._frontier_claims import monopoly_claim, worst_claim
 from ._guarantee_claims import benchmark_words, guarantee_claim
 from ._market import ExactMarket, exact_market
@@ -23,6 +25,7 @@ def certify(
     weights: str = "cone",
     offset: str = "constant",
     scale: str = "unit",
+    profile: Any = None,
     subject: str = "market",
 ) -> Certificate:
     """Proves what pluraljax says about one market again, in exact rational arithmetic.
@@ -37,6 +40,8 @@ def certify(
     - `segments`: an integer label per user; default both ends, personalized and anonymous.
     - `delta`: how much a provider may leave on the table in an equilibrium, in units of its objective; >= 0.
     - `weights`, `offset`, `scale`: the alignment condition, as for `segment_alignment`.
+    - `profile`: a `Profile`, to be proved or refuted as a delta-equilibrium, for `segments`, or else for those that its
+      number of policies says: personalized or anonymous.
     - `subject`: what to call the market.
 
     **Returns:** a `Certificate`: `str` of it is a proof to read, `.as_data()` the same for JSON.
@@ -44,6 +49,7 @@ def certify(
     if not (isfinite(delta) and delta >= 0):
         raise ValueError(f"delta must be >= 0, got {delta}.")
     regimes = _regimes(market, segments)
+    labels = None if profile is None else _labels_of_profile(market, profile, regimes)
     exact, patience = exact_market(market), Fraction(float(delta))
     choice = {"weights": weights, "offset": offset, "scale": scale}
     sections = [Section("Benchmarks", benchmark_words(exact), [])]
@@ -54,6 +60,9 @@ def certify(
     ]
     if any(_is_personalized(labels) for labels in regimes.values()):
         sections += [_monopoly_section(market, exact), _worst_section(market, exact, patience)]
+    sections.append(_silence_section(market, exact, regimes, patience))
+    if labels is not None:
+        sections.append(_profile_section(market, exact, labels, profile, patience))
     return Certificate(subject, _market_words(exact, patience), sections)
 
 
@@ -73,6 +82,31 @@ def _regimes(market: Any, segments: Any) -> dict[str, Labels]:
     if _is_personalized(chosen):
         return {"personalized": chosen}
     return {"anonymous" if len(set(chosen)) == 1 else "segmented": chosen}
+
+
+class ProfileError(ValueError):
+    """A profile that does not fit the market."""
+
+
+def _labels_of_profile(market: Any, profile: Any, regimes: Mapping[str, Labels]) -> Labels:
+    """Finds the segments that a profile is for by how many policies it has."""
+    providers, users = market.provider_value.shape[:2]
+    wanted = {"policy": (providers, None, market.prior.shape[2]), "choice": (users,)}
+    wanted |= dict.fromkeys(("recommended", "asked"), (providers, users, market.prior.shape[1]))
+    for name, shape in wanted.items():
+        leaf = getattr(profile, name)
+        if leaf is not None and any(w not in (None, n) for w, n in zip(shape, leaf.shape, strict=False)):
+            shown = ", ".join("segments" if w is None else str(w) for w in shape)
+            raise ProfileError(f"{name} has shape {leaf.shape}, and this market asks for ({shown}, ...).")
+    policies = profile.policy.shape[1]
+    for labels in regimes.values():
+        if len(set(labels)) == policies:
+            return labels
+    counts = " or ".join(str(len(set(labels))) for labels in regimes.values())
+    raise ProfileError(
+        f"the profile has policies for {policies} segments, and the segments looked at are {counts}; "
+        "say which users share a policy."
+    )
 
 
 def _is_personalized(labels: Labels) -> bool:
@@ -155,3 +189,33 @@ def _worst_section(market: Any, exact: ExactMarket, delta: Fraction) -> Section:
         "of the range of a provider's payoffs.",
     ]
     return Section("Worst personalized equilibrium", words, claims)
+
+
+def _gains(
+    market: Any, exact: ExactMarket, labels: Labels, delta: Fraction, key: str, profile: Any = None
+) -> tuple[list[Gain], Standing]:
+    from .._proposals import propose_deviations
+
+    proposal = propose_deviations(market, labels, float(delta), profile)
+    stakes = stakes_of(exact)
+    if profile is None:
+        standing = silent_standing(stakes)
+    else:
+        order = sorted(set(labels))
+        standing = profile_standing(stakes, [order.index(label) for label in labels], profile)
+    return [gain_of(exact, stakes, standing, i, proposal, delta, key) for i in range(exact.num_providers)], standing
+
+
+def _silence_section(market: Any, exact: ExactMarket, regimes: Mapping[str, Labels], delta: Fraction) -> Section:
+    questions = [
+        silence_question(_gains(market, exact, labels, delta, f"silence/{regime}")[0], regime)
+        for regime, labels in regimes.items()
+    ]
+    words = ["What a provider gains by telling users something when nobody else does, in units of its objective."]
+    return Section("Silence", words, questions)
+
+
+def _profile_section(market: Any, exact: ExactMarket, labels: Labels, profile: Any, delta: Fraction) -> Section:
+    gains, standing = _gains(market, exact, labels, delta, "profile", profile)
+    words = [*standing_words(exact, standing), "Offers within 1e-11 of the size of a user's payoffs are ties."]
+    return Section("The profile", words, [equilibrium_question(gains, "profile", "the profile")])

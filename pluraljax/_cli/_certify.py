@@ -29,6 +29,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="LABELS",
         help="personalized, anonymous, or a label per user with commas between (default: both ends)",
     )
+    parser.add_argument(
+        "--profile", metavar="PROFILE", help=".npz file of a profile of policies: is it a delta-equilibrium?"
+    )
     parser.add_argument("--weights", choices=("cone", "hull"), default="cone", help="weights of the conditions")
     parser.add_argument("--offset", choices=("constant", "state"), default="constant", help="offset of the conditions")
     parser.add_argument("--scale", choices=("unit", "free"), default="unit", help="scale of users in the conditions")
@@ -58,21 +61,30 @@ def _certificate(args: argparse.Namespace) -> Any:
     if not 0 <= args.delta < float("inf"):
         raise ValueError(f"--delta must be >= 0, got {args.delta}.")
     prepare_jax()
+    _compile_quickly()
     from .._market_file import load_market
 
     market = load_market(args.market)
-    segments = _segments(args.segments, market.num_users)
-    from .._certify import certify
+    profile = None
+    if args.profile is not None:
+        from .._profile_file import load_profile
 
-    return certify(
-        market,
-        segments,
-        args.delta,
-        weights=args.weights,
-        offset=args.offset,
-        scale=args.scale,
-        subject=f"certificate of {args.market}",
-    )
+        profile = load_profile(args.profile)
+    segments = _segments(args.segments, market.num_users)
+    from .._certify import ProfileError, certify
+
+    options = {"weights": args.weights, "offset": args.offset, "scale": args.scale, "profile": profile}
+    try:
+        return certify(market, segments, args.delta, subject=f"certificate of {args.market}", **options)
+    except ProfileError as error:
+        raise ValueError(f"{args.profile}: {error}") from None
+
+
+def _compile_quickly() -> None:
+    """One market is solved in no time: what takes long is to compile for it."""
+    import jax
+
+    jax.config.update("jax_disable_most_optimizations", True)
 
 
 def _segments(text: str | None, num_users: int) -> Any:

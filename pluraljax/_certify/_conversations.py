@@ -1,0 +1,188 @@
+"""How users respond to policies, exactly: one round of query, signal and action, and what each provider gets by it.
+
+What counts as a tie is part of the definition: within 1e-11 of the size of a user's payoffs, so that the rounding of a
+policy's entries decides nothing (`plx.Profile`). Payoffs count from those of the first action.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from ._market import ExactMarket
+from ._rational import ONE, ZERO, Rationals, dot, multipliers, total, zeros
+
+TIE = Fraction(1e-11)
+
+
+@dataclass(frozen=True)
+class Stakes:
+    """Stakes that count from the first action: `user[user type evidence action]`, providers' weighted by masses."""
+
+    user: Rationals
+    provider: Rationals
+    ties: list[Fraction]
+
+    @property
+    def num_users(self) -> int:
+        return len(self.user)
+
+    @property
+    def num_providers(self) -> int:
+        return len(self.provider)
+
+
+def stakes_of(market: ExactMarket) -> Stakes:
+    """Lays out a market. An only action is written twice, as candidates do."""
+    twice = lambda leaf: np.repeat(leaf, 2, axis=-1) if leaf.shape[-1] == 1 else leaf
+    user = twice(market.user - market.user[..., :1])
+    weight = market.mass[None, :, None, None, None]
+    provider = twice((market.provider - market.provider[..., :1]) * weight)
+    return Stakes(user, provider, [TIE * total(abs(hers).max(axis=-1)) for hers in user])
+
+
+def probabilities(policy: Any) -> Rationals:
+    """Reads policies `[... signal]` exactly, and divides each row by its sum."""
+    values = multipliers(policy)
+    flat = values.reshape(-1, values.shape[-1])
+    for row in flat:
+        whole = total(row)
+        row[:] = row / whole if whole else np.full(len(row), Fraction(1, len(row)), object)
+    return values
+
+
+@dataclass(frozen=True)
+class Response:
+    """What a policy is worth to a user, and what she then does: `outcome[type evidence action]`."""
+
+    value: Fraction
+    outcome: Rationals
+
+
+def respond(
+    user: Rationals, policy: Rationals, prefer: Rationals, tie: Fraction, recommended: Any = None, asked: Any = None
+) -> Response:
+    """Plays a user's best queries and actions against `policy[evidence query signal]`.
+
+    Among ties she does as she is told, or else what is worth most on the stakes `prefer`.
+    """
+    outcome, value = zeros(*user.shape), ZERO
+    types, queries, signals = len(user), *policy.shape[1:]
+    for t in range(types):
+        asks = []
+        for q in range(queries):
+            told = [None if recommended is None else int(recommended[t, q, s]) for s in range(signals)]
+            asks.append(_answer(user[t], policy[:, q], prefer[t], tie, told))
+        best = max(worth for worth, _, _ in asks)
+        fair = [q for q, (worth, _, _) in enumerate(asks) if worth >= best - tie]
+        ask = _pick(fair, [liked for _, liked, _ in asks], None if asked is None else int(asked[t]))
+        value += best
+        for s, action in enumerate(asks[ask][2]):
+            outcome[t, :, action] += policy[:, ask, s]
+    return Response(value, outcome)
+
+
+def _answer(
+    user: Rationals, signals: Rationals, prefer: Rationals, tie: Fraction, told: list[int | None]
+) -> tuple[Fraction, Fraction, list[int]]:
+    """Her best action after each signal of one query; what that is worth to her, and on the stakes `prefer`."""
+    worth, liked, actions = ZERO, ZERO, []
+    for s, wanted in enumerate(told):
+        values = [dot(signals[:, s], user[:, a]) for a in range(user.shape[-1])]
+        likes = [dot(signals[:, s], prefer[:, a]) for a in range(user.shape[-1])]
+        best = max(values)
+        action = _pick([a for a, value in enumerate(values) if value >= best - tie], likes, wanted)
+        actions.append(action)
+        worth, liked = worth + best, liked + likes[action]
+    return worth, liked, actions
+
+
+def _pick(ties: list[int], liked: list[Fraction], wanted: int | None) -> int:
+    if wanted in ties:
+        return ties[ties.index(wanted)]
+    most = max(liked[place] for place in ties)
+    return next(place for place in ties if liked[place] == most)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How things stand before a deviation; fields are lists `[provider][user]`.
+
+    `outside` is the best that a user has without a provider, `elsewhere` what it then gets from her, `present` what it
+    gets from her now, `loyal` whether she is with it now.
+    """
+
+    outside: list[list[Fraction]]
+    elsewhere: list[list[Fraction]]
+    present: list[list[Fraction]]
+    loyal: list[list[bool]]
+    user_value: list[Fraction]
+    choice: list[int]
+
+
+def _silences(stakes: Stakes) -> list[Response]:
+    """What users get and do uninformed; the first action among ties."""
+    nothing = np.full((stakes.user.shape[2], 1, 1), ONE, object)
+    return [respond(user, nothing, zeros(*user.shape), tie) for user, tie in zip(stakes.user, stakes.ties, strict=True)]
+
+
+def _earned(stakes: Stakes, responses: list[Response]) -> list[list[Fraction]]:
+    """What every provider gets from every user: [provider][user]."""
+    return [[dot(v, r.outcome) for v, r in zip(values, responses, strict=True)] for values in stakes.provider]
+
+
+def silent_standing(stakes: Stakes) -> Standing:
+    """All providers are silent. A single one is the only one to talk to, so that users at a tie do as it says."""
+    responses, alone = _silences(stakes), stakes.num_providers == 1
+    earned = _earned(stakes, responses)
+    value = [response.value for response in responses]
+    everywhere = [list(value) for _ in earned]
+    loyal = [[alone] * stakes.num_users for _ in earned]
+    return Standing(everywhere, earned, earned, loyal, value, [0] * stakes.num_users)
+
+
+def profile_standing(stakes: Stakes, segment_of: list[int], profile: Any) -> Standing:
+    """Each user talks to a best provider; who is left by it goes to the first of the best others."""
+    providers, users = range(stakes.num_providers), range(stakes.num_users)
+    policy = probabilities(profile.policy)
+    part = lambda name, i, j: None if getattr(profile, name) is None else np.asarray(getattr(profile, name))[i, j]
+    offers = [
+        [
+            respond(
+                stakes.user[j],
+                policy[i, segment_of[j]],
+                stakes.provider[i, j],
+                stakes.ties[j],
+                part("recommended", i, j),
+                part("asked", i, j),
+            )
+            for j in users
+        ]
+        for i in providers
+    ]
+    best = [max(offers[i][j].value for i in providers) for j in users]
+    fair = [[i for i in providers if offers[i][j].value >= best[j] - stakes.ties[j]] for j in users]
+    choice = [fair[j][0] for j in users]
+    if profile.choice is not None:
+        choice = [int(c) if int(c) in fair[j] else choice[j] for j, c in enumerate(np.asarray(profile.choice))]
+    loyal = [[choice[j] == i for j in users] for i in providers]
+    earned = [_earned(stakes, row) for row in offers]  # [provider she is with][provider][user]
+    present = [[earned[choice[j]][i][j] for j in users] for i in providers]
+    if stakes.num_providers == 1:
+        silences = _silences(stakes)
+        return Standing(
+            [[response.value for response in silences]], _earned(stakes, silences), present, loyal, best, choice
+        )
+    outside, elsewhere = [], []
+    for i in providers:
+        others = [p for p in providers if p != i]
+        outside.append([max(offers[p][j].value for p in others) for j in users])
+        after = [
+            next(p for p in others if offers[p][j].value >= outside[i][j] - stakes.ties[j])
+            if loyal[i][j]
+            else choice[j]
+            for j in users
+        ]
+        elsewhere.append([earned[after[j]][i][j] for j in users])
+    return Standing(outside, elsewhere, present, loyal, best, choice)

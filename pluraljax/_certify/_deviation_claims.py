@@ -1,0 +1,136 @@
+"""Claims on what providers gain by deviating, from silence or from a profile, and whether that makes an equilibrium."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from ._claims import OPEN, PROVED, REFUTED, Bound, Claim, Question, Verdict, allowance
+from ._conversations import Stakes, Standing
+from ._deviations import Ceiling, Reply, Rival, ceiling, reply_value, rival
+from ._market import LEAST_PATIENCE, ExactMarket
+from ._rational import ZERO, rounded
+from ._words import name_users, short
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What one provider gains: a bracket, and a bound on the gain by any conversation at all."""
+
+    provider: int
+    lower: Fraction
+    upper: Fraction
+    private: Fraction
+    patience: Fraction
+    allowed: Fraction
+    claim: Claim
+
+
+def gain_of(
+    market: ExactMarket, stakes: Stakes, standing: Standing, provider: int, proposal: Any, delta: Fraction, key: str
+) -> Gain:
+    """Evaluates one provider's best deviation from both sides, segment by segment."""
+    lower, upper, private = ZERO, ZERO, ZERO
+    below, above, several = [], [], False
+    for place, segment in enumerate(proposal.segments):
+        found = rival(stakes, standing, provider, segment.members)
+        told = proposal.recommended[provider][segment.members]
+        reply = reply_value(found, proposal.policy[provider, place], told)
+        public = None if segment.public is None else segment.public(provider)
+        most = ceiling(found, proposal.prices, provider, public)
+        lower += max(reply.value - found.present, ZERO)
+        upper += max(most.public - found.present, ZERO)
+        private += max(most.private - found.present, ZERO)
+        several = several or len(segment.members) > 1
+        below.append(_reply_words(found, reply))
+        above += _ceiling_words(found, most, public is not None)
+    scale = sum(
+        (market.mass[j] * market.provider_range(provider, j) for j in range(market.num_users)),
+        ZERO,
+    )
+    allowed = sum(
+        (market.mass[j] * allowance(market.provider_value[provider, j]) for j in range(market.num_users)), ZERO
+    )
+    data = {"by_any_conversation": private, "replies": proposal.policy[provider]}
+    if several:
+        above.append(f"by any conversation at all, even one that treats users apart: {rounded(private, up=True)}")
+    claim = Claim(
+        f"gain/{key}/provider {provider}",
+        f"most that provider {provider} gains by deviating"
+        + (", with one public signal per segment" if several else ""),
+        [
+            Bound("lower", lower, float(proposal.lower[provider]), allowed, below, data),
+            Bound("upper", upper, float(proposal.upper[provider]), allowed, above, {"by_any_conversation": private}),
+        ],
+        scale,
+    )
+    patience = max(delta, LEAST_PATIENCE * scale)
+    return Gain(provider, lower, upper, private, patience, LEAST_PATIENCE * scale, claim)
+
+
+def _reply_words(found: Rival, reply: Reply) -> str:
+    who = name_users(found.members)
+    if reply.value <= found.present:
+        return f"from {who}: nothing better was found than {short(found.present)} now"
+    won = name_users(reply.won) if reply.won else "nobody"
+    return (
+        f"from {who}: a policy that leaves it with {won} brings {short(reply.value)} in place of {short(found.present)}"
+    )
+
+
+def _ceiling_words(found: Rival, most: Ceiling, public: bool) -> list[str]:
+    words = []
+    for m, user in enumerate(found.members):
+        height, slope = most.lines[m]
+        words.append(
+            f"user {user}: an offer worth r brings at most {short(height)} - {short(slope)} r, and has to be worth "
+            f"{short(found.least_if_won(m))}; elsewhere she brings {short(found.elsewhere[m])}"
+        )
+    if public:
+        words.append("for each set of users won, multipliers of obedience and participation bound one policy for all")
+    words.append(f"at most {short(most.public)} from {name_users(found.members)}, {short(found.present)} now")
+    return words
+
+
+def equilibrium_question(gains: list[Gain], key: str, what: str) -> Question:
+    """Settles whether no provider gains more than delta."""
+    verdict, reason = _settle(gains)
+    return Question(key, f"{what} is a delta-equilibrium", verdict, reason, [gain.claim for gain in gains])
+
+
+def silence_question(gains: list[Gain], regime: str) -> Question:
+    """Settles what silence is: the claim is whichever of the two answers is proved."""
+    verdict, reason = _settle(gains)
+    word = "no" if verdict == REFUTED else "a"
+    quantity = f"silence is {word} delta-equilibrium, {regime}"
+    verdict = PROVED if verdict == REFUTED else verdict
+    return Question(f"silence/{regime}", quantity, verdict, reason, [gain.claim for gain in gains])
+
+
+def _settle(gains: list[Gain]) -> tuple[Verdict, str]:
+    for gain in gains:
+        if gain.lower > gain.patience:
+            return REFUTED, (
+                f"provider {gain.provider} gains at least {rounded(gain.lower, up=False)}, "
+                f"more than {short(gain.patience)}"
+            )
+    open_ones = [gain for gain in gains if gain.upper > gain.patience + gain.allowed]
+    if open_ones:
+        gain = open_ones[0]
+        return OPEN, (
+            f"provider {gain.provider} gains between {rounded(gain.lower, up=False)} and "
+            f"{rounded(gain.upper, up=True)}, and {short(gain.patience)} is allowed"
+        )
+    most = max(gain.upper for gain in gains)
+    words = f"nobody gains more than {rounded(most, up=True)}"
+    if all(gain.private <= gain.patience + gain.allowed for gain in gains):
+        return PROVED, words + ", by whatever conversation"
+    return PROVED, words + " by one public signal per segment; queries that set its users apart might gain more"
+
+
+def standing_words(market: ExactMarket, standing: Standing) -> list[str]:
+    """Says whom users talk to under a profile, and what they get."""
+    words = []
+    for j, (value, choice) in enumerate(zip(standing.user_value, standing.choice, strict=True)):
+        baseline = sum(market.user[j, :, :, 0].ravel().tolist(), ZERO)
+        words.append(f"user {j} talks to provider {choice} and gets {short(value + baseline)}")
+    return words

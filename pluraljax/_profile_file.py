@@ -1,0 +1,55 @@
+"""Profiles in files: one `.npz` archive per profile, with the names of `Profile`'s arrays."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from ._archive import listed, read_archive, write_archive
+from ._conversation import POLICY_SUM_TOLERANCE, Profile
+
+_NAMES = ("policy", "recommended", "asked", "choice")
+
+
+def save_profile(path: str | os.PathLike[str], profile: Profile) -> None:
+    """Writes one profile of policies to a file; nothing is ever overwritten.
+
+    **Arguments:**
+
+    - `path`: where to write, as it is given; by custom it ends in `.npz`.
+    - `profile`: one profile, with concrete arrays.
+
+    Raises `FileExistsError` when there is something at `path` already.
+    """
+    leaves = {name: getattr(profile, name) for name in _NAMES}
+    arrays = {name: np.asarray(leaf) for name, leaf in leaves.items() if leaf is not None}
+    _check_policy(Path(path), arrays["policy"])
+    write_archive(Path(path), arrays)
+
+
+def load_profile(path: str | os.PathLike[str]) -> Profile:
+    """Reads a profile from an `.npz` archive with `policy` and, if wanted, `recommended`, `asked` and `choice`.
+
+    **Arguments:**
+
+    - `path`: the file; pickled objects are refused.
+
+    **Returns:** a `Profile` of probabilities. Raises `OSError` when there is no such file, and `ValueError` with its
+    name for anything that is wrong inside.
+    """
+    path = Path(path)
+    arrays = read_archive(path, _NAMES, "profile")
+    if "policy" not in arrays:
+        raise ValueError(f"{path} has no array 'policy'; it holds {listed(arrays)}.")
+    try:
+        profile = Profile(**arrays)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    _check_policy(path, np.asarray(profile.policy))
+    return profile
+
+
+def _check_policy(path: Path, policy: np.ndarray) -> None:
+    sums = np.asarray(policy, np.float64).sum(axis=-1)
+    if not ((policy >= 0).all() and (np.abs(sums - 1) <= POLICY_SUM_TOLERANCE).all()):
+        raise ValueError(f"{path}: 'policy' is not a probability of signals everywhere; rows have to sum to 1.")
