@@ -13,3 +13,6 @@ from ._questions import (
 from ._questions import (
     silence as silence,
 )
+from ._questions import (
+    silence_decision as silence_decision,
+)

@@ -19,7 +19,7 @@ from .._segments import Block, Labels, blocks, gather
 from .._status import Status
 from ._policies import Policies, disclosures, join, padded, recommending
 from ._private import Private, pose_private, read_private
-from ._segment import PublicProof, SegmentGain, Task, evaluate_segments
+from ._segment import Goal, PublicProof, SegmentGain, Task, evaluate_segments
 from ._standing import Standing, first_of_label, segment_of
 
 # The least patience of a provider, as a share of the range of its objective: below it, rounding would decide.
@@ -57,13 +57,42 @@ class Gains(eqx.Module):
 
 
 def find_gains(
-    market: Market, labels: Labels, standing: Standing, tried: Array | None, delta: Any, status: Array, solver: Solver
+    market: Market,
+    labels: Labels,
+    standing: Standing,
+    tried: Array | None,
+    delta: Any,
+    status: Array,
+    solver: Solver,
+    decide: bool = False,
 ) -> Gains:
-    """Brackets the gains; `tried` are policies `[policy segment evidence query signal]` to include in the search."""
+    """Brackets the gains; `tried` are policies `[policy segment evidence query signal]` to include in the search.
+
+    With `decide` the brackets are as wide as they may be to tell whether anybody gains.
+    """
     standing, tried = lax.stop_gradient((standing, tried))
+    delta = jnp.asarray(delta, jnp.float64)
     private = read_private(standing, solver(pose_private(standing)))
-    found = [evaluate_segments(tasks) for tasks in _lay_out(market, labels, standing, private, tried)]
-    return _collect(market, labels, standing, private, found, jnp.asarray(delta, jnp.float64), status)
+    goals = _goals(market, labels, standing, delta) if decide else [None] * len(blocks(labels))
+    tasks = _lay_out(market, labels, standing, private, tried)
+    found = [evaluate_segments(each, goal) for each, goal in zip(tasks, goals, strict=True)]
+    return _collect(market, labels, standing, private, found, delta, status)
+
+
+def _patience(market: Market, delta: Float[Array, ""]) -> tuple[Float[Array, " provider"], Float[Array, " provider"]]:
+    """How much a provider may leave on the table, and the range of its objective."""
+    spread = market.provider_value.max(axis=(-2, -1)) - market.provider_value.min(axis=(-2, -1))
+    scale = spread @ market.mass
+    return jnp.maximum(delta, LEAST_PATIENCE * scale), scale
+
+
+@in_float64
+def _goals(market: Market, labels: Labels, standing: Standing, delta: Float[Array, ""]) -> list[Goal | None]:
+    if not isinstance(labels, tuple):
+        return [None] * len(blocks(labels))
+    patience, _ = _patience(market, delta)
+    share = patience / len(set(labels))
+    return [Goal(gather(standing.present, block, 1).sum(axis=-1), patience, share) for block in blocks(labels)]
 
 
 @in_float64
@@ -85,9 +114,7 @@ def _collect(
         )
         lower, upper = lower + add(segment.value.lower), upper + add(segment.value.upper)
         most = most + add(segment.most)
-    spread = market.provider_value.max(axis=(-2, -1)) - market.provider_value.min(axis=(-2, -1))
-    scale = spread @ market.mass
-    patience = jnp.maximum(delta, LEAST_PATIENCE * scale)
+    patience, scale = _patience(market, delta)
     gain, valid = Bracket(lower, upper), status < Status.NOT_FINITE
     rescued = (private.solved == Outcome.RESCUED).any(axis=-1)
     solved = jnp.where(rescued, jnp.int32(Status.RESCUED), jnp.int32(Status.OK))

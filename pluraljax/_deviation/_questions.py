@@ -84,10 +84,20 @@ def silence(market: Market, segments: Any, delta: Any = 0.0, *, solver: Solver =
     **Returns:** a `Silence`. Where `status` is `OPEN` the bracket is valid but wider than 1e-6 of the range of the
     provider's objective.
     """
+    return _ask(market, segments, delta, solver, decide=False)
+
+
+@float64_scope
+def silence_decision(market: Market, segments: Any, delta: Any = 0.0, *, solver: Solver = solve) -> Silence:
+    """`silence` for those who only want to know whether it is an equilibrium: its brackets stay as wide as they may."""
+    return _ask(market, segments, delta, solver, decide=True)
+
+
+def _ask(market: Market, segments: Any, delta: Any, solver: Solver, decide: bool) -> Silence:
     labels = as_labels(segments, market.user_value.shape[0])
     _check_delta(delta)
     status, standing = _silent(market)
-    gains = find_gains(market, labels, standing, None, delta, status, solver)
+    gains = find_gains(market, labels, standing, None, delta, status, solver, decide)
     return Silence(
         gains.gain, gains.most, gains.is_equilibrium, gains.is_refuted, gains.reply, gains.proof, gains.status
     )

@@ -40,6 +40,23 @@ class PublicProof(eqx.Module):
     participation: Float[Array, "*batch set member"]
 
 
+class Goal(eqx.Module):
+    """What it takes to decide whether a profile is an equilibrium.
+
+    `patience` is what a provider may leave on the table in all, `share` what it may in each segment.
+    """
+
+    present: Float[Array, "segment provider"]
+    patience: Float[Array, " provider"]
+    share: Float[Array, " provider"]
+
+    def reached(self, value: Float[Array, "segment provider"]) -> Float[Array, "segment provider"]:
+        """The value that a search has to exceed to matter, where deviations worth `value` are known."""
+        gain = jnp.maximum(value - self.present, 0.0).sum(axis=0)
+        refuted = (gain > self.patience).any()
+        return jnp.where(refuted, jnp.inf, jnp.maximum(value, self.present + self.share[None]))
+
+
 class SegmentGain(eqx.Module):
     """The value of the best deviation in a segment, the private bound on it, and a reply that reaches the lower end."""
 
@@ -55,13 +72,22 @@ def is_small(members: int, types: int, actions: int) -> bool:
     return members > 1 and types == 1 and profiles <= MOST_PROFILES and 2**members * profiles <= MOST_PROFILES_AND_SETS
 
 
-def evaluate_segments(tasks: Task) -> SegmentGain:
-    """Brackets the best deviation for each segment and provider (two leading axes)."""
+def evaluate_segments(tasks: Task, goal: Goal | None = None) -> SegmentGain:
+    """Brackets the best deviation for each segment and provider (two leading axes).
+
+    With a `goal` only as closely as it takes to see whether somebody gains.
+    """
     members, types, _, actions = tasks.audience.user.shape[2:]
     most, reply = _first_look(tasks)
     if not is_small(members, types, actions):
         return SegmentGain(Bracket(reply.value, jnp.maximum(reply.value, most)), most, reply, None)
-    return _second_look(tasks, most, reply, _solve_sets(_pose_sets(tasks, reply.value)))
+    reached = reply.value if goal is None else _reached(goal, reply.value)
+    return _second_look(tasks, most, reply, _solve_sets(_pose_sets(tasks, reached)))
+
+
+@in_float64
+def _reached(goal: Goal, value: Float[Array, "segment provider"]) -> Float[Array, "segment provider"]:
+    return goal.reached(value)
 
 
 def _over(function):

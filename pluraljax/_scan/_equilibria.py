@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float
 
 from .._bracket import Bracket
 from .._candidates import Solver, solve, solve_on_host
-from .._deviation import silence
+from .._deviation import silence_decision
 from .._frontier import worst_equilibria
 from .._market import Market, benchmarks
 from .._precision import float64_scope, in_float64
@@ -60,8 +60,8 @@ def measure_equilibria(
         jnp.asarray(alone, bool),
         known,
         worst=worst_equilibria(market, delta, alone, solver=solver),
-        apart=silence(market, personalized(users), delta, solver=solver),
-        together=silence(market, anonymous(users), delta, solver=solver),
+        apart=silence_decision(market, personalized(users), delta, solver=solver),
+        together=silence_decision(market, anonymous(users), delta, solver=solver),
     )
 
 
