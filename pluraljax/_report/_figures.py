@@ -25,6 +25,8 @@ from ._layout import Group, group_cells, readable
 ALIGNMENT = ("weakly_aligned", "strongly_aligned")
 EXACT = "weakly aligned, in theory"
 FORMATS = ("png", "svg", "pdf")
+# Means of worst equilibria whose two ends differ by no more than this are drawn as points.
+CLOSED = 0.02
 COLUMNS_A_PAGE, PANELS_A_PAGE = 3, 12
 PANEL_WIDTH, PANEL_HEIGHT = 2.25, 2.0
 
@@ -133,7 +135,7 @@ def alignment_figure(groups: Sequence[Group], confidence: float = CONFIDENCE) ->
 def guarantee_figure(groups: Sequence[Group], confidence: float = CONFIDENCE) -> Figure:
     """Draws what personalized and anonymous equilibria are proved to give, a panel per group."""
     quantile = normal_quantile(confidence)
-    series = _schemes(lambda cell, scheme: _bracketed(cell.shares[scheme], quantile, "lower"))
+    series = _schemes(lambda cell, scheme: _bracketed(cell.shares[scheme], quantile))
     figure, _ = _panels(groups, series, "guaranteed utility\n(silent = 0, aligned = 1)")
     _legend(figure, [_handle(each) for each in series])
     _footer(figure, f"{_count(groups)}, averaged over their users. Bands: mean ± {quantile:.2f} standard errors.")
@@ -141,15 +143,24 @@ def guarantee_figure(groups: Sequence[Group], confidence: float = CONFIDENCE) ->
 
 
 def equilibria_figure(groups: Sequence[Group], confidence: float = CONFIDENCE) -> Figure:
-    """Draws what the worst personalized and anonymous equilibria give, a panel per group."""
+    """Draws what the worst personalized and anonymous equilibria give, a panel per group.
+
+    Where brackets are open the value is known to lie in the band and nothing more, so no point is drawn.
+    """
     quantile = normal_quantile(confidence)
-    series = _schemes(lambda cell, scheme: _bracketed(cell.equilibria[scheme], quantile, "upper"))
+
+    def point(cell: CellSummary, scheme: str) -> tuple[float, float, float]:
+        value, low, high = _bracketed(cell.equilibria[scheme], quantile)
+        bracket = cell.equilibria[scheme]
+        return (value if bracket.upper.mean - bracket.lower.mean <= CLOSED else math.nan), low, high
+
+    series = _schemes(point)
     figure, _ = _panels(groups, series, "worst equilibrium\n(silent = 0, aligned = 1)")
     _legend(figure, [_handle(each) for each in series])
     _footer(
         figure,
-        f"{_count(groups)}, averaged over their users. Points: worst equilibria found.\n"
-        f"Bands: from what is proved to what is found, ± {quantile:.2f} standard errors.",
+        f"{_count(groups)}, averaged over their users. Bands: from what is proved to what is found,\n"
+        f"± {quantile:.2f} standard errors; points where the two meet.",
     )
     return figure
 
@@ -161,11 +172,11 @@ def _schemes(point: Callable[[CellSummary, str], tuple[float, float, float]]) ->
     )
 
 
-def _bracketed(bracket: BracketMoments, quantile: float, end: Literal["lower", "upper"]) -> tuple[float, float, float]:
-    """The mean of one end, and a band around both."""
+def _bracketed(bracket: BracketMoments, quantile: float) -> tuple[float, float, float]:
+    """The mean of the lower end, and a band around both."""
     low = bracket.lower.mean - quantile * np.nan_to_num(bracket.lower.standard_error)
     high = bracket.upper.mean + quantile * np.nan_to_num(bracket.upper.standard_error)
-    return getattr(bracket, end).mean, max(low, 0.0), min(high, 1.0)
+    return bracket.lower.mean, max(low, 0.0), min(high, 1.0)
 
 
 def personalization_figure(summaries: Sequence[CellSummary], confidence: float = CONFIDENCE) -> Figure:
@@ -274,6 +285,10 @@ def _draw_series(ax: Axes, places: Sequence[float], group: Group, series: Series
         # A band has no width over a single point.
         ax.vlines(places, low, high, color=series.colour, alpha=0.4, linewidth=4)
     ax.fill_between(places, low, high, color=series.colour, alpha=0.2, linewidth=0)
+    # An edge for bands that no line runs through.
+    unknown = np.where(np.isnan(value), 1.0, np.nan)
+    for edge in (low * unknown, high * unknown) if np.isnan(value).any() else ():
+        ax.plot(places, edge, color=series.colour, linestyle=":", linewidth=0.9, clip_on=False)
     ax.plot(
         places,
         value,

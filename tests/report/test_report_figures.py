@@ -12,6 +12,7 @@ from pluraljax._report._figures import (
     PANELS_A_PAGE,
     alignment_figure,
     draw_figures,
+    equilibria_figure,
     guarantee_figure,
     personalization_figure,
     save_figure,
@@ -65,6 +66,17 @@ def test_series_differ_without_colour(summaries):
         first, second = draw(group_cells(summaries)).axes[0].get_lines()[:2]
         assert first.get_linestyle() != second.get_linestyle()
         assert first.get_marker() != second.get_marker()
+
+
+def test_worst_equilibria_are_points_where_known_and_bands_elsewhere():
+    markets = [row(i, i, "conic", {"providers": i + 1}, personalized_worst=[0.6], anonymous_worst_lower=[0.2],
+                   anonymous_worst_upper=[0.2 + 0.7 * (i > 0)]) for i in range(3)]  # fmt: skip
+    ax = equilibria_figure(group_cells(summarize(table(markets)))).axes[0]
+    lines = {line.get_label(): line.get_ydata() for line in ax.get_lines()}
+    np.testing.assert_allclose(lines["personalized"], [0.6] * 3)
+    np.testing.assert_allclose(lines["anonymous"], [0.2, np.nan, np.nan])
+    low, high = (line.get_ydata() for line in ax.get_lines() if line.get_linestyle() == ":")
+    np.testing.assert_allclose([low, high], [[np.nan, 0.2, 0.2], [np.nan, 0.9, 0.9]])
 
 
 def test_guarantee_figure_shows_means_and_standard_errors(summaries):
