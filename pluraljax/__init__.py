@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from ._alignment import (
         weak_alignment as weak_alignment,
     )
+    from ._anonymous import AnonymousFrontier as AnonymousFrontier
+    from ._anonymous import anonymous_frontier as anonymous_frontier
     from ._bracket import Bracket as Bracket
+    from ._certify import (
+        Certificate as Certificate,
+    )
+    from ._certify import (
+        certify as certify,
+    )
     from ._conversation import (
         Profile as Profile,
     )
@@ -44,12 +52,6 @@ if TYPE_CHECKING:
     )
     from ._deviation import (
         silence as silence,
-    )
-    from ._certify import (
-        Certificate as Certificate,
-    )
-    from ._certify import (
-        certify as certify,
     )
     from ._frontier import (
         Frontier as Frontier,
@@ -118,6 +120,7 @@ if TYPE_CHECKING:
 # Where each public name lives. Loading is lazy (PEP 562), so that `pluraljax --help` does not wait for JAX.
 _HOME = {
     "Alignment": "_alignment",
+    "AnonymousFrontier": "_anonymous",
     "Benchmarks": "_market",
     "Bracket": "_bracket",
     "Deviation": "_deviation",
@@ -135,6 +138,7 @@ _HOME = {
     "Status": "_status",
     "StrongAlignment": "_alignment",
     "anonymous": "_segments",
+    "anonymous_frontier": "_anonymous",
     "benchmarks": "_market",
     "certify": "_certify",
     "default_config": "_scan",

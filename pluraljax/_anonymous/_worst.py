@@ -8,16 +8,21 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from .._deviation import silence
+from .._bracket import Bracket
+from .._candidates import solve
+from .._conversation import Profile
+from .._deviation import Deviation, deviation, silence
+from .._frontier import Frontier, frontier
 from .._guarantee import guarantee
-from .._market import Market
+from .._market import Market, benchmarks
 from .._precision import float64_scope, in_float64
 from .._segments import anonymous, as_labels
-from ._base import base_frontier
-from ._result import AnonymousFrontier
-
-# The least patience of a provider, as a share of the range of its objective: below it, rounding would decide.
-LEAST_PATIENCE = 1e-9
+from ._base import base_frontier, payoff_size
+from ._curves import corners_of
+from ._joint import common_profile
+from ._result import AnonymousFrontier, report
+from ._shared import Shared, is_searchable, lay_out, patience_of
+from ._tree import Task, Tree, lower_end, pose_curves, read_curves, search
 
 
 @float64_scope
@@ -60,15 +65,61 @@ def _part(market: Market, members: tuple[int, ...]) -> Market:
     return Market(market.prior[take], market.user_value[take], market.provider_value[:, take], market.mass[take])
 
 
-@in_float64
-def patience_of(market: Market, delta: Float[Array, ""]) -> Float[Array, " provider"]:
-    """How much each provider may leave on the table."""
-    values = market.provider_value
-    spread = values.max(axis=(-2, -1)) - values.min(axis=(-2, -1))
-    return jnp.maximum(delta, LEAST_PATIENCE * (spread @ market.mass))
-
-
 def _in_segment(market: Market, delta: Float[Array, ""], budget: int) -> AnonymousFrontier:
     together = anonymous(market.user_value.shape[0])
+    if budget > 0 and len(together) == 1:
+        return _alone(market, frontier(market, delta))
     sure = guarantee(market, together, patience_of(market, delta).max())
-    return base_frontier(market, sure, silence(market, together, delta))
+    base = base_frontier(market, sure, silence(market, together, delta))
+    if budget == 0 or not is_searchable(market):
+        return base
+    shared = lay_out(market, delta, sure.lower)
+    task, value = _pose(market, shared, base)
+    tree = _search(task, value, budget)
+    profiles = _profiles(task, tree)
+    found = jax.vmap(lambda profile: deviation(market, together, profile, delta))(profiles)
+    return _collect(market, base, task, tree, found)
+
+
+@in_float64
+def _alone(market: Market, found: Frontier) -> AnonymousFrontier:
+    """A segment of one user is the personalized case, which has a search of its own."""
+    return report(benchmarks(market), payoff_size(market), found.worst, found.turns)
+
+
+@in_float64
+def _pose(
+    market: Market, shared: Shared, base: AnonymousFrontier
+) -> tuple[Task, Float[Array, "member corner provider"]]:
+    """Poses a search for every user; the curves at the first corners are the same for all."""
+    members = shared.num_members
+    corner = jnp.where(corners_of(members), shared.aligned[None], shared.least[None])
+    everybody = jnp.ones(corner.shape, bool)
+    value = read_curves(shared, corner, solve(pose_curves(shared, corner, everybody, jnp.array(False))))
+    each = lambda leaf: jnp.broadcast_to(leaf, (members, *leaf.shape))
+    upper = jnp.where(jnp.isfinite(base.worst.upper), base.worst.upper - shared.baseline, shared.aligned)
+    return Task(jax.tree.map(each, shared), jnp.eye(members, dtype=jnp.float64), upper), each(value)
+
+
+@in_float64
+def _search(task: Task, value: Float[Array, "member corner provider"], budget: int) -> Tree:
+    return search(task, value, budget)
+
+
+@in_float64
+def _profiles(task: Task, tree: Tree) -> Profile:
+    members, evidences = task.target.shape[0], task.shared.share.shape[-1]
+    providers = task.shared.num_providers
+    signals = min(evidences + providers * 2**members, task.shared.told.shape[-1])
+    return jax.vmap(lambda task, tree: common_profile(task.shared, tree.weight, signals))(task, tree)
+
+
+@in_float64
+def _collect(market: Market, base: AnonymousFrontier, task: Task, tree: Tree, found: Deviation) -> AnonymousFrontier:
+    """Keeps what is certified; the lower end never is above what the search took for an equilibrium."""
+    baseline = task.shared.baseline[0]
+    lower = jnp.maximum(base.worst.lower, jax.vmap(lower_end)(task, tree) + baseline)
+    reached = jnp.einsum("jj->j", found.user_value)
+    proved = tree.found & found.is_equilibrium
+    upper = jnp.minimum(base.worst.upper, jnp.where(proved, reached, jnp.inf))
+    return report(benchmarks(market), payoff_size(market), Bracket(lower, upper), tree.looked)

@@ -42,6 +42,9 @@ from ._guarantee import (
 from ._guarantee import (
     optimal_actions as optimal_actions,
 )
+from ._offer import Offers as Offers
+from ._offer import lay_out_offers as lay_out_offers
+from ._offer import usable_weight as usable_weight
 from ._outcome import (
     Prices as Prices,
 )

@@ -1,5 +1,8 @@
 """Proposes candidates: batched solvers whose answers are never trusted, only evaluated (by `_bounds`)."""
 
+from ._atoms import Atoms as Atoms
+from ._atoms import count_places as count_places
+from ._atoms import find_atoms as find_atoms
 from ._fit import FitCandidate as FitCandidate
 from ._fit import pose_fit as pose_fit
 from ._fit import pose_scaled_fit as pose_scaled_fit
@@ -9,6 +12,10 @@ from ._guarantee import GuaranteeCandidate as GuaranteeCandidate
 from ._guarantee import pose_guarantee as pose_guarantee
 from ._guarantee import read_guarantee as read_guarantee
 from ._lanes import in_lanes as in_lanes
+from ._offer import OfferCandidate as OfferCandidate
+from ._offer import OfferTask as OfferTask
+from ._offer import pose_offer as pose_offer
+from ._offer import read_offer as read_offer
 from ._outcome import (
     OutcomeCandidate as OutcomeCandidate,
 )
