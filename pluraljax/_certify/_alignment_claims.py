@@ -68,7 +68,7 @@ def _direction_words(direction: Direction, hull: bool) -> list[str]:
         return ["D adds up to 0 over each user's rows, sum |D| = 1, and <D, u> - max_i <D, v_i> is this"]
     words = ["D adds up to 0 over each user's rows, sum |D| = 1, and <D, u> is this"]
     if direction.caps is None:
-        return [*words, f"<D, v_i> <= 0 for every provider ({by_provider(direction.slopes)}): holds for all weights"]
+        return [*words, f"no <D, v_i> is positive, {by_provider(direction.slopes)}: holds for all weights"]
     return [*words, f"less sum_i W_i max(0, <D, v_i>): holds for weights up to W = {by_provider(direction.caps)}"]
 
 

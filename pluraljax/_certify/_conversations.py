@@ -1,6 +1,6 @@
 """How users respond to policies, exactly: one round of query, signal and action, and what each provider gets by it.
 
-What counts as a tie is part of the definition: within 1e-11 of the size of a user's payoffs, so that the rounding of a
+What a profile does is defined with ties: within 1e-11 of the size of a user's payoffs, so that the rounding of a
 policy's entries decides nothing (`plx.Profile`). Payoffs count from those of the first action.
 """
 
@@ -54,10 +54,15 @@ def probabilities(policy: Any) -> Rationals:
 
 @dataclass(frozen=True)
 class Response:
-    """What a policy is worth to a user, and what she then does: `outcome[type evidence action]`."""
+    """What a policy is worth to a user, and what she then does: `outcome[type evidence action]`.
+
+    Type t asks `asked[t]`, and after signal s does `actions[t][s]`.
+    """
 
     value: Fraction
     outcome: Rationals
+    asked: list[int]
+    actions: list[list[int]]
 
 
 def respond(
@@ -68,6 +73,7 @@ def respond(
     Among ties she does as she is told, or else what is worth most on the stakes `prefer`.
     """
     outcome, value = zeros(*user.shape), ZERO
+    asked_by_type, actions_by_type = [], []
     types, queries, signals = len(user), *policy.shape[1:]
     for t in range(types):
         asks = []
@@ -80,7 +86,9 @@ def respond(
         value += best
         for s, action in enumerate(asks[ask][2]):
             outcome[t, :, action] += policy[:, ask, s]
-    return Response(value, outcome)
+        asked_by_type.append(ask)
+        actions_by_type.append(asks[ask][2])
+    return Response(value, outcome, asked_by_type, actions_by_type)
 
 
 def _answer(

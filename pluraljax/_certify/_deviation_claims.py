@@ -6,9 +6,10 @@ from typing import Any
 
 from ._claims import OPEN, PROVED, REFUTED, Bound, Claim, Question, Verdict, allowance
 from ._conversations import Stakes, Standing
-from ._deviations import Ceiling, Reply, Rival, ceiling, reply_value, rival
+from ._deviations import Ceiling, Rival, ceiling, rival
 from ._market import LEAST_PATIENCE, ExactMarket
 from ._rational import ZERO, rounded
+from ._replies import Reply, reply_value
 from ._words import name_users, short
 
 
@@ -83,7 +84,7 @@ def _ceiling_words(found: Rival, most: Ceiling, public: bool) -> list[str]:
         height, slope = most.lines[m]
         words.append(
             f"user {user}: an offer worth r brings at most {short(height)} - {short(slope)} r, and has to be worth "
-            f"{short(found.least_if_won(m))}; elsewhere she brings {short(found.elsewhere[m])}"
+            f"{short(found.outside[m])}; elsewhere she brings {short(found.elsewhere[m])}"
         )
     if public:
         words.append("for each set of users won, multipliers of obedience and participation bound one policy for all")

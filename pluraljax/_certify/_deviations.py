@@ -1,7 +1,7 @@
 """Exact bounds on what a provider gains by deviating: a reply from below, multipliers from above.
 
-A user without the provider is won by strictly more than her best other offer, one with it stays at a tie. The lower end
-takes ties as they are defined; the upper end also holds if nothing but equality counted as a tie.
+A user without the provider is won by strictly more than her best other offer, one with it stays at a tie. Here only
+equality is a tie.
 """
 
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from ._conversations import Stakes, Standing, probabilities, respond
+from ._conversations import Stakes, Standing
 from ._outcomes import User, line_above, read_multipliers
-from ._rational import ZERO, Rationals, dot, multipliers, total
+from ._rational import ZERO, Rationals, multipliers, total
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,9 @@ class Rival:
         silent = total(self.user[m].sum(axis=1).max(axis=-1))
         return not self.loyal[m] or self.outside[m] > silent + self.tie[m]
 
-    def least_if_won(self, m: int) -> Fraction:
-        """What a user gets at least when she comes or stays."""
-        return self.outside[m] - self.tie[m] if self.loyal[m] else self.outside[m]
-
-    def most_if_lost(self, m: int) -> Fraction:
-        """What a user is offered at most when she leaves or stays away."""
-        return self.outside[m] if self.loyal[m] else self.outside[m] + self.tie[m]
+    def comes(self, m: int, value: Fraction) -> bool:
+        """Whether a user comes, or stays, for an offer worth so much to her."""
+        return value >= self.outside[m] if self.loyal[m] else value > self.outside[m]
 
 
 def rival(stakes: Stakes, standing: Standing, provider: int, members: list[int]) -> Rival:
@@ -61,29 +57,6 @@ def rival(stakes: Stakes, standing: Standing, provider: int, members: list[int])
         row(standing.loyal),
         sum(row(standing.present), ZERO),
     )
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What a policy brings from a segment, and whom it wins."""
-
-    value: Fraction
-    won: list[int]
-
-
-def reply_value(found: Rival, policy: Any, recommended: Any) -> Reply:
-    """Lets every user respond to a policy `[evidence query signal]`; `recommended[member type query signal]`."""
-    rows, value, won = probabilities(policy), ZERO, []
-    for m, user in enumerate(found.user):
-        told = None if recommended is None else recommended[m]
-        response = respond(user, rows, found.provider[m], found.tie[m], told)
-        if found.loyal[m]:
-            comes = response.value >= found.outside[m] - found.tie[m]
-        else:
-            comes = response.value > found.outside[m] + found.tie[m]
-        value += dot(found.provider[m], response.outcome) if comes else found.elsewhere[m]
-        won += [found.members[m]] if comes else []
-    return Reply(value, won)
 
 
 @dataclass(frozen=True)
@@ -106,7 +79,7 @@ def ceiling(found: Rival, prices: Any, provider: int, public: Any) -> Ceiling:
     for m, user in enumerate(found.members):
         own = User(found.user[m], found.provider[m][None])
         lines.append(line_above(own, 0, read_multipliers(prices, provider, user)))
-    win = [height - slope * found.least_if_won(m) for m, (height, slope) in enumerate(lines)]
+    win = [height - slope * found.outside[m] for m, (height, slope) in enumerate(lines)]
     ways = [[win[m]] * found.winnable(m) + [found.elsewhere[m]] * found.losable(m) for m in range(len(found.members))]
     private = sum((max(way) for way in ways if way), ZERO)
     if public is None:
@@ -147,7 +120,7 @@ def _public_bound(found: Rival, won: Sequence[bool], obedience: Any, participati
         user = found.user[m][0]
         sign = take_part[m] if won[m] else -take_part[m]
         score.append(sign * user + (found.provider[m][0] if won[m] else ZERO))
-        left -= sign * (found.least_if_won(m) if won[m] else found.most_if_lost(m))
+        left -= sign * found.outside[m]
         left += ZERO if won[m] else found.elsewhere[m]
     best = [None] * evidences
     for place, profile in enumerate(product(range(actions), repeat=len(found.members))):

@@ -46,10 +46,11 @@ def _upper(market: ExactMarket, user: int, frontiers: Frontiers, proposal: Any) 
     reported, allowed = float(proposal.upper), allowance(market.user_value[user])
     if found.is_aligned or not holds:
         # With one provider, some outcome gives it the most it can get, and none is worth more than this to her.
-        words = ["telling her everything is an equilibrium: no offer is strictly better for her"]
+        told = found.outcome if found.is_aligned else frontiers.user.informed()
+        words = ["all tell her everything, and she does what her own provider likes most: no offer is strictly better"]
         if frontiers.num_providers == 1:
             words = ["no outcome is worth more to her than what she does when told everything"]
-        return Bound("upper", frontiers.user.aligned, reported, allowed, words, {"outcome": frontiers.user.informed()})
+        return Bound("upper", frontiers.user.aligned, reported, allowed, words, {"outcome": told})
     data = {
         "outcome": found.outcome,
         "gains": found.gains,

@@ -47,7 +47,7 @@ def _dual_words(segment: Segment, dual: Dual, user: int) -> list[str]:
         f"each provider gets at least its floor (1) from {name_users(segment.members)}: {by_provider(segment.floors)}",
         f"multipliers {by_provider(dual.multipliers.tolist())}; by (3), sum of multiplier x floor and of the least "
         f"U - mass sum_i w_i V_i:",
-        f"{' + '.join(terms) or '0'} + ({short(dual.remainder)}) = {short(dual.bound)}",
+        " + ".join([*terms, short(dual.remainder)]).replace("+ -", "- ") + f" = {short(dual.bound)}",
     ]
     return words
 

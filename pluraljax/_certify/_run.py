@@ -114,11 +114,12 @@ def _is_personalized(labels: Labels) -> bool:
 
 
 def _market_words(market: ExactMarket, delta: Fraction) -> list[str]:
-    _, types, evidences, states = market.prior.shape
+    sizes = (market.num_users, market.num_providers, *market.prior.shape[1:], market.user_value.shape[1])
+    names = ("user", "provider", "type", "evidence", "state", "action")
+    shape = ", ".join(f"{size} {name}{'s' * (size != 1)}" for size, name in zip(sizes, names, strict=True))
     sums = max(abs(market.probability(j) - 1) for j in range(market.num_users))
     return [
-        f"{market.num_users} users, {market.num_providers} providers, {types} types, {evidences} evidences, "
-        f"{states} states, {market.user_value.shape[1]} actions; delta {short(delta)}",
+        f"{shape}; delta {short(delta)}",
         f"The stored numbers are the market, read as exact rationals; its priors sum to 1 up to {short(sums)}.",
         "Bounds are exact and shown rounded outward, multipliers to six digits (all digits: --json). A claim is PROVED",
         "when float64 reported nothing beyond them, up to 1e-9 of the payoff range, and they are at most 1e-6 apart.",

@@ -58,12 +58,15 @@ class Search(eqx.Module):
 
 
 def start(stakes: UserStakes) -> Search:
-    """Starts with all of [silent, aligned] open. Full information is an equilibrium: no offer is strictly better."""
+    """Starts with all of [silent, aligned] open. Full information is an equilibrium: no offer is strictly better.
+
+    Where optimal actions tie, she does what the first provider likes most, which then has nothing to gain from her.
+    """
     make = lambda value: empty_envelope(MAX_TURNS + 1, stakes.aligned, value)
     return Search(
         lower=jnp.minimum(stakes.silent, stakes.aligned),
         upper=stakes.aligned,
-        outcome=stakes.informed(),
+        outcome=optimal_play(stakes.user, stakes.provider[0]),
         ended=jnp.array(False),
         rescued=jnp.array(False),
         envelope=jax.vmap(make)(stakes.informed_value()),

@@ -24,8 +24,8 @@ _ROUNDING = 1e-14
 class UserStakes(eqx.Module):
     """One user's side of a market; the functions of this package take one, and groups of them through `jax.vmap`.
 
-    `patience` is what each provider may leave on the table with her: delta per unit of her mass. Where `alone`, there is
-    a single provider, or every provider is its twin, and nobody competes.
+    `patience` is what each provider may leave on the table with her: delta per unit of her mass. Where `alone`, there
+    is a single provider, or every provider is its twin, and nobody competes.
     """
 
     user: Float[Array, "type evidence action"]

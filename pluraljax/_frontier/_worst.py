@@ -61,7 +61,7 @@ def frontier(market: Market, delta: Any = 0.0, *, solver: Solver = solve) -> Fro
 
 @float64_scope
 def worst_equilibria(market: Market, delta: Any, alone: Any, *, solver: Solver = solve) -> Frontier:
-    """`frontier` for a market that may hold twins of its providers; `alone` says whether there is only one otherwise."""
+    """`frontier` of a market that may hold twins of its providers; `alone` says whether there is only one otherwise."""
     stakes = lay_out(market, jnp.asarray(delta, jnp.float64), None if alone is None else jnp.asarray(alone, bool))
     return collect(market, stakes, run_search(stakes, solver))
 

@@ -180,6 +180,8 @@ def test_a_user_who_does_not_care_who_wins_is_aligned_already():
     np.testing.assert_array_equal([found.worst.lower, found.worst.upper], [[0.0], [0.0]])
     assert found.status == plx.Status.OK
     assert found.gap.upper == 0.0
+    # She talks to the first provider and does what that one likes most, so that nobody has anything to gain.
+    np.testing.assert_array_equal(np.asarray(found.outcome)[0, 0], np.eye(4)[[0] * 3])
 
 
 def with_types(seed, providers=2, types=2, states=3, actions=3):
