@@ -94,38 +94,42 @@ def _ceiling_words(found: Rival, most: Ceiling, public: bool) -> list[str]:
 
 def equilibrium_question(gains: list[Gain], key: str, what: str) -> Question:
     """Settles whether no provider gains more than delta."""
-    verdict, reason = _settle(gains)
-    return Question(key, f"{what} is a delta-equilibrium", verdict, reason, [gain.claim for gain in gains])
+    verdict, scope, reason = _settle(gains)
+    return Question(key, f"{what} is a delta-equilibrium{scope}", verdict, reason, [gain.claim for gain in gains])
 
 
 def silence_question(gains: list[Gain], regime: str) -> Question:
     """Settles what silence is: the claim is whichever of the two answers is proved."""
-    verdict, reason = _settle(gains)
+    verdict, scope, reason = _settle(gains)
     word = "no" if verdict == REFUTED else "a"
-    quantity = f"silence is {word} delta-equilibrium, {regime}"
+    quantity = f"silence is {word} delta-equilibrium, {regime}{scope}"
     verdict = PROVED if verdict == REFUTED else verdict
     return Question(f"silence/{regime}", quantity, verdict, reason, [gain.claim for gain in gains])
 
 
-def _settle(gains: list[Gain]) -> tuple[Verdict, str]:
+# Where users share a policy, queries may set them apart, and the bound for one public signal does not cover that.
+_WITHOUT_QUERIES = ", against policies without queries"
+
+
+def _settle(gains: list[Gain]) -> tuple[Verdict, str, str]:
+    """The verdict, which deviations it is about where these are not all, and the reason."""
     for gain in gains:
         if gain.lower > gain.patience:
-            return REFUTED, (
-                f"provider {gain.provider} gains at least {rounded(gain.lower, up=False)}, "
-                f"more than {short(gain.patience)}"
-            )
-    open_ones = [gain for gain in gains if gain.upper > gain.patience + gain.allowed]
-    if open_ones:
-        gain = open_ones[0]
-        return OPEN, (
-            f"provider {gain.provider} gains between {rounded(gain.lower, up=False)} and "
-            f"{rounded(gain.upper, up=True)}, and {short(gain.patience)} is allowed"
-        )
-    most = max(gain.upper for gain in gains)
-    words = f"nobody gains more than {rounded(most, up=True)}"
+            words = f"provider {gain.provider} gains at least {rounded(gain.lower, up=False)}"
+            return REFUTED, "", f"{words}, more than {short(gain.patience)}"
+    for gain in gains:
+        if gain.upper > gain.patience + gain.allowed:
+            between = f"between {rounded(gain.lower, up=False)} and {rounded(gain.upper, up=True)}"
+            return OPEN, "", f"provider {gain.provider} gains {between}, and {short(gain.patience)} is allowed"
     if all(gain.private <= gain.patience + gain.allowed for gain in gains):
-        return PROVED, words + ", by whatever conversation"
-    return PROVED, words + " by one public signal per segment; queries that set its users apart might gain more"
+        return (
+            PROVED,
+            "",
+            f"nobody gains more than {rounded(max(g.private for g in gains), up=True)} by any conversation",
+        )
+    most, apart = (rounded(max(ends), up=True) for ends in zip(*((g.upper, g.private) for g in gains), strict=True))
+    reason = f"nobody gains more than {most} by one public signal per segment; by any conversation at most {apart}"
+    return PROVED, _WITHOUT_QUERIES, reason
 
 
 def standing_words(market: ExactMarket, standing: Standing) -> list[str]:

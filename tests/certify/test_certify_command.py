@@ -2,16 +2,19 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from fractions import Fraction
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import pluraljax as plx
 
+ROOT = Path(__file__).parent.parent.parent
 ENVIRONMENT = os.environ | {"PLURALJAX_NO_CACHE": "1", "JAX_PLATFORMS": "cpu"}
 
 # Several commands in one process, which compiles once: prints the exit code and the output of each as JSON.
@@ -26,12 +29,13 @@ def run(*arguments):
         code = main(["certify", *arguments])
     return code, out.getvalue()
 
-market, worst, told = sys.argv[1:]
+market, worst, told, quoted = sys.argv[1:]
 results = {
     "json": run(market, "--json"),
     "text": run(market, "--segments", "0"),
     "worst": run(market, "--profile", worst, "--json"),
     "told": run(market, "--profile", told),
+    "quoted": run(quoted),
 }
 real = _proposals.propose_guarantees
 _proposals.propose_guarantees = lambda *args: [p._replace(lower=p.lower + 0.01) for p in real(*args)]
@@ -55,6 +59,7 @@ def process(*command):
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("certify")
     plx.save_market(folder / "judge.npz", judge())
+    plx.save_market(folder / "quoted.npz", judge(0.3))
     # Guilty or not, the judge hears "convict" or "acquit"; all the guilty and a third of the innocent are convicted.
     worst = np.array([[[2 / 3, 1 / 3], [0.0, 1.0]]])[None]
     plx.save_profile(folder / "worst.npz", plx.recommending_profile(worst, 1))
@@ -64,9 +69,9 @@ def files(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def results(files):
-    done = process("-c", SEVERAL, files / "judge.npz", files / "worst.npz", files / "told.npz")
+    done = process("-c", SEVERAL, files / "judge.npz", files / "worst.npz", files / "told.npz", files / "quoted.npz")
     assert (done.returncode, done.stderr) == (0, "")
-    assert sorted(path.name for path in files.iterdir()) == ["judge.npz", "told.npz", "worst.npz"]
+    assert sorted(path.name for path in files.iterdir()) == ["judge.npz", "quoted.npz", "told.npz", "worst.npz"]
     return json.loads(done.stdout)
 
 
@@ -110,6 +115,13 @@ def test_the_proof_is_there_to_read(results):
         assert line in text
     assert text.rstrip().endswith("6 claims: 6 PROVED.")
     assert max(map(len, text.splitlines())) < 200
+
+
+def test_the_documentation_quotes_what_is_printed(results):
+    code, text = results["quoted"]
+    (block,) = re.findall(r"```text\n(.*?)```", (ROOT / "docs" / "certify.md").read_text(), re.DOTALL)
+    assert code == 0
+    assert block in text
 
 
 def test_a_profile_is_proved_or_refuted(results):

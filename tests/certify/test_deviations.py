@@ -71,7 +71,8 @@ def test_gains_agree_with_highs(place):
 def test_silence_is_settled_as_it_is_known_to_be():
     market, ((proposal, standing, _), _) = asked(3)
     found = silence_question(gains(market, standing, proposal), "anonymous")
-    assert (found.verdict, found.statement) == ("PROVED", "silence is a delta-equilibrium, anonymous")
+    wanted = "silence is a delta-equilibrium, anonymous, against policies without queries"
+    assert (found.verdict, found.statement) == ("PROVED", wanted)
     market, ((proposal, standing, _), _) = asked(0)
     found = gains(market, standing, proposal)
     most = max(gain.upper for gain in found)
