@@ -65,11 +65,11 @@ CONDITIONS: tuple[Column, ...] = (
 # What the second programme measures, where the scan asks for it: the worst equilibria themselves.
 EQUILIBRIA: tuple[Column, ...] = (
     *_bracket("personalized_worst", "user", "utility in the worst equilibrium of personalized policies"),
-    *_bracket("anonymous_worst", "user", "utility in the worst equilibrium of one anonymous policy"),
+    *_bracket("anonymous_worst", "user", "utility in the worst equilibrium of one anonymous policy without queries"),
     _event("personalized_worst_aligned", "every personalized equilibrium gives every user her aligned utility"),
     _event("anonymous_worst_aligned", "every anonymous equilibrium gives every user her aligned utility"),
     _event("personalized_silence", "silence is an equilibrium of personalized policies"),
-    _event("anonymous_silence", "silence is an equilibrium of one anonymous policy"),
+    _event("anonymous_silence", "silence is an equilibrium of one anonymous policy without queries"),
     _event("equilibria_theorem", "the equilibria found give every user what the theorems and guarantees promise"),
 )
 
