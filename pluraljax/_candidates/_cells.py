@@ -11,8 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+# As a share of the largest entry of an edge.
 SMALLEST_PIVOT = 1e-10
-TIE = 1e-14
+# Slacks below this are zero: at the origin they all are, and rounding must not order them.
+ZERO = 1e-12
 
 
 class Cells(eqx.Module):
@@ -92,10 +94,10 @@ def climb(cells: Cells, cost: Float[Array, "evidence profile"], least: Float[Arr
     edge = _first_of(slope == steepest[None])
     along = _sum_of(jnp.where(edge[n][None], cells.edges[:, n], 0.0) for n in range(evidences))
 
-    falling = along < -SMALLEST_PIVOT
+    falling = along < -SMALLEST_PIVOT * jnp.abs(along).max(axis=0)[None]
     speed = jnp.where(falling, -along, 1.0)
-    ratio = jnp.where(falling, jnp.maximum(cells.slack, 0.0) / speed, jnp.inf)
-    tied = falling & (ratio <= ratio.min(axis=0)[None] + TIE)
+    ratio = jnp.where(falling, jnp.where(cells.slack > ZERO, cells.slack, 0.0) / speed, jnp.inf)
+    tied = falling & (ratio <= ratio.min(axis=0)[None])
     second = jnp.where(tied, cells.nudge / speed, jnp.inf)
     blocked = _first_of(tied & (second == second.min(axis=0)[None]))
     # Every edge ends, at `sum mu <= 1` if nowhere else; NaN data compare false everywhere.

@@ -15,10 +15,11 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jax import lax
+from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Bool, Float, Int
 
 from ._cells import Cells, climb, count_profiles, obedience_prices, over_profiles, profile_actions, start_cells
-from ._lanes import in_lanes
+from ._lanes import LANES_ON_ACCELERATOR, merge_batches
 from ._program import Outcome
 
 # What counts as a gain, in units of the task and as a share of the prices that it is the difference of.
@@ -28,17 +29,22 @@ SMALLEST_PIVOT = 1e-10
 TIE = 1e-14
 # Pivots of the programme for each move of the cells: cells are far dearer.
 _PIVOTS = 3
-# The price of a user who is not to be won but cannot be kept from it: raised until it rules the set of users out.
+# The price of users' losses that fall short: raised until nothing does, or until it rules the set of users out.
 _FIRST_PENALTY, _MORE_PENALTY, _MOST_PENALTY = 1e2, 1e2, 1e8
-_LANES = 8
+# Where no more than this is short, it may be for want of the room that the task asks for.
+_TINY = 1e-6
+# Lanes at work on a CPU, whose tableaux should stay in its cache, and steps between looks at which of them have ended.
+_LANES_ON_CPU = 8
+_TURN = 4
 
 
 class PublicTask(eqx.Module):
     """A programme over public policies for an audience.
 
     `user` and `target` are stakes; the users marked `won` may lose at most `loss` against full information, the others
-    lose at least that much. `probability` is that of the evidence: entries are divided by it, however small it is. The
-    search ends early when the optimum is known to be below `enough`, and before it starts where that is infinite.
+    lose at least that much. Policies keep a distance `room` from these limits if any does. `probability` is that of the
+    evidence: entries are divided by it, however small it is. The search ends early when the optimum is known to be
+    below `enough`; a task where that is infinite is not looked at, and gets zeros.
     """
 
     user: Float[Array, "*batch member evidence action"]
@@ -46,6 +52,7 @@ class PublicTask(eqx.Module):
     probability: Float[Array, "*batch evidence"]
     won: Bool[Array, "*batch member"]
     loss: Float[Array, "*batch member"]
+    room: Float[Array, "*batch member"]
     enough: Float[Array, "*batch"]
 
 
@@ -73,6 +80,7 @@ class _Scaled(eqx.Module):
     share: Float[Array, " evidence"]
     won: Bool[Array, " member"]
     loss: Float[Array, " member"]
+    room: Float[Array, " member"]
     user_unit: Float[Array, " member"]
     target_unit: Float[Array, ""]
     enough: Float[Array, ""]
@@ -91,6 +99,7 @@ def _scale(task: PublicTask) -> _Scaled:
         share=share,
         won=task.won,
         loss=jnp.maximum(task.loss, 0.0) / user_unit,
+        room=task.room / user_unit,
         user_unit=user_unit,
         target_unit=target_unit,
         enough=(task.enough - best) / target_unit,
@@ -116,6 +125,7 @@ class _Search(eqx.Module):
     belief: Float[Array, "row evidence"]
     profile: Int[Array, " row"]
     penalty: Float[Array, ""]
+    roomy: Bool[Array, ""]
     cells: Cells
     outcome: Int[Array, ""]
     steps: Int[Array, ""]
@@ -136,7 +146,7 @@ def _start(scaled: _Scaled) -> _Search:
     nobody = jnp.zeros(members, jnp.float64)
     return _Search(
         inverse=jnp.eye(rows, dtype=jnp.float64),
-        weight=jnp.concatenate([scaled.share, scaled.loss]),
+        weight=_limits(scaled, jnp.array(True)),
         nudge=noise[:rows],
         cost=jnp.concatenate([best.max(axis=-1).sum(axis=0), nobody]),
         unmet=jnp.concatenate([jnp.zeros(evidences, bool), ~scaled.won]),
@@ -145,10 +155,17 @@ def _start(scaled: _Scaled) -> _Search:
             [jnp.sum(place[:, None] * action, axis=0, dtype=jnp.int32), jnp.zeros(members, jnp.int32)]
         ),
         penalty=jnp.full((), _FIRST_PENALTY, jnp.float64),
+        roomy=jnp.array(True),
         cells=start_cells(scaled.user, noise[rows:]),
-        outcome=jnp.where(jnp.isinf(scaled.enough), jnp.int32(Outcome.UNSOLVED), jnp.int32(_RUNNING)),
+        outcome=jnp.int32(_RUNNING),
         steps=jnp.int32(0),
     )
+
+
+def _limits(scaled: _Scaled, roomy: Bool[Array, ""]) -> Float[Array, " row"]:
+    """The right-hand side: the weight of each evidence, then each user's loss."""
+    room = jnp.where(roomy, jnp.where(scaled.won, -scaled.room, scaled.room), 0.0)
+    return jnp.concatenate([scaled.share, jnp.maximum(scaled.loss + room, 0.0)])
 
 
 def _first(mask: Array) -> Int[Array, "..."]:
@@ -251,19 +268,30 @@ def _step(scaled: _Scaled, search: _Search) -> _Search:
     missing = jnp.where(search.unmet, search.weight, 0.0).sum()
     value = (search.cost * search.weight).sum()
     hopeless = value - search.penalty * missing <= scaled.enough
-    met = missing <= OPTIMALITY
-    dearer = still & ~met & ~hopeless & (search.penalty < _MOST_PENALTY)
-    ended = jnp.where(still & ~dearer, jnp.int32(Outcome.OPTIMAL), jnp.int32(_RUNNING))
+    short = still & (missing > OPTIMALITY) & ~hopeless
+    # The basis at hand serves without room too; what it lacks to be feasible there is rounding.
+    closer = short & search.roomy & (missing <= _TINY)
+    dearer = short & ~closer & (search.penalty < _MOST_PENALTY)
+    bare = jnp.maximum((search.inverse * _limits(scaled, jnp.array(False))[None]).sum(axis=1), 0.0)
+    penalty = jnp.where(closer, _FIRST_PENALTY, search.penalty * jnp.where(dearer, _MORE_PENALTY, 1.0))
+    ended = jnp.where(still & ~closer & ~dearer, jnp.int32(Outcome.OPTIMAL), jnp.int32(_RUNNING))
     after = eqx.tree_at(
-        lambda s: (s.cells, s.penalty, s.outcome, s.steps),
+        lambda s: (s.weight, s.cells, s.penalty, s.roomy, s.outcome, s.steps),
         search,
-        (cells, search.penalty * jnp.where(dearer, _MORE_PENALTY, 1.0), ended, search.steps + jnp.int32(1)),
+        (
+            jnp.where(closer, bare, search.weight),
+            cells,
+            penalty,
+            search.roomy & ~closer,
+            ended,
+            search.steps + jnp.int32(1),
+        ),
     )
     running = before.outcome == _RUNNING
     return jax.tree.map(lambda old, new: jnp.where(running, new, old), before, after)
 
 
-def _read(task: PublicTask, scaled: _Scaled, search: _Search) -> PublicCandidate:
+def _read(scaled: _Scaled, search: _Search) -> PublicCandidate:
     members, _, actions = scaled.user.shape
     users, gain, _ = _prices(scaled, search)
     prices = obedience_prices(search.cells, gain, members)
@@ -283,24 +311,66 @@ def _read(task: PublicTask, scaled: _Scaled, search: _Search) -> PublicCandidate
     )
 
 
-def _solve_lanes(tasks: PublicTask) -> PublicCandidate:
-    _, members, evidences, _ = tasks.user.shape
-    most = 200 + 20 * (evidences + members)
-    scaled = jax.vmap(_scale)(tasks)
-
-    def unfinished(state):
-        search, step = state
-        return (step < most) & jnp.any(search.outcome == _RUNNING)
-
-    def step(state):
-        search, step = state
-        return jax.vmap(_step)(scaled, search), step + jnp.int32(1)
-
-    search, _ = lax.while_loop(unfinished, step, (jax.vmap(_start)(scaled), jnp.int32(0)))
-    return jax.vmap(_read)(tasks, scaled, search)
+def _most_steps(scaled: _Scaled) -> int:
+    members, evidences, _ = scaled.user.shape[-3:]
+    return 200 + 20 * (evidences + members)
 
 
-_solve_batch = in_lanes(_solve_lanes, _LANES)
+class _Queue(eqx.Module):
+    """Lanes at work: `index` is the task of each, or the number of tasks where a lane has none left."""
+
+    index: Int[Array, " lane"]
+    waiting: Int[Array, ""]
+    scaled: _Scaled
+    search: _Search
+    found: PublicCandidate
+
+
+@custom_vmap
+def _solve_batch(tasks: PublicTask) -> PublicCandidate:
+    """Solves tasks along a leading axis in a few lanes: a lane that ends one takes the next that is worth solving."""
+    count = tasks.loss.shape[0]
+    wanted = ~jnp.isinf(tasks.enough)
+    place = jnp.cumsum(wanted, dtype=jnp.int32) - jnp.int32(1)
+    worth = (
+        jnp.zeros(count, jnp.int32)
+        .at[jnp.where(wanted, place, jnp.int32(count))]
+        .set(jnp.arange(count, dtype=jnp.int32), mode="drop")
+    )
+    total = jnp.sum(wanted, dtype=jnp.int32)
+    lanes = min(count, _LANES_ON_CPU if jax.default_backend() == "cpu" else LANES_ON_ACCELERATOR)
+
+    def take(index: Array) -> _Scaled:
+        task = worth[jnp.minimum(index, jnp.int32(count - 1))]
+        return jax.vmap(_scale)(jax.tree.map(lambda leaf: leaf[task], tasks))
+
+    def turn(queue: _Queue) -> _Queue:
+        search = lax.fori_loop(0, _TURN, lambda _, search: jax.vmap(_step)(queue.scaled, search), queue.search)
+        done = (search.outcome != _RUNNING) | (search.steps >= _most_steps(queue.scaled))
+        done = done & (queue.index < total)
+        task = worth[jnp.minimum(queue.index, jnp.int32(count - 1))]
+        task = jnp.where(done, task, jnp.int32(count))
+        read = jax.vmap(_read)(queue.scaled, search)
+        found = jax.tree.map(lambda old, new: old.at[task].set(new, mode="drop"), queue.found, read)
+        following = queue.waiting + jnp.cumsum(done, dtype=jnp.int32) - jnp.int32(1)
+        index = jnp.asarray(jnp.where(done, following, queue.index))
+        fresh = done & (index < total)
+        pick = lambda new, old: jnp.where(fresh.reshape(-1, *(1,) * (old.ndim - 1)), new, old)
+        scaled = jax.tree.map(pick, take(index), queue.scaled)
+        search = jax.tree.map(pick, jax.vmap(_start)(scaled), search)
+        return _Queue(index, queue.waiting + jnp.sum(done, dtype=jnp.int32), scaled, search, found)
+
+    index = jnp.arange(lanes, dtype=jnp.int32)
+    scaled = take(index)
+    search = jax.vmap(_start)(scaled)
+    shapes = jax.eval_shape(jax.vmap(_read), scaled, search)
+    blank = jax.tree.map(lambda leaf: jnp.zeros((count, *leaf.shape[1:]), leaf.dtype), shapes)
+    blank = eqx.tree_at(lambda f: f.outcome, blank, jnp.full(count, Outcome.UNSOLVED, jnp.int32))
+    queue = _Queue(index, jnp.int32(lanes), scaled, search, blank)
+    return lax.while_loop(lambda queue: (queue.index < total).any(), turn, queue).found
+
+
+merge_batches(_solve_batch)
 
 
 def solve_public(tasks: PublicTask) -> PublicCandidate:

@@ -10,7 +10,6 @@ from .._bracket import Bracket
 from .._candidates import PublicCandidate, PublicTask, solve_public
 from .._precision import in_float64
 from ._policies import Policies, Reply, best_reply, padded
-from ._private import floor_of
 
 # With more profiles of actions, or more sets of users times profiles, the bracket of a segment of several users is what
 # the policies of the pool prove, and the private bound.
@@ -135,10 +134,8 @@ def _pose_sets(tasks: Task, reached: Float[Array, "segment provider"]) -> Public
 def _pose_each_set(task: Task, sets: Bool[Array, "set member"], reached: Float[Array, ""]) -> PublicTask:
     """One programme for each set of users to win; none where the private bound already rules the set out."""
     audience = task.audience
-    leave = jnp.where(audience.loyal, 2 * audience.tie, 0.0)
 
     def one(won: Array) -> PublicTask:
-        loss = audience.aligned - jnp.where(won, floor_of(audience), audience.outside - leave)
         needless = _private_of_set(task, won) <= reached
         enough = reached - jnp.where(won, 0.0, audience.elsewhere).sum()
         return PublicTask(
@@ -146,7 +143,9 @@ def _pose_each_set(task: Task, sets: Bool[Array, "set member"], reached: Float[A
             target=audience.provider[:, 0],
             probability=task.probability.max(axis=0),
             won=won,
-            loss=loss,
+            loss=audience.aligned - audience.outside,
+            # Users at a tie stay where they are: to win one who is elsewhere, or lose one who is here, takes more.
+            room=jnp.where(won == audience.loyal, 0.0, 2 * audience.tie),
             enough=jnp.where(needless, jnp.inf, enough),
         )
 

@@ -33,8 +33,8 @@ def draw(seed):
 @in_float64
 def propose(user, provider, floor, won, probability):
     loss = user.max(axis=-1).sum(axis=-1) - floor
-    rows = user.shape[0]
-    return solve_public(PublicTask(user, provider, probability, won, loss, jnp.full(rows, -1e3, jnp.float64)))
+    enough = jnp.full(user.shape[0], -1e3, jnp.float64)
+    return solve_public(PublicTask(user, provider, probability, won, loss, jnp.zeros_like(loss), enough))
 
 
 @in_float64

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import pluraljax as plx
+from pluraljax._deviation._standing import profile_standing
+from pluraljax._precision import in_float64
 
-CHEAP = {"xla_backend_optimization_level": 0}
 TOGETHER = np.zeros(2, np.int32)
 
 
@@ -22,7 +23,7 @@ def opposed(stronger):
 
 def test_silence_is_an_anonymous_equilibrium_where_foes_are_stronger_than_friends():
     for stronger in (1.5, 4.0):
-        found = asked.numbers(plx.silence(opposed(stronger), TOGETHER))
+        found = asked.silence(opposed(stronger), TOGETHER)
         np.testing.assert_allclose([found.gain.lower, found.gain.upper], 0.0, atol=1e-10)
         assert found.is_equilibrium
         assert not found.is_refuted
@@ -31,14 +32,14 @@ def test_silence_is_an_anonymous_equilibrium_where_foes_are_stronger_than_friend
 def test_full_information_breaks_silence_where_friends_are_stronger():
     market = opposed(0.25)
     marks = asked.numbers(plx.benchmarks(market))
-    found = asked.numbers(plx.silence(market, TOGETHER))
+    found = asked.silence(market, TOGETHER)
     # Both users have mass 1/2 and gain the same; the friend counts 1, the foe -1/4.
     gain = 0.5 * (1 - 0.25) * (marks.aligned - marks.silent)[0]
     np.testing.assert_allclose([found.gain.lower, found.gain.upper], gain, atol=1e-9)
     assert found.is_refuted
     assert not found.is_equilibrium
     # A provider that is patient enough stays silent.
-    assert plx.silence(market, TOGETHER, delta=1.01 * gain).is_equilibrium
+    assert asked.silence(market, TOGETHER, delta=1.01 * gain).is_equilibrium
 
 
 def test_no_personalized_silence_where_everybody_has_a_friend():
@@ -76,12 +77,13 @@ def test_silence_is_the_silent_profile_where_nothing_ties():
 def test_the_worst_personalized_equilibria_are_equilibria_and_worse_profiles_are_not():
     """The frontier's outcome, offered by all providers; and one worth less to a user than her worst equilibrium."""
     family = plx.families.gaussian(providers=2, users=2, actions=3, states=3, shared=1.0)
+    worst = jax.jit(plx.frontier).lower(family(jr.key(0))).compile(asked.CHEAP)
     checked = 0
     for seed in range(4):
         market, segments = family(jr.key(seed)), plx.personalized(2)
-        marks, frontier = asked.numbers(plx.benchmarks(market)), asked.numbers(plx.frontier(market))
+        marks, frontier = asked.numbers(plx.benchmarks(market)), asked.numbers(worst(market))
         profile = plx.recommending_profile(frontier.outcome, 2)
-        found = asked.numbers(plx.deviation(market, segments, profile, 1e-8))
+        found = asked.deviation(market, segments, profile, 1e-8)
         np.testing.assert_allclose(found.user_value, frontier.worst.upper, atol=1e-9)
         assert found.is_equilibrium
         assert (found.status == plx.Status.OK).all()
@@ -90,33 +92,57 @@ def test_the_worst_personalized_equilibria_are_equilibria_and_worse_profiles_are
             continue
         quiet = oracle.stakes(market)[0].sum(axis=1).argmax(axis=-1)
         mixed = 0.9 * frontier.outcome + 0.1 * np.eye(3)[quiet][:, None, None]
-        worse = asked.numbers(plx.deviation(market, segments, plx.recommending_profile(mixed, 2)))
+        worse = asked.deviation(market, segments, plx.recommending_profile(mixed, 2))
         assert worse.is_refuted
         assert worse.gain.lower.max() > 1e-4
         checked += 1
     assert checked >= 2
 
 
-def with_types(seed):
+def with_types(seed, second=1.0):
+    """Two users of two types, the second one `second` times as likely as drawn; two providers with the same payoffs."""
     generator = np.random.default_rng(seed)
-    prior = generator.dirichlet(np.ones(6), size=2).reshape(2, 2, 3, 1) * np.eye(3)
-    payoffs = generator.normal(size=(2, 2, 3)), generator.normal(size=(2, 2, 2, 3))
-    return plx.Market(prior, *payoffs, np.array([1.0, 0.5]))
+    prior = generator.dirichlet(np.ones(6), size=2).reshape(2, 2, 3, 1) * np.array([1.0, second])[:, None, None]
+    prior = prior / prior.sum(axis=(1, 2, 3), keepdims=True) * np.eye(3)
+    user, provider = generator.normal(size=(2, 2, 3)), generator.normal(size=(1, 2, 2, 3))
+    return plx.Market(prior, user, provider.repeat(2, axis=0), np.array([1.0, 0.5]))
 
 
 def test_menus_for_several_types_are_offered_and_reported_to():
-    """What a single provider would give a user of unknown type: it has nothing better to offer."""
+    """What a single provider would give a user of unknown type: a rival with the same payoffs has nothing to add."""
     market, segments = with_types(0), plx.personalized(2)
     best = asked.numbers(plx.persuasion(market))
-    one = plx.Market(market.prior, market.user_value, market.provider_value[:1], market.mass)
-    profile = plx.recommending_profile(best.outcome[0], 1)
-    found = asked.numbers(plx.deviation(one, segments, profile, 1e-8))
+    found = asked.deviation(market, segments, plx.recommending_profile(best.outcome[0], 2), 1e-8)
     np.testing.assert_allclose(found.provider_value, best.value.lower[0] @ np.asarray(market.mass), atol=1e-9)
     assert found.is_equilibrium
-    assert found.gain.lower == 0
-    unknown = asked.numbers(plx.deviation(one, segments, plx.Profile(np.ones((1, 2, 3, 2, 2)) / 2)))
-    assert unknown.gain.lower.max() > 1e-3
-    np.testing.assert_allclose(unknown.gain.upper, unknown.gain.lower, atol=1e-8)
+    silent = plx.Profile(np.ones((2, 2, 3, 2, 2)) / 2)
+    found = asked.deviation(market, segments, silent)
+    wanted = best.value.lower[0] @ np.asarray(market.mass) - found.provider_value
+    assert wanted.max() > 1e-3
+    np.testing.assert_allclose([found.gain.lower, found.gain.upper], [wanted, wanted], atol=1e-8)
+
+
+def test_users_of_several_types_who_share_a_policy_get_the_private_bound():
+    """A type that never occurs changes nothing but the method: the bracket still holds the public optimum."""
+    generator = np.random.default_rng(2)
+    for seed in range(6):
+        market = with_types(seed, second=0.0)
+        policy = generator.dirichlet(np.ones(2) * 0.5, size=(2, 1, 3, 1)).repeat(2, axis=3)
+        found = asked.deviation(market, TOGETHER, plx.Profile(policy))
+        standing = oracle.profile_standing(market, [0, 0], policy[:, :, :, 0])
+        asked.check(market, found, oracle.best_gains(market, [0, 0], standing))
+        np.testing.assert_allclose(found.gain.upper, found.most)
+        assert found.proof.public == (None,)
+
+
+def test_a_single_provider_competes_with_silence():
+    market = cases.as_market(cases.build("gaussian", 0, cases.Shape(providers=1, users=2)))
+    policy = np.eye(3)[None, None, :, None]
+    wanted = oracle.profile_standing(market, [0, 0], policy[:, :, :, 0])
+    found = in_float64(profile_standing)(market, (0, 0), plx.Profile(policy))
+    for name in ("outside", "elsewhere", "present", "user_value"):
+        np.testing.assert_allclose(getattr(found, name), getattr(wanted, name), atol=1e-12)
+    assert np.asarray(found.loyal).all()
 
 
 def relabelled(market, users, providers, actions):
@@ -139,7 +165,7 @@ def test_names_do_not_matter():
         # Users who learn nothing of use are indifferent.
         choice = np.argsort(providers)[found.choice[users]]
         policy = np.asarray(profile.policy)[providers]
-        again = asked.numbers(plx.deviation(other, TOGETHER, plx.Profile(policy, choice=choice)))
+        again = asked.deviation(other, TOGETHER, plx.Profile(policy, choice=choice))
         np.testing.assert_allclose(again.gain.lower, found.gain.lower[providers], atol=1e-9)
         np.testing.assert_allclose(again.gain.upper, found.gain.upper[providers], atol=1e-9)
         np.testing.assert_allclose(again.most, found.most[providers], atol=1e-9)
@@ -165,7 +191,7 @@ def test_units_do_not_matter():
 def test_a_market_counts_the_same_alone_and_in_a_compiled_batch_with_traced_segments():
     """As a caller without the float64 switch runs it; labels are traced, which takes another path to each segment."""
     markets = [cases.as_market(cases.build("observed", seed, asked.PAIR)) for seed in range(4)]
-    labels = np.array([[3, 3], [1, 0], [5, 9], [2, 2]], np.int32)
+    labels = np.array([[3, 3], [1, 0], [9, 5], [2, 2]], np.int32)
     generator = np.random.default_rng(0)
     policies = generator.dirichlet(np.ones(3) * 0.5, size=(4, 2, 2, 3, 1))
     run = jax.jit(jax.vmap(lambda market, segments, profile: plx.deviation(market, segments, profile, 0.01)))
@@ -173,11 +199,11 @@ def test_a_market_counts_the_same_alone_and_in_a_compiled_batch_with_traced_segm
         profiles = plx.Profile(policies[0])
         profiles = jax.tree.map(lambda leaf: jnp.asarray(policies), profiles)
     batch = cases.stack([cases.build("observed", seed, asked.PAIR) for seed in range(4)])
-    together = asked.numbers(run.lower(batch, labels, profiles).compile(CHEAP)(batch, labels, profiles))
+    together = asked.numbers(run.lower(batch, labels, profiles).compile(asked.CHEAP)(batch, labels, profiles))
     assert together.gain.lower.dtype == np.float64
     for i, market in enumerate(markets):
         groups = len(set(labels[i].tolist()))
-        alone = asked.numbers(plx.deviation(market, labels[i], plx.Profile(policies[i][:, :groups]), 0.01))
+        alone = asked.deviation(market, labels[i], plx.Profile(policies[i][:, :groups]), 0.01)
         np.testing.assert_allclose(together.gain.lower[i], alone.gain.lower, atol=1e-9)
         np.testing.assert_allclose(together.gain.upper[i], alone.gain.upper, atol=1e-9)
         np.testing.assert_allclose(together.user_value[i], alone.user_value, atol=1e-12)
@@ -191,9 +217,9 @@ def test_choices_break_ties():
     )
     policy = np.ones((2, 1, 3, 1, 3)) / 3
     told = np.broadcast_to(np.array([0, 1, 2], np.int32), (2, 2, 1, 1, 3))
-    found = asked.numbers(plx.deviation(market, TOGETHER, plx.Profile(policy, told, choice=np.array([1, 0]))))
+    found = asked.deviation(market, TOGETHER, plx.Profile(policy, told, choice=np.array([1, 0])))
     np.testing.assert_array_equal(found.choice, [1, 0])
-    astray = asked.numbers(plx.deviation(market, TOGETHER, plx.Profile(policy, told + 7, choice=np.array([1, 9]))))
+    astray = asked.deviation(market, TOGETHER, plx.Profile(policy, told + 7, choice=np.array([1, 9])))
     np.testing.assert_array_equal(astray.choice, [1, 0])
     np.testing.assert_allclose(astray.provider_value, 2 / 3, atol=1e-12)
 
@@ -227,12 +253,12 @@ def test_wrong_values_are_reported():
     for wrong in (np.nan, -1 / 3, 0.5):
         broken = policy.copy()
         broken[0, 0, 0, 0, 0] = wrong
-        found = asked.numbers(plx.deviation(market, TOGETHER, plx.Profile(broken)))
+        found = asked.deviation(market, TOGETHER, plx.Profile(broken))
         assert (found.status == plx.Status.POLICY_NOT_NORMALISED).all()
         assert np.isnan([*found.gain.lower, *found.gain.upper, *found.user_value, *found.provider_value]).all()
         assert not found.is_equilibrium
         assert not found.is_refuted
     nowhere = plx.Market(market.prior, np.full((2, 3, 3), np.nan), market.provider_value, market.mass)
-    for found in (plx.deviation(nowhere, TOGETHER, plx.Profile(policy)), plx.silence(nowhere, TOGETHER)):
+    for found in (asked.deviation(nowhere, TOGETHER, plx.Profile(policy)), asked.silence(nowhere, TOGETHER)):
         assert (np.asarray(found.status) == plx.Status.NOT_FINITE).all()
         assert np.isnan(found.most).all()
