@@ -38,7 +38,7 @@ class Solution(eqx.Module):
 
     def finite(self) -> "Solution":
         """Reads what is not a number as zero: a bound evaluated there is wide, and still a bound."""
-        known = lambda leaf: jnp.where(jnp.isfinite(leaf), leaf, 0.0)
+        known = lambda leaf: jnp.asarray(jnp.where(jnp.isfinite(leaf), leaf, 0.0))
         return Solution(known(self.primal), known(self.dual), self.outcome, self.pivots)
 
 
