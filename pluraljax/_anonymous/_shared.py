@@ -105,8 +105,11 @@ def lay_out(market: Market, delta: Float[Array, ""], least: Float[Array, " membe
     baseline = jnp.einsum("jxy,jy->j", market.prior[:, 0], market.user_value[:, 0])
     atoms = find_atoms(user, share)
     ties = user >= user.max(axis=-1, keepdims=True) - _ROUNDING * jnp.abs(user).max(axis=-1, keepdims=True)
-    best = jnp.where(ties, provider, -jnp.inf).max(axis=-1)
-    worst = jnp.where(ties, provider, jnp.inf).min(axis=-1)
+    best = jnp.where(ties[None], provider, -jnp.inf).max(axis=-1)
+    # Relative to payoffs before anything cancelled: a tie that rounding hides must not help a provider.
+    size = jnp.einsum("jxy,jay->jxa", market.prior[:, 0], jnp.abs(market.user_value)).max(axis=-1)
+    maybe = user >= user.max(axis=-1, keepdims=True) - _ROUNDING * size[..., None]
+    worst = jnp.where((ties | maybe)[None], provider, jnp.inf).min(axis=-1)
     actions = jnp.arange(user.shape[-1], dtype=jnp.int32)
     optimal = jnp.min(jnp.where(user == user.max(axis=-1, keepdims=True), actions[None, None], actions[-1]), axis=-1)
     told = jnp.where((optimal[..., None] == actions[None, None])[None], provider, 0.0).sum(axis=-1)

@@ -8,7 +8,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from .._candidates import LinearProgram, Solution, pose_offer, read_offer, solve
@@ -25,11 +24,15 @@ _MOVED = 0.3
 
 
 class Task(eqx.Module):
-    """A segment, the user whose worst equilibrium is asked for, and a utility that some equilibrium does not exceed."""
+    """A segment, the user whose worst equilibrium is asked for, and a utility that some equilibrium does not exceed.
+
+    The search looks at no more than `limit` boxes.
+    """
 
     shared: Shared
     target: Float[Array, "*batch member"]
     upper: Float[Array, "*batch"]
+    limit: Int[Array, "*batch"]
 
 
 class Tree(eqx.Module):
@@ -55,11 +58,11 @@ def _levels(low: Float[Array, " member"], high: Float[Array, " member"]) -> Floa
     return jnp.where(corners_of(low.shape[0]), high[None], low[None])
 
 
-def start_tree(task: Task, value: Float[Array, "corner provider"], budget: int) -> Tree:
-    """Starts with the box of all utilities that the guarantees leave; `value` are the curves at its corners."""
+def start_tree(task: Task, value: Float[Array, "corner provider"], most: int) -> Tree:
+    """Starts with the box of all utilities that are left; `value` are the curves at its corners."""
     shared = task.shared
     members, corners = shared.num_members, 2**shared.num_members
-    boxes = budget + 1
+    boxes = most + 1
     blank = lambda *shape: jnp.zeros((boxes, *shape), jnp.float64)
     first = jnp.arange(boxes, dtype=jnp.int32) == 0
     return Tree(
@@ -83,7 +86,7 @@ def lower_end(task: Task, tree: Tree) -> Float[Array, ""]:
 
 def finished(task: Task, tree: Tree) -> Bool[Array, ""]:
     close = _CLOSED * task.target @ task.shared.span + task.target @ task.shared.near
-    return (tree.upper - lower_end(task, tree) <= close) | (tree.count >= tree.open.shape[0])
+    return (tree.upper - lower_end(task, tree) <= close) | (tree.looked >= task.limit)
 
 
 class Pick(eqx.Module):
@@ -263,10 +266,9 @@ def _turn(task: Task, tree: Tree) -> Tree:
     return jax.vmap(split)(task, tree, cut, curves, tangents, common)
 
 
-def search(task: Task, value: Float[Array, "member corner provider"], budget: int) -> Tree:
-    """Searches for every member of a segment (leading axis of `task` and `value`)."""
-    task, value = lax.stop_gradient((task, value))
-    start = lambda both: start_tree(both[0], both[1], budget)
+def search(task: Task, value: Float[Array, "member corner provider"], most: int) -> Tree:
+    """Searches for every member of a segment (leading axis of `task` and `value`); no limit is above `most`."""
+    start = lambda both: start_tree(both[0], both[1], most)
     return in_queue(start, lambda both, tree: _turn(both[0], tree), lambda both, tree: finished(both[0], tree))(
         (task, value)
     )

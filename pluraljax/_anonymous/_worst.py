@@ -9,7 +9,6 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from .._bracket import Bracket
-from .._candidates import solve
 from .._conversation import Profile
 from .._deviation import Deviation, deviation, silence
 from .._frontier import Frontier, frontier
@@ -18,11 +17,10 @@ from .._market import Market, benchmarks
 from .._precision import float64_scope, in_float64
 from .._segments import anonymous, as_labels
 from ._base import base_frontier, payoff_size
-from ._curves import corners_of
 from ._joint import common_profile
 from ._result import AnonymousFrontier, report
+from ._rounds import Known, run_rounds
 from ._shared import Shared, is_searchable, lay_out, patience_of
-from ._tree import Task, Tree, lower_end, pose_curves, read_curves, search
 
 
 @float64_scope
@@ -74,11 +72,10 @@ def _in_segment(market: Market, delta: Float[Array, ""], budget: int) -> Anonymo
     if budget == 0 or not is_searchable(market):
         return base
     shared = lay_out(market, delta, sure.lower)
-    task, value = _pose(market, shared, base)
-    tree = _search(task, value, budget)
-    profiles = _profiles(task, tree)
+    known = run_rounds(shared, _start(shared, base), budget)
+    profiles = _profiles(shared, known)
     found = jax.vmap(lambda profile: deviation(market, together, profile, delta))(profiles)
-    return _collect(market, base, task, tree, found)
+    return _collect(market, base, shared, known, found)
 
 
 @in_float64
@@ -88,38 +85,25 @@ def _alone(market: Market, found: Frontier) -> AnonymousFrontier:
 
 
 @in_float64
-def _pose(
-    market: Market, shared: Shared, base: AnonymousFrontier
-) -> tuple[Task, Float[Array, "member corner provider"]]:
-    """Poses a search for every user; the curves at the first corners are the same for all."""
-    members = shared.num_members
-    corner = jnp.where(corners_of(members), shared.aligned[None], shared.least[None])
-    everybody = jnp.ones(corner.shape, bool)
-    value = read_curves(shared, corner, solve(pose_curves(shared, corner, everybody, jnp.array(False))))
-    each = lambda leaf: jnp.broadcast_to(leaf, (members, *leaf.shape))
-    upper = jnp.where(jnp.isfinite(base.worst.upper), base.worst.upper - shared.baseline, shared.aligned)
-    return Task(jax.tree.map(each, shared), jnp.eye(members, dtype=jnp.float64), upper), each(value)
+def _start(shared: Shared, base: AnonymousFrontier) -> Float[Array, " member"]:
+    """What is known from above, in the units of the search."""
+    upper = base.worst.upper
+    return jnp.where(jnp.isfinite(upper), upper - shared.baseline, shared.aligned)
 
 
 @in_float64
-def _search(task: Task, value: Float[Array, "member corner provider"], budget: int) -> Tree:
-    return search(task, value, budget)
+def _profiles(shared: Shared, known: Known) -> Profile:
+    evidences = shared.share.shape[0]
+    signals = min(evidences + shared.num_providers * 2**shared.num_members, known.weight.shape[-1])
+    return jax.vmap(lambda weight: common_profile(shared, weight, signals))(known.weight)
 
 
 @in_float64
-def _profiles(task: Task, tree: Tree) -> Profile:
-    members, evidences = task.target.shape[0], task.shared.share.shape[-1]
-    providers = task.shared.num_providers
-    signals = min(evidences + providers * 2**members, task.shared.told.shape[-1])
-    return jax.vmap(lambda task, tree: common_profile(task.shared, tree.weight, signals))(task, tree)
-
-
-@in_float64
-def _collect(market: Market, base: AnonymousFrontier, task: Task, tree: Tree, found: Deviation) -> AnonymousFrontier:
+def _collect(
+    market: Market, base: AnonymousFrontier, shared: Shared, known: Known, found: Deviation
+) -> AnonymousFrontier:
     """Keeps what is certified; the lower end never is above what the search took for an equilibrium."""
-    baseline = task.shared.baseline[0]
-    lower = jnp.maximum(base.worst.lower, jax.vmap(lower_end)(task, tree) + baseline)
-    reached = jnp.einsum("jj->j", found.user_value)
-    proved = tree.found & found.is_equilibrium
-    upper = jnp.minimum(base.worst.upper, jnp.where(proved, reached, jnp.inf))
-    return report(benchmarks(market), payoff_size(market), Bracket(lower, upper), tree.looked)
+    lower = jnp.maximum(base.worst.lower, known.least + shared.baseline)
+    proved = known.found & found.is_equilibrium
+    upper = jnp.minimum(base.worst.upper, jnp.where(proved, jnp.einsum("jj->j", found.user_value), jnp.inf))
+    return report(benchmarks(market), payoff_size(market), Bracket(lower, upper), known.looked)

@@ -23,6 +23,9 @@ MOST_PLACES = 30_000
 # Places kept, per user and action: random markets have about half as many corners. Twice as many for each evidence
 # from the third on.
 _ROOM = 6
+# How many times as many are kept until those that are alike are found, and how alike.
+_SPARE = 4
+_ALIKE = 1e-9
 
 
 class Atoms(eqx.Module):
@@ -101,38 +104,54 @@ def find_atoms(user: Float[Array, "member evidence action"], share: Float[Array,
     planes = jnp.stack([*jnp.eye(evidences, dtype=jnp.float64), *ties])
     length = jnp.abs(planes).max(axis=-1, keepdims=True)
     planes = planes / jnp.where(length > TIE, length, 1.0)
-    flat = (length[:, 0] <= TIE) | _repeated(planes)
+    flat = length[:, 0] <= TIE
 
     direction = _direction(planes[places.planes])
     longest = jnp.abs(direction).max(axis=-1, keepdims=True)
     belief = direction / jnp.where(longest > 0, longest, 1.0)
     good = (longest[:, 0] > _DEGENERATE) & (belief >= -TIE).all(axis=-1) & ~flat[places.planes].any(axis=-1)
     belief = jnp.where(belief > TIE, belief, 0.0)
-    action = []
-    for j in range(members):
-        worth = belief @ scaled[j]
-        best = worth >= worth.max(axis=-1, keepdims=True) - TIE
-        first = jnp.min(jnp.where(best, np.arange(actions, dtype=np.int32)[None], np.int32(actions - 1)), axis=-1)
-        told = jnp.asarray(places.action[j])
-        action.append(jnp.where(told < 0, first, told))
-        obeyed = (best & (action[-1][:, None] == np.arange(actions, dtype=np.int32)[None])).any(axis=-1)
-        good = good & obeyed
+    # Where others are indifferent too, as those who are alike: all do the first of their best actions, or all the last.
+    tried = [_told(scaled, belief, places.action, last) for last in (False, True)]
+    same = (tried[0][0] == tried[1][0]).all(axis=0)
     signal = belief / share[None]
     signal = signal / jnp.where(good, signal.max(axis=-1), 1.0)[:, None]
-    return _kept(signal, jnp.stack(action), good, count_atoms(members, evidences, actions))
+    count = count_atoms(members, evidences, actions)
+    some = _kept(
+        Atoms(jnp.concatenate([signal, signal]), jnp.concatenate([action for action, _ in tried], axis=1)),
+        jnp.concatenate([good & tried[0][1], good & tried[1][1] & ~same]),
+        _SPARE * count,
+    )
+    return _kept(some, ~_repeated(some), count)
 
 
-def _repeated(planes: Float[Array, "plane evidence"]) -> Bool[Array, " plane"]:
-    """Marks planes that an earlier one repeats, as those of users who are alike."""
-    near = lambda sign: (jnp.abs(planes[:, None] - sign * planes[None]) <= TIE).all(axis=-1)
-    earlier = np.tri(planes.shape[0], k=-1, dtype=bool)
-    return ((near(1.0) | near(-1.0)) & earlier).any(axis=-1)
+def _told(
+    scaled: Float[Array, "member evidence action"], belief: Float[Array, "place evidence"], told: np.ndarray, last: bool
+) -> tuple[Int[Array, "member place"], Bool[Array, " place"]]:
+    """The actions at each place, and whether all of them are best ones there."""
+    actions = np.arange(scaled.shape[-1], dtype=np.int32)[None, None]
+    worth = jnp.einsum("nx,mxa->mna", belief, scaled)
+    best = worth >= worth.max(axis=-1, keepdims=True) - TIE
+    first = jnp.asarray(jnp.where(best, actions, actions[0, 0, -1])).min(axis=-1)
+    final = jnp.asarray(jnp.where(best, actions, np.int32(0))).max(axis=-1)
+    action = jnp.asarray(jnp.where(told < 0, final if last else first, told))
+    return action, (best & (action[..., None] == actions)).any(axis=-1).all(axis=0)
 
 
-def _kept(signal: Array, action: Array, good: Bool[Array, " place"], count: int) -> Atoms:
+def _repeated(atoms: Atoms) -> Bool[Array, " atom"]:
+    """Marks what an earlier place has too, as where users are alike, and what is not in use."""
+    near = (jnp.abs(atoms.signal[:, None] - atoms.signal[None]) <= _ALIKE).all(axis=-1)
+    near = near & (atoms.action[:, :, None] == atoms.action[:, None, :]).all(axis=0)
+    earlier = np.tri(near.shape[0], k=-1, dtype=bool)
+    return (near & earlier).any(axis=-1) | (atoms.signal <= 0).all(axis=-1)
+
+
+def _kept(atoms: Atoms, good: Bool[Array, " place"], count: int) -> Atoms:
+    """Moves the good places to the front, and cuts what is behind."""
     place = jnp.where(good, jnp.cumsum(good, dtype=jnp.int32) - jnp.int32(1), jnp.int32(count))
-    blank = jnp.zeros((count, signal.shape[-1]), jnp.float64)
-    nobody = jnp.zeros((action.shape[0], count), jnp.int32)
+    blank = jnp.zeros((count, atoms.signal.shape[-1]), jnp.float64)
+    nobody = jnp.zeros((atoms.action.shape[0], count), jnp.int32)
     return Atoms(
-        lax.stop_gradient(blank.at[place].set(signal, mode="drop")), nobody.at[:, place].set(action, mode="drop")
+        lax.stop_gradient(blank.at[place].set(atoms.signal, mode="drop")),
+        nobody.at[:, place].set(atoms.action, mode="drop"),
     )
