@@ -58,7 +58,7 @@ def start_cells(user: Float[Array, "member evidence action"], noise: Float[Array
     """Starts every cell at the origin, where all of `mu >= 0` holds with equality."""
     members, evidences, actions = user.shape
     profiles, pairs = count_profiles(members, actions), members * (actions - 1)
-    rows = _obedience(user)
+    rows = obedience(user)
     total = jnp.full((1, evidences, profiles), -1.0, jnp.float64)
     itself = jnp.broadcast_to(jnp.eye(evidences, dtype=jnp.float64)[:, :, None], (evidences, evidences, profiles))
     zeros = jnp.zeros((evidences + pairs, profiles), jnp.float64)
@@ -72,7 +72,7 @@ def start_cells(user: Float[Array, "member evidence action"], noise: Float[Array
     )
 
 
-def _obedience(user: Float[Array, "member evidence action"]) -> Float[Array, "obedience evidence profile"]:
+def obedience(user: Float[Array, "member evidence action"]) -> Float[Array, "obedience evidence profile"]:
     """The stakes of doing as told, against each other action in cyclic order."""
     members, evidences, actions = user.shape
     rows = []

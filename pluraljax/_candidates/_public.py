@@ -1,369 +1,84 @@
-"""Proposes one public policy for several users, and multipliers: a linear programme over profiles of actions.
-
-Every signal of a public policy leaves an unnormalised belief mu (one entry per evidence; over signals they add up to
-the prior) at which each user has a best action. The programme maximises a provider's payoff over such beliefs, while
-the users to be won lose at most, and the others at least, so much against what full information gives them. It is a
-revised simplex method with few rows, one per evidence and user; its columns are the corners of the cells of
-`_cells.py`, which climb towards columns that pay at the current prices while the method goes on.
-"""
+"""Proposes public policies for several users, and multipliers: many searches side by side in a few lanes."""
 
 import math
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import jax.random as jr
-import numpy as np
 from jax import lax
 from jax.custom_batching import custom_vmap
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Int
 
-from ._cells import Cells, climb, count_profiles, obedience_prices, over_profiles, profile_actions, start_cells
 from ._lanes import LANES_ON_ACCELERATOR, merge_batches
 from ._program import Outcome
+from ._public_search import (
+    ATTEMPTS,
+    PublicCandidate,
+    PublicTask,
+    Scaled,
+    Search,
+    ended,
+    is_sound,
+    polish,
+    read,
+    scale,
+    start,
+    step,
+)
 
-# What counts as a gain, in units of the task and as a share of the prices that it is the difference of.
-OPTIMALITY = 1e-12
-_ROUNDING = 1e-14
-SMALLEST_PIVOT = 1e-10
-TIE = 1e-14
-# Pivots of the programme for each move of the cells: cells are far dearer.
-_PIVOTS = 3
-# The price of users' losses that fall short: raised until nothing does, or until it rules the set of users out.
-_FIRST_PENALTY, _MORE_PENALTY, _MOST_PENALTY = 1e2, 1e2, 1e8
-# Where no more than this is short, it may be for want of the room that the task asks for.
-_TINY = 1e-6
 # Lanes at work on a CPU, whose tableaux should stay in its cache, and steps between looks at which of them have ended.
 _LANES_ON_CPU = 8
 _TURN = 4
 
 
-class PublicTask(eqx.Module):
-    """A programme over public policies for an audience.
-
-    `user` and `target` are stakes; the users marked `won` may lose at most `loss` against full information, the others
-    lose at least that much. Policies keep a distance `room` from these limits if any does. `probability` is that of the
-    evidence: entries are divided by it, however small it is. The search ends early when the optimum is known to be
-    below `enough`; a task where that is infinite is not looked at, and gets zeros.
-    """
-
-    user: Float[Array, "*batch member evidence action"]
-    target: Float[Array, "*batch member evidence action"]
-    probability: Float[Array, "*batch evidence"]
-    won: Bool[Array, "*batch member"]
-    loss: Float[Array, "*batch member"]
-    room: Float[Array, "*batch member"]
-    enough: Float[Array, "*batch"]
-
-
-class PublicCandidate(eqx.Module):
-    """A policy (each signal recommends an action to every user), and multipliers in the units of the task.
-
-    `policy[x, s]` is the probability of signal s; `obedience[profile, member, action]` is for a user who does that
-    when the profile has another action for her.
-    """
-
-    policy: Float[Array, "*batch evidence signal"]
-    recommended: Int[Array, "*batch member signal"]
-    obedience: Float[Array, "*batch profile member action"]
-    participation: Float[Array, "*batch member"]
-    outcome: Int[Array, "*batch"]
-    steps: Int[Array, "*batch"]
-
-
-class _Scaled(eqx.Module):
-    """A task in units of order one: losses against the best action, payoffs against the best one for the provider."""
-
-    user: Float[Array, "member evidence action"]
-    lost: Float[Array, "member evidence action"]
-    target: Float[Array, "member evidence action"]
-    share: Float[Array, " evidence"]
-    won: Bool[Array, " member"]
-    loss: Float[Array, " member"]
-    room: Float[Array, " member"]
-    user_unit: Float[Array, " member"]
-    target_unit: Float[Array, ""]
-    enough: Float[Array, ""]
-
-
-def _scale(task: PublicTask) -> _Scaled:
-    share = jnp.where(task.probability > 0, task.probability, 1.0)
-    user, target = task.user / share[None, :, None], task.target / share[None, :, None]
-    user_unit, target_unit = _positive(_spread(user).max(axis=-1)), _positive(_spread(target).sum(axis=0).max())
-    target = jnp.where(task.won[:, None, None], target - target.max(axis=-1, keepdims=True), 0.0) / target_unit
-    best = jnp.where(task.won[:, None], task.target.max(axis=-1), 0.0).sum()
-    return _Scaled(
-        user=user / user_unit[:, None, None],
-        lost=(user.max(axis=-1, keepdims=True) - user) / user_unit[:, None, None],
-        target=target,
-        share=share,
-        won=task.won,
-        loss=jnp.maximum(task.loss, 0.0) / user_unit,
-        room=task.room / user_unit,
-        user_unit=user_unit,
-        target_unit=target_unit,
-        enough=(task.enough - best) / target_unit,
-    )
-
-
-def _spread(values: Array) -> Array:
-    return values.max(axis=-1) - values.min(axis=-1)
-
-
-def _positive(unit: Array) -> Array:
-    return jnp.where(unit > 0, unit, 1.0)
-
-
-class _Search(eqx.Module):
-    """A basis of the programme (rows: evidences, then users), and the corners that its next columns come from."""
-
-    inverse: Float[Array, "row row"]
-    weight: Float[Array, " row"]
-    nudge: Float[Array, " row"]
-    cost: Float[Array, " row"]
-    unmet: Bool[Array, " row"]
-    belief: Float[Array, "row evidence"]
-    profile: Int[Array, " row"]
-    penalty: Float[Array, ""]
-    roomy: Bool[Array, ""]
-    cells: Cells
-    outcome: Int[Array, ""]
-    steps: Int[Array, ""]
-
-
-_RUNNING = -1
-
-
-def _start(scaled: _Scaled) -> _Search:
-    """Starts with full information, which costs the users nothing; those not to be won then lose too little."""
-    members, evidences, actions = scaled.user.shape
-    rows, pairs = evidences + members, members * (actions - 1)
-    bits = jr.bits(jr.key(jnp.uint32(0)), (rows + pairs,), jnp.uint32)
-    noise = bits.astype(jnp.float64) * 2.0**-32 + 0.5
-    best = jnp.where(scaled.lost <= TIE, scaled.target, -jnp.inf)
-    action = _first(best == best.max(axis=-1, keepdims=True))
-    place = _places(members, actions)
-    nobody = jnp.zeros(members, jnp.float64)
-    return _Search(
-        inverse=jnp.eye(rows, dtype=jnp.float64),
-        weight=_limits(scaled, jnp.array(True)),
-        nudge=noise[:rows],
-        cost=jnp.concatenate([best.max(axis=-1).sum(axis=0), nobody]),
-        unmet=jnp.concatenate([jnp.zeros(evidences, bool), ~scaled.won]),
-        belief=jnp.eye(rows, evidences, dtype=jnp.float64),
-        profile=jnp.concatenate(
-            [jnp.sum(place[:, None] * action, axis=0, dtype=jnp.int32), jnp.zeros(members, jnp.int32)]
-        ),
-        penalty=jnp.full((), _FIRST_PENALTY, jnp.float64),
-        roomy=jnp.array(True),
-        cells=start_cells(scaled.user, noise[rows:]),
-        outcome=jnp.int32(_RUNNING),
-        steps=jnp.int32(0),
-    )
-
-
-def _limits(scaled: _Scaled, roomy: Bool[Array, ""]) -> Float[Array, " row"]:
-    """The right-hand side: the weight of each evidence, then each user's loss."""
-    room = jnp.where(roomy, jnp.where(scaled.won, -scaled.room, scaled.room), 0.0)
-    return jnp.concatenate([scaled.share, jnp.maximum(scaled.loss + room, 0.0)])
-
-
-def _first(mask: Array) -> Int[Array, "..."]:
-    places = lax.broadcasted_iota(jnp.int32, mask.shape, mask.ndim - 1)
-    return jnp.where(mask, places, np.int32(mask.shape[-1] - 1)).min(axis=-1)
-
-
-def _prices(scaled: _Scaled, search: _Search) -> tuple[Array, Array, Array]:
-    """Prices of the users at the basis, what a unit of belief in each cell would add, and what counts as a gain."""
-    evidences = scaled.share.shape[0]
-    cost = search.cost - jnp.where(search.unmet, search.penalty, 0.0)
-    price = (cost[:, None] * search.inverse).sum(axis=0)
-    rows, users = price[:evidences], price[evidences:]
-    gain = over_profiles(scaled.target - users[:, None, None] * scaled.lost) - rows[:, None]
-    return users, gain, OPTIMALITY + _ROUNDING * jnp.abs(price).max()
-
-
-class _Column(eqx.Module):
-    """A column that may enter the basis: the belief of a corner, or the slack of a user's row."""
-
-    entries: Float[Array, " row"]
-    cost: Float[Array, ""]
-    belief: Float[Array, " evidence"]
-    profile: Int[Array, ""]
-    pays: Bool[Array, ""]
-
-
-def _best_column(scaled: _Scaled, search: _Search) -> _Column:
-    """The column that adds most to the objective."""
-    members, _, actions = scaled.user.shape
-    users, gain, least = _prices(scaled, search)
-    corner = search.cells.corner
-    sign = jnp.where(scaled.won, 1.0, -1.0)
-    offers = jnp.concatenate([(gain * corner).sum(axis=0), -sign * users])
-    enter = _first(offers == offers.max())
-    chosen = jnp.arange(offers.shape[0], dtype=jnp.int32) == enter
-    is_cell, is_slack = chosen[: corner.shape[1]], chosen[corner.shape[1] :]
-    belief = jnp.asarray(jnp.where(is_cell[None], corner, 0.0)).sum(axis=1)
-    action = (enter // _places(members, actions)) % np.int32(actions)
-    taken = action[:, None] == jnp.arange(actions, dtype=jnp.int32)[None]
-    at_action = lambda values: jnp.asarray(jnp.where(taken[:, None, :], values, 0.0)).sum(axis=-1)
-    lost = (at_action(scaled.lost) * belief[None]).sum(axis=-1)
-    return _Column(
-        entries=jnp.concatenate([belief, lost + jnp.where(is_slack, sign, 0.0)]),
-        cost=(at_action(scaled.target) * belief[None]).sum(),
-        belief=belief,
-        profile=jnp.asarray(jnp.where(is_slack.any(), jnp.int32(0), enter)),
-        pays=offers.max() > least,
-    )
-
-
-def _places(members: int, actions: int) -> Int[Array, " member"]:
-    """What each member's action adds to the number of a profile."""
-    return jnp.asarray(actions ** np.arange(members)[::-1], jnp.int32)
-
-
-def _pivot(scaled: _Scaled, search: _Search) -> tuple[_Search, Array]:
-    """One exchange of the basis; tells whether there was one."""
-    column = _best_column(scaled, search)
-    along = (search.inverse * column.entries[None]).sum(axis=1)
-    usable = along > SMALLEST_PIVOT
-    speed = jnp.where(usable, along, 1.0)
-    ratio = jnp.where(usable, jnp.maximum(search.weight, 0.0) / speed, jnp.inf)
-    tied = usable & (ratio <= ratio.min() + TIE)
-    second = jnp.where(tied, search.nudge / speed, jnp.inf)
-    leaves = jnp.arange(along.shape[0], dtype=jnp.int32) == _first(tied & (second == second.min()))
-    go = column.pays & usable.any()
-
-    pick = lambda values: jnp.asarray(jnp.where(leaves, values, 0.0)).sum()
-    pivot = jnp.where(go, pick(along), 1.0)
-    row = jnp.asarray(jnp.where(leaves[:, None], search.inverse, 0.0)).sum(axis=0) / pivot
-    exchange = lambda old: jnp.where(leaves, pick(old) / pivot, old - along * (pick(old) / pivot))
-    new = {
-        "inverse": jnp.where(leaves[:, None], row[None], search.inverse - along[:, None] * row[None]),
-        "weight": exchange(search.weight),
-        "nudge": exchange(search.nudge),
-        "cost": jnp.where(leaves, column.cost, search.cost),
-        "unmet": search.unmet & ~leaves,
-        "belief": jnp.where(leaves[:, None], column.belief[None], search.belief),
-        "profile": jnp.where(leaves, column.profile, search.profile),
-    }
-    read = lambda state: tuple(getattr(state, name) for name in new)
-    kept = tuple(jnp.where(go, value, getattr(search, name)) for name, value in new.items())
-    return eqx.tree_at(read, search, kept), go
-
-
-def _step(scaled: _Scaled, search: _Search) -> _Search:
-    """A few exchanges, then one move of every cell; ends where neither finds anything to gain."""
-    before = search
-
-    def exchange(_, state):
-        search, moved = state
-        search, went = _pivot(scaled, search)
-        return search, moved | went
-
-    search, moved = lax.fori_loop(0, _PIVOTS, exchange, (search, jnp.array(False)))
-    _, gain, least = _prices(scaled, search)
-    cells, climbed = climb(search.cells, gain, least)
-    still = ~moved & ~climbed.any()
-    missing = jnp.where(search.unmet, search.weight, 0.0).sum()
-    value = (search.cost * search.weight).sum()
-    hopeless = value - search.penalty * missing <= scaled.enough
-    short = still & (missing > OPTIMALITY) & ~hopeless
-    # The basis at hand serves without room too; what it lacks to be feasible there is rounding.
-    closer = short & search.roomy & (missing <= _TINY)
-    dearer = short & ~closer & (search.penalty < _MOST_PENALTY)
-    bare = jnp.maximum((search.inverse * _limits(scaled, jnp.array(False))[None]).sum(axis=1), 0.0)
-    penalty = jnp.where(closer, _FIRST_PENALTY, search.penalty * jnp.where(dearer, _MORE_PENALTY, 1.0))
-    ended = jnp.where(still & ~closer & ~dearer, jnp.int32(Outcome.OPTIMAL), jnp.int32(_RUNNING))
-    after = eqx.tree_at(
-        lambda s: (s.weight, s.cells, s.penalty, s.roomy, s.outcome, s.steps),
-        search,
-        (
-            jnp.where(closer, bare, search.weight),
-            cells,
-            penalty,
-            search.roomy & ~closer,
-            ended,
-            search.steps + jnp.int32(1),
-        ),
-    )
-    running = before.outcome == _RUNNING
-    return jax.tree.map(lambda old, new: jnp.where(running, new, old), before, after)
-
-
-def _read(scaled: _Scaled, search: _Search) -> PublicCandidate:
-    members, _, actions = scaled.user.shape
-    users, gain, _ = _prices(scaled, search)
-    prices = obedience_prices(search.cells, gain, members)
-    action = jnp.asarray(profile_actions(members, actions).T)
-    own = action[:, :, None] == jnp.arange(actions, dtype=jnp.int32)[None, None]
-    by_action = jnp.zeros((count_profiles(members, actions), members, actions), jnp.float64)
-    for shift in range(1, actions):
-        by_action = by_action + jnp.where(jnp.roll(own, shift, axis=-1), prices[:, :, shift - 1 : shift], 0.0)
-    policy = (jnp.maximum(search.weight, 0.0)[:, None] * search.belief / scaled.share[None]).T
-    return PublicCandidate(
-        policy=policy,
-        recommended=(search.profile[None] // _places(members, actions)[:, None]) % np.int32(actions),
-        obedience=by_action * (scaled.target_unit / scaled.user_unit)[None, :, None],
-        participation=jnp.abs(users) * scaled.target_unit / scaled.user_unit,
-        outcome=jnp.asarray(jnp.where(search.outcome == _RUNNING, jnp.int32(Outcome.UNSOLVED), search.outcome)),
-        steps=search.steps,
-    )
-
-
-def _most_steps(scaled: _Scaled) -> int:
-    members, evidences, _ = scaled.user.shape[-3:]
-    return 200 + 20 * (evidences + members)
-
-
 class _Queue(eqx.Module):
-    """Lanes at work: `index` is the task of each, or the number of tasks where a lane has none left."""
+    """Lanes at work: `index` is the place of each one's task, or at least the number of tasks where it has none."""
 
     index: Int[Array, " lane"]
     waiting: Int[Array, ""]
-    scaled: _Scaled
-    search: _Search
+    scaled: Scaled
+    search: Search
     found: PublicCandidate
 
 
 @custom_vmap
 def _solve_batch(tasks: PublicTask) -> PublicCandidate:
-    """Solves tasks along a leading axis in a few lanes: a lane that ends one takes the next that is worth solving."""
+    """Solves tasks along a leading axis: a lane that ends one takes the next that is worth solving.
+
+    A search that ends unsound is started once more.
+    """
     count = tasks.loss.shape[0]
-    wanted = ~jnp.isinf(tasks.enough)
-    place = jnp.cumsum(wanted, dtype=jnp.int32) - jnp.int32(1)
-    worth = (
-        jnp.zeros(count, jnp.int32)
-        .at[jnp.where(wanted, place, jnp.int32(count))]
-        .set(jnp.arange(count, dtype=jnp.int32), mode="drop")
-    )
-    total = jnp.sum(wanted, dtype=jnp.int32)
+    order, total = _worth_solving(tasks)
     lanes = min(count, _LANES_ON_CPU if jax.default_backend() == "cpu" else LANES_ON_ACCELERATOR)
 
-    def take(index: Array) -> _Scaled:
-        task = worth[jnp.minimum(index, jnp.int32(count - 1))]
-        return jax.vmap(_scale)(jax.tree.map(lambda leaf: leaf[task], tasks))
+    def task_of(index: Array) -> Array:
+        return order[jnp.minimum(index, jnp.int32(count - 1))]
+
+    def take(index: Array) -> Scaled:
+        return jax.vmap(scale)(jax.tree.map(lambda leaf: leaf[task_of(index)], tasks))
 
     def turn(queue: _Queue) -> _Queue:
-        search = lax.fori_loop(0, _TURN, lambda _, search: jax.vmap(_step)(queue.scaled, search), queue.search)
-        done = (search.outcome != _RUNNING) | (search.steps >= _most_steps(queue.scaled))
-        done = done & (queue.index < total)
-        task = worth[jnp.minimum(queue.index, jnp.int32(count - 1))]
-        task = jnp.where(done, task, jnp.int32(count))
-        read = jax.vmap(_read)(queue.scaled, search)
-        found = jax.tree.map(lambda old, new: old.at[task].set(new, mode="drop"), queue.found, read)
+        search = lax.fori_loop(0, _TURN, lambda _, search: jax.vmap(step)(queue.scaled, search), queue.search)
+        search = jax.vmap(polish)(queue.scaled, search)
+        last = search.attempt == ATTEMPTS - 1
+        done = jax.vmap(ended)(search) & (queue.index < total)
+        again = done & ~last & ~jax.vmap(is_sound)(queue.scaled, search)
+        done = done & ~again
+        place = jnp.where(done, task_of(queue.index), jnp.int32(count))
+        candidates = jax.vmap(read)(queue.scaled, search)
+        found = jax.tree.map(lambda old, new: old.at[place].set(new, mode="drop"), queue.found, candidates)
         following = queue.waiting + jnp.cumsum(done, dtype=jnp.int32) - jnp.int32(1)
         index = jnp.asarray(jnp.where(done, following, queue.index))
-        fresh = done & (index < total)
+        fresh = again | (done & (index < total))
         pick = lambda new, old: jnp.where(fresh.reshape(-1, *(1,) * (old.ndim - 1)), new, old)
         scaled = jax.tree.map(pick, take(index), queue.scaled)
-        search = jax.tree.map(pick, jax.vmap(_start)(scaled), search)
+        search = jax.tree.map(pick, jax.vmap(start)(scaled, again.astype(jnp.int32)), search)
         return _Queue(index, queue.waiting + jnp.sum(done, dtype=jnp.int32), scaled, search, found)
 
     index = jnp.arange(lanes, dtype=jnp.int32)
     scaled = take(index)
-    search = jax.vmap(_start)(scaled)
-    shapes = jax.eval_shape(jax.vmap(_read), scaled, search)
+    search = jax.vmap(start)(scaled, jnp.zeros(lanes, jnp.int32))
+    shapes = jax.eval_shape(jax.vmap(read), scaled, search)
     blank = jax.tree.map(lambda leaf: jnp.zeros((count, *leaf.shape[1:]), leaf.dtype), shapes)
     blank = eqx.tree_at(lambda f: f.outcome, blank, jnp.full(count, Outcome.UNSOLVED, jnp.int32))
     queue = _Queue(index, jnp.int32(lanes), scaled, search, blank)
@@ -371,6 +86,15 @@ def _solve_batch(tasks: PublicTask) -> PublicCandidate:
 
 
 merge_batches(_solve_batch)
+
+
+def _worth_solving(tasks: PublicTask) -> tuple[Int[Array, " task"], Int[Array, ""]]:
+    """Lists the tasks to be solved, and says how many they are; what follows in the list means nothing."""
+    count = tasks.loss.shape[0]
+    wanted = ~jnp.isinf(tasks.enough)
+    place = jnp.where(wanted, jnp.cumsum(wanted, dtype=jnp.int32) - jnp.int32(1), jnp.int32(count))
+    order = jnp.zeros(count, jnp.int32).at[place].set(jnp.arange(count, dtype=jnp.int32), mode="drop")
+    return order, jnp.sum(wanted, dtype=jnp.int32)
 
 
 def solve_public(tasks: PublicTask) -> PublicCandidate:

@@ -72,7 +72,7 @@ def silence(market: Market, segments: Any, delta: Any = 0.0, *, solver: Solver =
 
     In a segment of one user, and in one of several users of one type each whose profiles of actions are few (at most
     256, and at most 4,096 times sets of users), the bracket closes but for knife-edge ties. In others it is the best
-    policy of a pool, and the private bound.
+    policy of a pool, and the private bound. Derivatives are not provided: they are zero.
 
     **Arguments:**
 
@@ -117,7 +117,7 @@ def deviation(
 
     In a segment of one user, and in one of several users of one type each whose profiles of actions are few (at most
     256, and at most 4,096 times sets of users), the bracket closes but for knife-edge ties. In others it is the best
-    policy of a pool, and the private bound.
+    policy of a pool, and the private bound. Derivatives are not provided: they are zero.
 
     **Arguments:**
 
