@@ -17,8 +17,10 @@ LANES_ON_CPU = 32
 LANES_ON_ACCELERATOR = 4096
 
 
-def in_lanes(group_function: Callable[..., Any], lanes_on_cpu: int = LANES_ON_CPU) -> Callable[..., Any]:
-    """Makes a function over any batch out of one over a group.
+def in_lanes(
+    group_function: Callable[..., Any], lanes_on_cpu: int | Callable[..., int] = LANES_ON_CPU
+) -> Callable[..., Any]:
+    """Makes a function over any batch out of one over a group; `lanes_on_cpu` may be a function of the arguments.
 
     `group_function` maps trees of arrays with a leading lane axis to trees with the same leading axis, lane by lane. It
     may branch on the whole group (a real `cond`, because groups are mapped and not vmapped).
@@ -28,7 +30,8 @@ def in_lanes(group_function: Callable[..., Any], lanes_on_cpu: int = LANES_ON_CP
     def batched(*args):
         leaves = jax.tree.leaves(args)
         batch = leaves[0].shape[0]
-        lanes = min(batch, lanes_on_cpu if jax.default_backend() == "cpu" else LANES_ON_ACCELERATOR)
+        on_cpu = lanes_on_cpu(*args) if callable(lanes_on_cpu) else lanes_on_cpu
+        lanes = min(batch, on_cpu if jax.default_backend() == "cpu" else LANES_ON_ACCELERATOR)
         groups = -(-batch // lanes)
         if groups == 1:
             return group_function(*args)

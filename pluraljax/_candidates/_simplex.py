@@ -13,7 +13,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from ._lanes import in_lanes
+from ._lanes import LANES_ON_CPU, in_lanes
 from ._program import RESIDUAL_TOLERANCE, LinearProgram, Outcome, Solution, residual
 
 # Callers scale their programmes so that matrix and cost entries are of order one.
@@ -24,6 +24,7 @@ TIE = 1e-14
 RUNNING = -1
 
 _ATTEMPTS = 2
+_CACHE = 2**18  # bytes
 
 
 class _Tableau(eqx.Module):
@@ -51,47 +52,53 @@ def _start(program: LinearProgram, key: Array) -> _Tableau:
     )
 
 
-def _first(mask: Array) -> Int[Array, ""]:
-    """Index of the first true entry. `argmin` and `argmax` cost ten times as much on CPU."""
-    places = jnp.arange(mask.shape[0], dtype=jnp.int32)
-    return jnp.min(jnp.where(mask, places, np.int32(mask.shape[0] - 1)))
+def _least(values: Float[Array, " place"]) -> tuple[Float[Array, ""], Int[Array, ""]]:
+    """The least entry and the first place that holds it, in one pass; entries that are NaN do not count.
+
+    `argmin` costs ten times as much on CPU, and a minimum that spreads NaN three times.
+    """
+    places = jnp.arange(values.shape[0], dtype=jnp.int32)
+
+    def smaller(a, b):
+        take = lax.lt(b[0], a[0])
+        return lax.select(take, b[0], a[0]), lax.select(take, b[1], a[1])
+
+    nothing = (jnp.array(np.inf, values.dtype), jnp.int32(values.shape[0] - 1))
+    return lax.reduce((values, places), nothing, smaller, (0,))
+
+
+def _at(values: Array, place: Int[Array, ""], axis: int = 0) -> Array:
+    return lax.squeeze(lax.dynamic_slice_in_dim(values, place, 1, axis), (axis,))
 
 
 def _step(tableau: _Tableau) -> _Tableau:
     """One pivot, or the verdict that none is needed (optimal) or possible (unbounded)."""
     entries = tableau.entries
     rows, columns = tableau.basic.shape[0], tableau.at_zero.shape[0]
-    reduced = entries[-1, :columns]
-    steepest = jnp.min(reduced)
-    enter = _first(reduced == steepest)
-    column = lax.dynamic_slice_in_dim(entries, enter, 1, axis=1)[:, 0]
-
+    steepest, enter = _least(entries[-1, :columns])
+    column = _at(entries, enter, axis=1)
     usable = column[:-1] > SMALLEST_PIVOT
-    divisor = jnp.where(usable, column[:-1], 1.0)
-    ratio = jnp.where(usable, entries[:-1, columns] / divisor, jnp.inf)
-    tied = usable & (ratio <= jnp.min(ratio) + TIE)
-    second = jnp.where(tied, entries[:-1, columns + 1] / divisor, jnp.inf)
-    leave = _first(tied & (second == jnp.min(second)))
+    inverse = 1.0 / jnp.where(usable, column[:-1], 1.0)
+    ratio = jnp.where(usable, entries[:-1, columns] * inverse, jnp.inf)
+    shortest, _ = _least(ratio)
+    _, leave = _least(jnp.where(ratio <= shortest + TIE, entries[:-1, columns + 1] * inverse, jnp.inf))
 
-    # NaN data compare false everywhere: no row is usable, and the programme ends as unbounded.
+    # NaN data compare false everywhere: the programme ends somewhere, and the check of its solution fails.
     optimal = steepest >= -OPTIMALITY
-    stuck = ~optimal & ~jnp.any(usable)
+    stuck = ~optimal & ~(shortest < jnp.inf)
     go = (tableau.outcome == RUNNING) & ~optimal & ~stuck
-    is_row = jnp.arange(rows + 1, dtype=jnp.int32) == leave
-    is_column = jnp.arange(columns + 2, dtype=jnp.int32) == enter
-    pivot = jnp.where(go, jnp.sum(jnp.where(is_row, column, 0.0)), 1.0)
-    row = jnp.sum(jnp.where(is_row[:, None], entries, 0.0), axis=0)
-    row = jnp.where(is_column, 1.0, row) / pivot
-    exchanged = jnp.where(is_column, 0.0, entries) - column[:, None] * row[None]
-    exchanged = jnp.where(is_row[:, None], row, exchanged)
-
-    entering = jnp.min(jnp.where(is_column[:columns], tableau.at_zero, np.int32(rows + columns)))
-    leaving = jnp.min(jnp.where(is_row[:rows], tableau.basic, np.int32(rows + columns)))
+    leaves = go & (jnp.arange(rows + 1, dtype=jnp.int32) == leave)
+    enters = go & (jnp.arange(columns + 2, dtype=jnp.int32) == enter)
+    pivot = jnp.where(go, _at(column, leave), 1.0)
+    row = jnp.where(enters, 1.0, _at(entries, leave)) / pivot
+    # One product and one difference: the pivot's row and column are cleared and put back by their own factors.
+    kept = jnp.where(leaves, 0.0, 1.0)[:, None] * jnp.where(enters, 0.0, 1.0)[None]
+    factor = jnp.where(leaves, -1.0, jnp.where(go, column, 0.0))
     ended = jnp.where(optimal, np.int32(Outcome.OPTIMAL), np.int32(Outcome.UNBOUNDED))
     return _Tableau(
-        entries=jnp.where(go, exchanged, entries),
-        basic=jnp.where(go & is_row[:rows], entering, tableau.basic),
-        at_zero=jnp.where(go & is_column[:columns], leaving, tableau.at_zero),
+        entries=entries * kept - factor[:, None] * row[None],
+        basic=jnp.where(leaves[:rows], _at(tableau.at_zero, enter), tableau.basic),
+        at_zero=jnp.where(enters[:columns], _at(tableau.basic, leave), tableau.at_zero),
         outcome=jnp.where((tableau.outcome == RUNNING) & (optimal | stuck), ended, tableau.outcome),
         pivots=tableau.pivots + go.astype(jnp.int32),
     )
@@ -188,5 +195,11 @@ def _solve_lanes(programs: LinearProgram) -> Solution:
     return lax.while_loop(unsolved, attempt, (nothing, jnp.int32(0)))[0]
 
 
+def _lanes(programs: LinearProgram) -> int:
+    """As many tableaux as a core's cache holds: with 50 kB each, 8 side by side take 40 % less time than 32."""
+    rows, columns = programs.matrix.shape[-2:]
+    return min(max(_CACHE // (8 * (rows + 1) * (columns + 2)), 8), LANES_ON_CPU)
+
+
 # Solves programmes along a leading axis.
-solve_batch = in_lanes(_solve_lanes)
+solve_batch = in_lanes(_solve_lanes, _lanes)
