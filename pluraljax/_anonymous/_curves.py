@@ -36,16 +36,14 @@ def curve_task(
 ) -> OfferTask:
     """The programme of what a provider gets at most from the users `won`, who get at least `level`, the others at most.
 
-    If all are won, it is that of phi(level). A user who is to get all that full information gives her may not come. So
-    she has to be offered that much, and then takes one of her optimal actions, whoever tells her; what she brings is
-    not counted here.
+    If all are won, it is that of phi(level). Payoffs count from what `constant_of` counts.
     """
-    room, full = _room(shared, level)
+    room, _ = _room(shared, level)
     earned = jnp.einsum("i,imn->mn", provider, shared.offers.earned)
     lost = shared.offers.lost
     return OfferTask(
         signal=shared.offers.signal,
-        gain=jnp.where((won & ~full)[:, None], earned, 0.0).sum(axis=0),
+        gain=jnp.where(won[:, None], earned, 0.0).sum(axis=0),
         spent=jnp.where(won[:, None], lost, 0.0),
         limit=jnp.where(won, room, 0.0),
         needed=jnp.where(won[:, None], 0.0, lost),
@@ -56,20 +54,25 @@ def curve_task(
 def curve_value(
     shared: Shared, provider: Float[Array, " provider"], level: Float[Array, " member"], weight: Float[Array, " atom"]
 ) -> Float[Array, ""]:
-    """Bounds phi(level) from below at ANY weights. Users at full information take the optimal action worst for it."""
+    """Bounds phi(level) from below at ANY weights.
+
+    A user who is to get all that full information gives her may not come. So she has to be offered that much, and then
+    takes one of her optimal actions, whoever tells her: count the worst one.
+    """
     room, full = _room(shared, level)
     weight = usable_weight(shared.offers, weight, room)
     earned = provider @ shared.best + jnp.einsum("i,imn,n->m", provider, shared.offers.earned, weight)
     return jnp.where(full, provider @ shared.worst, earned).sum()
 
 
-def constant_of(
-    shared: Shared, provider: Float[Array, " provider"], level: Float[Array, " member"], won: Bool[Array, " member"]
-) -> Float[Array, ""]:
-    """What the programme of `curve_task` leaves out: what the users won bring if they are told the evidence."""
-    _, full = _room(shared, level)
-    told = jnp.where(full, provider @ shared.worst, provider @ shared.best)
-    return jnp.where(won, told, 0.0).sum()
+def constant_of(shared: Shared, provider: Float[Array, " provider"], won: Bool[Array, " member"]) -> Float[Array, ""]:
+    """What the programme of `curve_task` counts from: what the users won bring if they are told the evidence."""
+    return jnp.where(won, provider @ shared.best, 0.0).sum()
+
+
+def posed_level(shared: Shared, level: Float[Array, " member"]) -> Float[Array, " member"]:
+    """The level that the programme of `curve_task` is posed for: full information where the level is near it."""
+    return shared.aligned - _room(shared, level)[0]
 
 
 class Minorants(eqx.Module):

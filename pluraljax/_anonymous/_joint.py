@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float
 from .._bounds import sets_of, usable_weight
 from .._candidates import LinearProgram, OfferCandidate, OfferTask, Solution, pose_offer, read_offer
 from .._conversation import Profile
-from ._curves import constant_of, curve_task, each_provider
+from ._curves import constant_of, curve_task, each_provider, posed_level
 from ._shared import Shared
 
 # Share of a provider's payoff range: how much less patience candidates are posed with than proofs, for rounding.
@@ -49,7 +49,7 @@ def read_tangents(shared: Shared, level: Float[Array, " member"], solutions: Sol
         slope = jnp.where(won, candidate.spent, -candidate.needed)
         if shared.num_providers == 1:
             slope = jnp.zeros_like(slope)
-        return candidate.top + constant_of(shared, provider, level, won) + slope @ level, slope
+        return candidate.top + constant_of(shared, provider, won) + slope @ posed_level(shared, level), slope
 
     each = jax.vmap(jax.vmap(one, in_axes=(None, 0, 0)), in_axes=(0, None, 0))
     return Tangents(*each(jnp.asarray(sets_to_win(shared)), each_provider(shared), solutions))

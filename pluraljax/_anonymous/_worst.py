@@ -24,8 +24,19 @@ from ._shared import Shared, is_searchable, lay_out, patience_of
 
 
 @float64_scope
-def anonymous_frontier(market: Market, delta: Any = 0.0, segments: Any = None, budget: int = 0) -> AnonymousFrontier:
+def anonymous_frontier(market: Market, delta: Any = 0.0, segments: Any = None, budget: int = 16) -> AnonymousFrontier:
     """Brackets each user's utility in her worst delta-equilibrium when the users of a segment share a policy.
+
+    Below `worst.lower[j]` there is none: the guarantee says so, or boxes of the users' utilities that were shown to
+    hold no equilibrium. There, some provider would gain more than delta by a public policy that all prefer. At most
+    `worst.upper[j]` is what a profile gives her that was certified: silence, full information (two or more providers),
+    or a policy that all providers offer. With one provider and none certified it is her aligned utility. Derivatives
+    are not provided: they are zero where the search decides.
+
+    The search is for segments of several users of one type each, and small ones: at most 30,000 places where corners
+    of public policies may be (4 users, 4 actions and 4 evidences have 26,208). In others the bracket is that of
+    `budget=0`. A segment of one user is that of `frontier`. Policies are public, as in `silence` and `deviation`; the
+    lower end also holds for conversations with more rounds and queries.
 
     **Arguments:**
 
@@ -33,7 +44,8 @@ def anonymous_frontier(market: Market, delta: Any = 0.0, segments: Any = None, b
     - `delta`: how much a provider may leave on the table in an equilibrium, in units of its objective; >= 0. Never read
       as less than 1e-9 of the range of its objective in a segment.
     - `segments`: an integer label per user, not traced; equal labels share a policy. Default: all users share one.
-    - `budget`: the number of boxes to look at for each user, not traced.
+    - `budget`: the number of boxes to look at for each user, not traced. More never widens a bracket. With 0 there is
+      no search: the guarantee and silence from below, silence or full information from above.
 
     **Returns:** an `AnonymousFrontier`. Where `status` is `OPEN` the bracket is valid but wider than 1e-3 of the
     distance between silent and aligned utility.

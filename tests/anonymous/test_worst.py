@@ -22,7 +22,7 @@ ROWS = 48
 SEARCH = jax.jit(
     jax.vmap(lambda market, delta: _anonymous_frontier(market, delta, budget=BUDGET)), compiler_options=CHEAP
 )
-BASE = jax.jit(jax.vmap(_anonymous_frontier), compiler_options=CHEAP)
+BASE = jax.jit(jax.vmap(lambda market, delta: _anonymous_frontier(market, delta, budget=0)), compiler_options=CHEAP)
 # A segment of one user has the bracket of `frontier`.
 ALONE = jax.jit(jax.vmap(lambda market, delta: _anonymous_frontier(market, delta, budget=1)), compiler_options=CHEAP)
 
@@ -190,7 +190,7 @@ def test_users_with_segments_of_their_own_are_in_personalized_equilibria():
         cases.Primitives(market.prior[[j]], market.user_value[[j]], market.provider_value[:, [j]], market.mass[[j]])
         for j in (0, 1)
     ]
-    found = numbers(plx.anonymous_frontier(cases.as_market(market), segments=np.array([7, -1])))
+    found = numbers(plx.anonymous_frontier(cases.as_market(market), segments=np.array([7, -1]), budget=0))
     alone = asked(ALONE, split).worst
     assert (found.worst.lower <= alone.upper[:, 0] + 1e-9).all()
     assert (found.worst.upper >= alone.lower[:, 0] - 1e-9).all()
