@@ -183,3 +183,33 @@ def with_zeros_if_invalid(market: Market, status: Int[Array, ""]) -> Market:
     """Replaces an invalid market by zeros, so that solvers see harmless numbers; its results are masked afterwards."""
     valid = status < Status.NOT_FINITE
     return jax.tree.map(lambda leaf: jnp.where(valid, leaf, jnp.zeros((), leaf.dtype)), market)
+
+
+# No provider is read as more patient than this share of its payoff range: below it, rounding would decide.
+LEAST_PATIENCE = 1e-9
+
+
+def provider_range(market: Market) -> Float[Array, "provider user"]:
+    """The range of what each provider may get from each user."""
+    return market.provider_value.max(axis=(-2, -1)) - market.provider_value.min(axis=(-2, -1))
+
+
+def objective_range(market: Market) -> Float[Array, " provider"]:
+    """A bound on the range of each provider's objective."""
+    return provider_range(market) @ market.mass
+
+
+def patience(market: Market, delta: Float[Array, ""]) -> Float[Array, " provider"]:
+    """How much of its objective each provider leaves on the table in a delta-equilibrium."""
+    return jnp.maximum(delta, LEAST_PATIENCE * objective_range(market))
+
+
+def counted_from_first_action(market: Market) -> Market:
+    """The market with all payoffs counted from those of the first action, so that large constants do not round."""
+    count = lambda value: value - value[..., :1, :]
+    return Market(market.prior, count(market.user_value), count(market.provider_value), market.mass)
+
+
+def with_two_actions(stakes: Float[Array, "*more action"]) -> Float[Array, "*more two_or_more"]:
+    """Writes an only action twice, because programmes move probability between actions."""
+    return jnp.repeat(stakes, 2, axis=-1) if stakes.shape[-1] == 1 else stakes

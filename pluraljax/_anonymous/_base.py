@@ -5,24 +5,24 @@ from jaxtyping import Array, Float
 
 from .._bracket import Bracket
 from .._deviation import Silence
-from .._guarantee import Guarantee
 from .._market import Market, benchmarks
 from .._precision import in_float64
 from ._result import AnonymousFrontier, report
 
 
 @in_float64
-def base_frontier(market: Market, guarantee: Guarantee, silence: Silence) -> AnonymousFrontier:
+def base_frontier(market: Market, least: Float[Array, " user"], silence: Silence) -> AnonymousFrontier:
     """Brackets each user's worst delta-equilibrium by what is already known of the market.
 
     She gets at least her guarantee, and at least what she gets with no conversation. She gets no more than the latter
     where silence is an equilibrium; otherwise the worst is at most aligned, which she gets where two or more providers
-    tell her everything, and which is the most that any equilibrium can give. `guarantee` and `silence` are those of the
-    same market, segments and delta; with several segments, silence has to be an equilibrium in all of them to count.
+    tell her everything, and which is the most that any equilibrium can give. `least`, what is guaranteed, and `silence`
+    are those of the same market, segments and delta; with several segments, silence has to be an equilibrium in all of
+    them to count.
     """
     base = benchmarks(market)
     upper = jnp.where(silence.is_equilibrium, base.silent, base.aligned)
-    lower = jnp.maximum(guarantee.lower, base.silent)
+    lower = jnp.maximum(least, base.silent)
     return report(base, payoff_size(market), Bracket(lower, upper), jnp.zeros(base.silent.shape, jnp.int32))
 
 

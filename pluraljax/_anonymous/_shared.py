@@ -7,14 +7,21 @@ from jaxtyping import Array, Float, Int
 from .._bounds import Offers, lay_out_offers
 from .._candidates import count_places, find_atoms
 from .._candidates._atoms import MOST_PLACES
-from .._market import Market, market_status, stakes, with_zeros_if_invalid
+from .._market import (
+    Market,
+    counted_from_first_action,
+    market_status,
+    objective_range,
+    patience,
+    stakes,
+    with_two_actions,
+    with_zeros_if_invalid,
+)
 from .._precision import in_float64
 
 # Levels of utility closer than this are not told apart: shares of the span, and of the size of the user's stakes.
 _NEAR = 1e-9
 _ROUNDING = 1e-12
-# The least patience of a provider, as a share of the range of its objective: below it, rounding would decide.
-LEAST_PATIENCE = 1e-9
 
 
 class Shared(eqx.Module):
@@ -74,32 +81,12 @@ def is_searchable(market: Market) -> bool:
 
 
 @in_float64
-def patience_of(market: Market, delta: Float[Array, ""]) -> Float[Array, " provider"]:
-    """How much each provider may leave on the table."""
-    return jnp.maximum(delta, LEAST_PATIENCE * _payoff_range(market))
-
-
-def _payoff_range(market: Market) -> Float[Array, " provider"]:
-    values = market.provider_value
-    return (values.max(axis=(-2, -1)) - values.min(axis=(-2, -1))) @ market.mass
-
-
-@in_float64
 def lay_out(market: Market, delta: Float[Array, ""], least: Float[Array, " member"]) -> Shared:
     """Lays a segment out; `least` bounds every user's utility from below. Invalid markets become zeros."""
     market = with_zeros_if_invalid(market, market_status(market))
-    first = lambda value: value[..., :1, :]
-    moved = Market(
-        market.prior,
-        market.user_value - first(market.user_value),
-        market.provider_value - first(market.provider_value),
-        market.mass,
-    )
-    payoffs = stakes(moved)
-    # Programmes move probability between actions, so that an only action is written twice.
-    twice = lambda leaf: jnp.repeat(leaf, 2, axis=-1) if leaf.shape[-1] == 1 else leaf
-    user = twice(payoffs.user[:, 0])
-    provider = twice(payoffs.provider[:, :, 0] * market.mass[None, :, None, None])
+    payoffs = stakes(counted_from_first_action(market))
+    user = with_two_actions(payoffs.user[:, 0])
+    provider = with_two_actions(payoffs.provider[:, :, 0] * market.mass[None, :, None, None])
     share = market.prior.sum(axis=(1, 3)).mean(axis=0)
     share = jnp.where(share > 0, share, 1.0)
     baseline = jnp.einsum("jxy,jy->j", market.prior[:, 0], market.user_value[:, 0])
@@ -122,8 +109,8 @@ def lay_out(market: Market, delta: Float[Array, ""], least: Float[Array, " membe
         provider=provider,
         baseline=baseline,
         share=share,
-        patience=patience_of(market, delta),
-        payoff_range=_payoff_range(market),
+        patience=patience(market, delta),
+        payoff_range=objective_range(market),
         least=jnp.clip(least, silent, aligned),
         offers=from_best,
         action=atoms.action,

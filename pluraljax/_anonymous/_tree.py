@@ -10,8 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from .._candidates import LinearProgram, Solution, pose_offer, read_offer, solve
-from .._frontier._queue import in_queue
+from .._candidates import LinearProgram, Solution, in_queue, pose_offer, read_offer, solve
 from ._box import Box, pose_box, read_box
 from ._curves import corners_of, curve_task, curve_values, each_provider, minorants
 from ._joint import Tangents, pose_common, read_common, read_tangents, sets_to_win
@@ -117,14 +116,9 @@ def _box(task: Task, tree: Tree) -> tuple[Pick, Box]:
     return pick, Box(low, pick.high, below, task.target)
 
 
-def _idle_where(idle: Bool[Array, ""], program: LinearProgram) -> LinearProgram:
-    """Leaves nothing to do in a programme whose answer nobody waits for."""
-    return LinearProgram(program.matrix, program.limit, jnp.where(idle, 0.0, program.cost))
-
-
 def pose_boxes(task: Task, tree: Tree) -> LinearProgram:
     _, box = _box(task, tree)
-    return _idle_where(finished(task, tree), pose_box(task.shared, box))
+    return pose_box(task.shared, box).idle_where(finished(task, tree))
 
 
 class Cut(eqx.Module):
@@ -175,7 +169,7 @@ def pose_curves(
     """One programme per level and provider."""
 
     def one(level: Array, won: Array, provider: Array) -> LinearProgram:
-        return _idle_where(idle, pose_offer(curve_task(shared, provider, level, won)))
+        return pose_offer(curve_task(shared, provider, level, won)).idle_where(idle)
 
     return jax.vmap(jax.vmap(one, in_axes=(None, None, 0)), in_axes=(0, 0, None))(level, won, each_provider(shared))
 
@@ -210,7 +204,7 @@ def tangents_of(task: Task, cut: Cut, curves: Solution) -> Tangents:
 
 
 def pose_commons(task: Task, tree: Tree, tangents: Tangents) -> LinearProgram:
-    return _idle_where(finished(task, tree), pose_common(task.shared, task.target, tangents))
+    return pose_common(task.shared, task.target, tangents).idle_where(finished(task, tree))
 
 
 def split(task: Task, tree: Tree, cut: Cut, curves: Solution, tangents: Tangents, common: Solution) -> Tree:

@@ -13,14 +13,14 @@ from .._conversation import Profile
 from .._deviation import Deviation, deviation, silence
 from .._frontier import Frontier, frontier
 from .._guarantee import guarantee
-from .._market import Market, benchmarks
+from .._market import Market, benchmarks, patience
 from .._precision import float64_scope, in_float64
 from .._segments import anonymous, as_labels
 from ._base import base_frontier, payoff_size
 from ._joint import common_profile
 from ._result import AnonymousFrontier, report
 from ._rounds import Known, run_rounds
-from ._shared import Shared, is_searchable, lay_out, patience_of
+from ._shared import Shared, is_searchable, lay_out
 
 
 @float64_scope
@@ -75,12 +75,18 @@ def _part(market: Market, members: tuple[int, ...]) -> Market:
     return Market(market.prior[take], market.user_value[take], market.provider_value[:, take], market.mass[take])
 
 
+@in_float64
+def _least_delta(market: Market, delta: Float[Array, ""]) -> Float[Array, ""]:
+    """The delta at which every provider is as patient as it is read at least."""
+    return patience(market, delta).max()
+
+
 def _in_segment(market: Market, delta: Float[Array, ""], budget: int) -> AnonymousFrontier:
     together = anonymous(market.user_value.shape[0])
     if budget > 0 and len(together) == 1:
         return _alone(market, frontier(market, delta))
-    sure = guarantee(market, together, patience_of(market, delta).max())
-    base = base_frontier(market, sure, silence(market, together, delta))
+    sure = guarantee(market, together, _least_delta(market, delta))
+    base = base_frontier(market, sure.lower, silence(market, together, delta))
     if budget == 0 or not is_searchable(market):
         return base
     shared = lay_out(market, delta, sure.lower)

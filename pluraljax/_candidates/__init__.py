@@ -34,6 +34,7 @@ from ._program import Solution as Solution
 from ._public import PublicCandidate as PublicCandidate
 from ._public import PublicTask as PublicTask
 from ._public import solve_public as solve_public
+from ._queue import in_queue as in_queue
 from ._solve import Solver as Solver
 from ._solve import solve as solve
 from ._solve import solve_on_host as solve_on_host

@@ -4,7 +4,7 @@ from enum import IntEnum
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 
 class LinearProgram(eqx.Module):
@@ -17,6 +17,10 @@ class LinearProgram(eqx.Module):
     matrix: Float[Array, "*batch row column"]
     limit: Float[Array, "*batch row"]
     cost: Float[Array, "*batch column"]
+
+    def idle_where(self, idle: Bool[Array, "*batch"]) -> "LinearProgram":
+        """Leaves nothing to do in a programme whose answer nobody waits for."""
+        return LinearProgram(self.matrix, self.limit, jnp.asarray(jnp.where(idle[..., None], 0.0, self.cost)))
 
 
 class Outcome(IntEnum):

@@ -13,7 +13,7 @@ from .._bounds import Audience, Prices
 from .._bracket import Bracket
 from .._candidates import Outcome, Solver
 from .._conversation import Profile
-from .._market import Market
+from .._market import Market, objective_range, patience
 from .._precision import in_float64
 from .._segments import Block, Labels, blocks, gather
 from .._status import Status
@@ -21,9 +21,6 @@ from ._policies import Policies, disclosures, join, padded, recommending
 from ._private import Private, pose_private, read_private
 from ._segment import Goal, PublicProof, SegmentGain, Task, evaluate_segments
 from ._standing import Standing, first_of_label, segment_of
-
-# The least patience of a provider, as a share of the range of its objective: below it, rounding would decide.
-LEAST_PATIENCE = 1e-9
 
 
 class Proof(eqx.Module):
@@ -79,20 +76,13 @@ def find_gains(
     return _collect(market, labels, standing, private, found, delta, status)
 
 
-def _patience(market: Market, delta: Float[Array, ""]) -> tuple[Float[Array, " provider"], Float[Array, " provider"]]:
-    """How much a provider may leave on the table, and the range of its objective."""
-    spread = market.provider_value.max(axis=(-2, -1)) - market.provider_value.min(axis=(-2, -1))
-    scale = spread @ market.mass
-    return jnp.maximum(delta, LEAST_PATIENCE * scale), scale
-
-
 @in_float64
 def _goals(market: Market, labels: Labels, standing: Standing, delta: Float[Array, ""]) -> list[Goal | None]:
     if not isinstance(labels, tuple):
         return [None] * len(blocks(labels))
-    patience, _ = _patience(market, delta)
-    share = patience / len(set(labels))
-    return [Goal(gather(standing.present, block, 1).sum(axis=-1), patience, share) for block in blocks(labels)]
+    allowed = patience(market, delta)
+    share = allowed / len(set(labels))
+    return [Goal(gather(standing.present, block, 1).sum(axis=-1), allowed, share) for block in blocks(labels)]
 
 
 @in_float64
@@ -114,19 +104,19 @@ def _collect(
         )
         lower, upper = lower + add(segment.value.lower), upper + add(segment.value.upper)
         most = most + add(segment.most)
-    patience, scale = _patience(market, delta)
+    allowed = patience(market, delta)
     gain, valid = Bracket(lower, upper), status < Status.NOT_FINITE
     rescued = (private.solved == Outcome.RESCUED).any(axis=-1)
     solved = jnp.where(rescued, jnp.int32(Status.RESCUED), jnp.int32(Status.OK))
-    row = jnp.where(gain.is_exact(scale), solved, jnp.int32(Status.OPEN))
+    row = jnp.where(gain.is_exact(objective_range(market)), solved, jnp.int32(Status.OPEN))
     hide = lambda tree: jax.tree.map(lambda leaf: jnp.where(valid, leaf, jnp.nan), tree)
     return Gains(
         gain=hide(gain),
         most=hide(jnp.maximum(most, upper)),
         reply=_replies(market, labels, found),
         proof=_proof(standing, private, labels, found),
-        is_equilibrium=jnp.asarray(valid & (upper <= patience).all()),
-        is_refuted=jnp.asarray(valid & (lower > patience).any()),
+        is_equilibrium=jnp.asarray(valid & (upper <= allowed).all()),
+        is_refuted=jnp.asarray(valid & (lower > allowed).any()),
         status=jnp.asarray(jnp.where(valid, row, status)),
     )
 

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .._bounds import Audience, value_of
 from .._conversation import TIE, Profile, normalised, respond
-from .._market import Market, stakes
+from .._market import Market, counted_from_first_action, stakes, with_two_actions
 from .._segments import Labels
 
 
@@ -45,20 +45,11 @@ class Standing(eqx.Module):
 
 def _lay_out(market: Market) -> dict[str, Array]:
     """Lays out what does not depend on what users do."""
-    first = lambda value: value[..., :1, :]
-    moved = Market(
-        market.prior,
-        market.user_value - first(market.user_value),
-        market.provider_value - first(market.provider_value),
-        market.mass,
-    )
-    payoffs = stakes(moved)
-    # Programmes move probability between actions, so that an only action is written twice.
-    twice = lambda leaf: jnp.repeat(leaf, 2, axis=-1) if leaf.shape[-1] == 1 else leaf
+    payoffs = stakes(counted_from_first_action(market))
     state = market.prior.sum(axis=(-3, -2))
     return {
-        "user": twice(payoffs.user),
-        "provider": twice(payoffs.provider * market.mass[None, :, None, None, None]),
+        "user": with_two_actions(payoffs.user),
+        "provider": with_two_actions(payoffs.provider * market.mass[None, :, None, None, None]),
         "user_baseline": jnp.einsum("jy,jy->j", state, market.user_value[:, 0]),
         "provider_baseline": jnp.einsum("jy,ijy,j->i", state, market.provider_value[:, :, 0], market.mass),
         "probability": market.prior.sum(axis=(-3, -1)),

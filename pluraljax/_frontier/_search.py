@@ -19,13 +19,13 @@ from .._candidates import (
     OutcomeTask,
     Solution,
     Solver,
+    in_queue,
     pose_outcome,
     read_outcome,
     solve,
 )
 from .._precision import float64_scope, in_float64
 from ._envelope import Envelope, Point, add_point, chord_from, empty_envelope, next_probe, upper_at
-from ._queue import in_queue
 from ._stakes import UserStakes
 
 # Rounds of the search at most, each with one programme per provider and one for the user.
@@ -82,11 +82,6 @@ def finished(stakes: UserStakes, search: Search) -> Bool[Array, ""]:
     return closed | search.ended | (search.turn >= MAX_TURNS)
 
 
-def _idle_where(idle: Bool[Array, ""], program: LinearProgram) -> LinearProgram:
-    """Leaves nothing to do in a programme whose answer nobody waits for."""
-    return LinearProgram(program.matrix, program.limit, jnp.where(idle, 0.0, program.cost))
-
-
 def curve_task(
     stakes: UserStakes, provider: Float[Array, "type evidence action"], level: Float[Array, ""]
 ) -> OutcomeTask:
@@ -99,7 +94,7 @@ def pose_curves(stakes: UserStakes, search: Search) -> LinearProgram:
 
     def one(provider: Array, probe: Array) -> LinearProgram:
         idle = jnp.isnan(probe) | finished(stakes, search)
-        return _idle_where(idle, pose_outcome(curve_task(stakes, provider, jnp.where(idle, stakes.silent, probe))))
+        return pose_outcome(curve_task(stakes, provider, jnp.where(idle, stakes.silent, probe))).idle_where(idle)
 
     return jax.vmap(one)(stakes.provider, search.probe)
 
@@ -151,7 +146,7 @@ def interval_task(stakes: UserStakes, search: Search, room: Float[Array, ""]) ->
 
 def pose_interval(stakes: UserStakes, search: Search) -> LinearProgram:
     task, _ = interval_task(stakes, search, search.room)
-    return _idle_where(finished(stakes, search), pose_outcome(task))
+    return pose_outcome(task).idle_where(finished(stakes, search))
 
 
 def excess(stakes: UserStakes, search: Search, outcome: Float[Array, "type evidence action"]) -> Array:

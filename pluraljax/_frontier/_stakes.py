@@ -10,12 +10,18 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, Float
 
 from .._bounds import optimal_play, value_of
-from .._market import Market, market_status, stakes, with_zeros_if_invalid
+from .._market import (
+    LEAST_PATIENCE,
+    Market,
+    market_status,
+    provider_range,
+    stakes,
+    with_two_actions,
+    with_zeros_if_invalid,
+)
 from .._precision import in_float64
 from .._status import Status
 
-# The least patience of a provider, as a share of the range of its payoffs: below it, rounding would decide.
-LEAST_PATIENCE = 1e-9
 # Shares of the span and of the size of the user's stakes.
 _NEAR = 1e-9
 _ROUNDING = 1e-14
@@ -76,15 +82,12 @@ def lay_out(market: Market, delta: Float[Array, ""], alone: Bool[Array, ""] | No
     """
     market = with_zeros_if_invalid(market, market_status(market))
     payoffs = stakes(market)
-    # Programmes move probability between actions, so that an only action is written twice.
-    twice = lambda leaf: jnp.repeat(leaf, 2, axis=-1) if leaf.shape[-1] == 1 else leaf
-    values = market.provider_value
-    payoff_range = (values.max(axis=(-2, -1)) - values.min(axis=(-2, -1))).T
+    payoff_range = provider_range(market).T
     mass = jnp.where(market.mass > 0, market.mass, 1.0)
-    users, providers = values.shape[1], values.shape[0]
+    providers, users = market.provider_value.shape[:2]
     return jax.vmap(UserStakes)(
-        twice(payoffs.user),
-        jnp.moveaxis(twice(payoffs.provider), 0, 1),
+        with_two_actions(payoffs.user),
+        jnp.moveaxis(with_two_actions(payoffs.provider), 0, 1),
         market.prior.sum(axis=(-3, -1)),
         jnp.maximum(delta / mass[:, None], LEAST_PATIENCE * payoff_range),
         payoff_range,

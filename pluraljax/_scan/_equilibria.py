@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from .._anonymous import base_frontier
 from .._bracket import Bracket
 from .._candidates import Solver, solve, solve_on_host
-from .._deviation import silence_decision
+from .._deviation import Silence, silence_decision
 from .._frontier import worst_equilibria
 from .._market import Market, benchmarks
 from .._precision import float64_scope, in_float64
@@ -24,7 +25,6 @@ ALIGNED = 1e-5
 
 # The columns of the first programme that this one starts from.
 KNOWN = (
-    "personalized_guarantee_lower",
     "anonymous_guarantee_lower",
     "personalized_bound",
     "anonymous_bound",
@@ -57,7 +57,6 @@ def measure_equilibria(
     delta = jnp.asarray(delta, jnp.float64)
     return _rows(
         market,
-        jnp.asarray(alone, bool),
         known,
         worst=worst_equilibria(market, delta, alone, solver=solver),
         apart=silence_decision(market, personalized(users), delta, solver=solver),
@@ -77,10 +76,10 @@ def undefined(shape: tuple[int, int]) -> dict[str, np.ndarray]:
 
 
 @in_float64
-def _rows(market: Market, alone: Bool[Array, ""], known, worst, apart, together) -> dict[str, Array]:
+def _rows(market: Market, known, worst, apart, together) -> dict[str, Array]:
     marks = benchmarks(market)
     scale = market.user_value.max(axis=(-2, -1)) - market.user_value.min(axis=(-2, -1))
-    anonym = _anonymous_worst(marks, known, together)
+    anonym = base_frontier(market, known["anonymous_guarantee_lower"], together).worst
     aligned = lambda bracket: _reaches(bracket, marks.aligned - ALIGNED * scale)
     broken = (worst.worst.upper < known["personalized_bound"] - ALIGNED * scale) | (
         anonym.upper < known["anonymous_bound"] - ALIGNED * scale
@@ -103,21 +102,11 @@ def _rows(market: Market, alone: Bool[Array, ""], known, worst, apart, together)
     return rows
 
 
-def _anonymous_worst(marks: Any, known: Mapping[str, Array], together: Any) -> Bracket:
-    """What is known without a search: the guarantee, and that silence may be an equilibrium.
-
-    Nobody gets less than silence gives her, and if silence is an equilibrium, the worst one gives no more.
-    """
-    lower = jnp.maximum(known["anonymous_guarantee_lower"], marks.silent)
-    upper = jnp.where(together.is_equilibrium, marks.silent, marks.aligned)
-    return Bracket(jnp.minimum(lower, upper), upper)
-
-
 def _reaches(bracket: Bracket, level: Array) -> Array:
     return decide(bracket.lower >= level, bracket.upper < level)
 
 
-def _is_equilibrium(found: Any) -> Array:
+def _is_equilibrium(found: Silence) -> Array:
     return jnp.where(
         found.is_equilibrium, jnp.int32(YES), jnp.where(found.is_refuted, jnp.int32(NO), jnp.int32(UNDECIDED))
     )

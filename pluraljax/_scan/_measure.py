@@ -9,15 +9,13 @@ from .._alignment import strong_alignment, weak_alignment
 from .._bracket import Bracket
 from .._candidates import Solver, solve, solve_on_host
 from .._guarantee import guarantee, tie_slack
-from .._market import Market, benchmarks
+from .._market import LEAST_PATIENCE, Market, benchmarks, patience, provider_range
 from .._precision import float64_scope, in_float64
 from .._segments import anonymous, personalized
 from .._status import Status
 
 # What counts as zero, as a share of a user's payoff range: far above rounding, far below anything a market means.
 ZERO = 1e-8
-# No provider is taken to be more patient than this share of its payoff range, as in the search for equilibria.
-LEAST_PATIENCE = 1e-9
 
 YES, NO, UNDECIDED = 1, 0, -1
 
@@ -56,8 +54,8 @@ def measure_again(market: Market, delta: float) -> dict[str, Array]:
 def _rows(market: Market, delta: Float[Array, ""], weak, hull, strong, scaled, personal, anonym) -> dict[str, Array]:
     marks = benchmarks(market)
     scale = market.user_value.max(axis=(-2, -1)) - market.user_value.min(axis=(-2, -1))
-    patience = jnp.maximum(delta / market.mass[:, None], LEAST_PATIENCE * provider_range(market))
-    shortfall = 2 * weak.error.upper + (weak.weights * patience).sum(axis=-1) + tie_slack(market, weak.weights)
+    allowed = jnp.maximum(delta / market.mass[:, None], LEAST_PATIENCE * provider_range(market).T)
+    shortfall = 2 * weak.error.upper + (weak.weights * allowed).sum(axis=-1) + tie_slack(market, weak.weights)
     shared = jnp.maximum(
         _segment_bound(market, marks.aligned, strong, delta), _segment_bound(market, marks.aligned, scaled, delta)
     )
@@ -101,14 +99,8 @@ def _segment_bound(market: Market, aligned: Array, alignment: Any, delta: Array)
     """
     weights = jnp.broadcast_to(alignment.weights, (market.mass.shape[0], alignment.weights.shape[0]))
     lost = 2 * alignment.user_error + tie_slack(market, weights)
-    patience = jnp.maximum(delta, LEAST_PATIENCE * market.mass @ provider_range(market))
-    slack = market.mass @ lost + patience @ alignment.weights
+    slack = market.mass @ lost + patience(market, delta) @ alignment.weights
     return aligned - slack / (market.mass * alignment.scale)
-
-
-def provider_range(market: Market) -> Float[Array, "user provider"]:
-    """The range of what each provider may get from each user."""
-    return (market.provider_value.max(axis=(-2, -1)) - market.provider_value.min(axis=(-2, -1))).T
 
 
 def ends(name: str, bracket: Any) -> dict[str, Array]:

@@ -79,6 +79,17 @@ def test_equilibria_lie_between_the_guarantee_and_aligned(name):
         assert (rows["personalized_silence"] != UNDECIDED).all()
 
 
+def test_the_check_of_equilibria_fails_where_more_was_promised():
+    """Bounds above what the worst equilibria give, one scheme at a time."""
+    conditions = measured([PERFECT, OPPOSED] * (ROWS // 2))
+    for scheme, market, worst in (("personalized", 0, 1.0), ("anonymous", 1, 1 / 3)):
+        for promised, verdict in ((worst, YES), (worst + 1e-3, NO)):
+            known = {name: conditions[name].copy() for name in _equilibria.KNOWN}
+            known[f"{scheme}_bound"][market] = promised
+            found = _batch()(cases.stack([PERFECT, OPPOSED] * (ROWS // 2)), float64(0.0), np.full(ROWS, False), known)
+            assert found["equilibria_theorem"][market] == verdict
+
+
 def test_invalid_markets_are_marked():
     good = cases.build("gaussian", 1, MEASURED)
     bad = good._replace(prior=good.prior * 1.01)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_batching import custom_vmap
 
-from .._candidates._lanes import LANES_ON_ACCELERATOR, LANES_ON_CPU, merge_batches
+from ._lanes import LANES_ON_ACCELERATOR, LANES_ON_CPU, merge_batches
 
 
 def in_queue(
