@@ -209,11 +209,11 @@ def frontier(delta):
     first, seconds, found = clock(jax.jit(jax.vmap(lambda market: plx.frontier(market, delta))), markets)
     user, provider = arrays(markets)
     span = np.asarray(jax.vmap(lambda m: plx.benchmarks(m).aligned - plx.benchmarks(m).silent)(markets))[:, 0]
-    spread = np.asarray(markets.provider_value.max(axis=(2, 3, 4)) - markets.provider_value.min(axis=(2, 3, 4)))
+    spread = np.ptp(np.asarray(markets.provider_value), axis=(2, 3, 4))
     make_oracle = oracle_class()
     begin, solved = time.perf_counter(), 0
     for i in range(SAMPLE):
-        oracle = make_oracle(user[i, 0], provider[i, :, 0])
+        oracle = make_oracle(user[i], provider[i])
         oracle.bisect(np.maximum(delta, 1e-9 * spread[i]))
         solved += oracle.solved
     exact = (time.perf_counter() - begin) / SAMPLE
