@@ -30,7 +30,16 @@ if TYPE_CHECKING:
         certify as certify,
     )
     from ._conversation import (
+        Conversation as Conversation,
+    )
+    from ._conversation import (
+        Logit as Logit,
+    )
+    from ._conversation import (
         Profile as Profile,
+    )
+    from ._conversation import (
+        Rational as Rational,
     )
     from ._conversation import (
         informative_profile as informative_profile,
@@ -96,6 +105,12 @@ if TYPE_CHECKING:
     )
     from ._market_file import load_market as load_market
     from ._market_file import save_market as save_market
+    from ._payoff import (
+        Payoffs as Payoffs,
+    )
+    from ._payoff import (
+        payoffs as payoffs,
+    )
     from ._profile_file import load_profile as load_profile
     from ._profile_file import save_profile as save_profile
     from ._scan import (
@@ -119,6 +134,11 @@ if TYPE_CHECKING:
 
 # Where each public name lives. Loading is lazy (PEP 562), so that `pluraljax --help` does not wait for JAX.
 _HOME = {
+    "payoffs": "_payoff",
+    "Payoffs": "_payoff",
+    "Rational": "_conversation",
+    "Logit": "_conversation",
+    "Conversation": "_conversation",
     "Alignment": "_alignment",
     "AnonymousFrontier": "_anonymous",
     "Benchmarks": "_market",

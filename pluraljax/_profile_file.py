@@ -19,8 +19,11 @@ def save_profile(path: str | os.PathLike[str], profile: Profile) -> None:
     - `path`: where to write, as it is given; by custom it ends in `.npz`.
     - `profile`: one profile, with concrete arrays.
 
-    Raises `FileExistsError` when there is something at `path` already.
+    Raises `FileExistsError` when there is something at `path` already, and `ValueError` for a profile of several
+    rounds, which files do not hold.
     """
+    if len(profile.rounds) > 1:
+        raise ValueError(f"{path}: profile files hold conversations of one round, got {len(profile.rounds)} rounds.")
     leaves = {name: getattr(profile, name) for name in _NAMES}
     arrays = {name: np.asarray(leaf) for name, leaf in leaves.items() if leaf is not None}
     _check_policy(Path(path), arrays["policy"])

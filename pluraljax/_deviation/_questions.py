@@ -135,7 +135,8 @@ def deviation(
     check_profile(profile, market, len(set(labels)) if isinstance(labels, tuple) else None)
     _check_delta(delta)
     status, standing = _under(market, labels, profile)
-    gains = find_gains(market, labels, standing, profile.policy, delta, status, solver)
+    tried = None if isinstance(profile.policy, tuple) else profile.policy
+    gains = find_gains(market, labels, standing, tried, delta, status, solver)
     return _report(standing, gains, status)
 
 
@@ -153,7 +154,7 @@ def _silent(market: Market) -> tuple[Array, Standing]:
 @in_float64
 def _under(market: Market, labels: Labels, profile: Profile) -> tuple[Array, Standing]:
     status = market_status(market)
-    sound = is_distribution(profile.policy)
+    sound = jnp.stack([is_distribution(kernel) for kernel in profile.rounds]).all()
     valid = status < Status.NOT_FINITE
     status = jnp.asarray(jnp.where(valid & ~sound, jnp.int32(Status.POLICY_NOT_NORMALISED), status))
     return status, profile_standing(with_zeros_if_invalid(market, status), labels, profile)

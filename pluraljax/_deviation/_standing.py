@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from .._bounds import Audience, value_of
-from .._conversation import TIE, Profile, normalised, respond
+from .._conversation import TIE, Profile, normalised, pick_provider, respond
 from .._market import Market, counted_from_first_action, stakes, with_two_actions
 from .._segments import Labels
 
@@ -89,7 +89,7 @@ def profile_standing(market: Market, labels: Labels, profile: Profile) -> Standi
     primitives = _lay_out(market)
     user, provider = primitives["user"], primitives["provider"]
     providers = provider.shape[0]
-    policy = jnp.take(normalised(profile.policy), segment_of(labels), axis=1)
+    policy = jax.tree.map(lambda kernel: jnp.take(normalised(kernel), segment_of(labels), axis=1), profile.policy)
     told = lambda name: None if getattr(profile, name) is None else 0
     over_users = jax.vmap(respond, in_axes=(0, 0, 0, told("recommended"), told("asked")))
     over_providers = jax.vmap(over_users, in_axes=(None, 0, 0, told("recommended"), told("asked")))
@@ -98,11 +98,7 @@ def profile_standing(market: Market, labels: Labels, profile: Profile) -> Standi
     tie = TIE * jnp.abs(user).max(axis=-1).sum(axis=(-2, -1))
     everyone = jnp.arange(providers, dtype=jnp.int32)[:, None]
     best = offers.value.max(axis=0)
-    fair = offers.value >= (best - tie)[None]
-    choice = jnp.where(fair, everyone, np.int32(providers - 1)).min(axis=0)
-    if profile.choice is not None:
-        wanted = (everyone == profile.choice.astype(jnp.int32)[None]) & fair
-        choice = jnp.where(wanted.any(axis=0), profile.choice.astype(jnp.int32), choice)
+    choice = pick_provider(offers.value, tie, profile.choice)
     loyal = everyone == choice[None]
     # earned[i, p, j]: what provider i gets from user j when she is with provider p.
     earned = jax.vmap(lambda stakes: jax.vmap(jax.vmap(value_of), in_axes=(None, 0))(stakes, offers.outcome))(provider)

@@ -1,0 +1,60 @@
+"""Conversations: policies that providers commit to, and how users play against them."""
+
+from ._people import (
+    Logit as Logit,
+)
+from ._people import (
+    People as People,
+)
+from ._people import (
+    Rational as Rational,
+)
+from ._play import (
+    TIE as TIE,
+)
+from ._play import (
+    Response as Response,
+)
+from ._play import (
+    as_kernels as as_kernels,
+)
+from ._play import (
+    in_one_round as in_one_round,
+)
+from ._play import (
+    pick_provider as pick_provider,
+)
+from ._play import (
+    respond as respond,
+)
+from ._play import (
+    respond_softly as respond_softly,
+)
+from ._play import (
+    soften_providers as soften_providers,
+)
+from ._profile import (
+    POLICY_SUM_TOLERANCE as POLICY_SUM_TOLERANCE,
+)
+from ._profile import (
+    Profile as Profile,
+)
+from ._profile import (
+    check_profile as check_profile,
+)
+from ._profile import (
+    informative_profile as informative_profile,
+)
+from ._profile import (
+    is_distribution as is_distribution,
+)
+from ._profile import (
+    normalised as normalised,
+)
+from ._profile import (
+    recommending_profile as recommending_profile,
+)
+from ._profile import (
+    silent_profile as silent_profile,
+)
+from ._shape import Conversation as Conversation

@@ -1,0 +1,216 @@
+"""What a user does in a conversation with a policy: backward induction over transcripts, exact or softened.
+
+Transcripts are flattened: a kernel is `[evidence history query signal]`, and its histories are the transcripts of the
+rounds before it. Likelihoods of transcripts stay unnormalised, so that none is ever divided by zero.
+"""
+
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+from ._people import Logit, at_least_coldest, soften
+
+# Actions, queries and offers within this share of the size of the user's stakes are ties: the rounding of a policy's
+# entries decides nothing.
+TIE = 1e-11
+
+Kernels = Sequence[Float[Array, "evidence history query signal"]]
+
+
+class Response(eqx.Module):
+    """How a user plays against one policy: what it is worth to her, and what she then does."""
+
+    value: Float[Array, ""]
+    outcome: Float[Array, "type evidence action"]
+
+
+def as_kernels(policy: Array | tuple[Array, ...] | list[Array]) -> list[Array]:
+    """Flattens the transcripts of a policy: one array `[... evidence query signal]`, or a tuple with one per round.
+
+    Kernels of later rounds have the queries and signals of all rounds so far for axes. A list of kernels is flat.
+    """
+    if isinstance(policy, list):
+        return policy
+    if not isinstance(policy, tuple):
+        return [jnp.expand_dims(policy, -3)]
+    kernels = []
+    for turn, kernel in enumerate(policy):
+        first = kernel.ndim - 2 * (turn + 1)
+        history = int(np.prod(kernel.shape[first:-2]))
+        kernels.append(kernel.reshape(*kernel.shape[:first], history, *kernel.shape[-2:]))
+    return kernels
+
+
+def likelihoods(kernels: Kernels) -> list[Float[Array, "evidence transcript"]]:
+    """The likelihood of every transcript of each length, given the evidence and the queries in it."""
+    evidences = kernels[0].shape[0]
+    found = [jnp.ones((evidences, 1), kernels[0].dtype)]
+    for kernel in kernels:
+        found.append((found[-1][:, :, None, None] * kernel).reshape(evidences, -1))
+    return found
+
+
+def _worth(likelihood: Float[Array, "evidence transcript"], stakes: Array) -> Float[Array, "type transcript action"]:
+    """What each action is worth after each transcript, times the transcript's probability."""
+    # A sum of products: XLA runs many tiny matrix products one by one.
+    return (likelihood[None, :, :, None] * stakes[:, :, None, :]).sum(axis=1)
+
+
+def _play(
+    likelihood: Float[Array, "evidence transcript"],
+    action: Float[Array, "type transcript action"],
+    asks: Sequence[Float[Array, "type history query"]],
+    kernels: Kernels,
+) -> Float[Array, "type evidence action"]:
+    """Composes choices into an outcome."""
+    reach = jnp.ones((action.shape[0], 1), action.dtype)
+    for ask, kernel in zip(asks, kernels, strict=True):
+        reach = reach[:, :, None] * ask
+        reach = jnp.broadcast_to(reach[..., None], (*reach.shape, kernel.shape[-1])).reshape(reach.shape[0], -1)
+    return (likelihood[None, :, :, None] * (reach[..., None] * action)[:, None]).sum(axis=2)
+
+
+def respond(
+    user: Float[Array, "type evidence action"],
+    policy: Array | tuple[Array, ...] | list[Array],
+    prefer: Float[Array, "type evidence action"],
+    recommended: Int[Array, "type *transcript"] | None = None,
+    asked: Int[Array, " type"] | tuple[Int[Array, "type *history"], ...] | None = None,
+) -> Response:
+    """Plays exactly: the best query in each round, and the best action at the end, for each type.
+
+    `sum_t max_q1 sum_s1 ... max_a sum_x L[x, q1 s1 ...] U[t, x, a]`, where L is the likelihood of the transcript. Among
+    ties a user does as she is told, or else what is worth most on the stakes `prefer`.
+
+    **Arguments:**
+
+    - `policy`: `[evidence query signal]`, a tuple with one such kernel per round, with all earlier queries and signals
+      as further axes after the evidence, or a list of `[evidence history query signal]`.
+    - `recommended`, `asked`: her wanted choices, with types first; `asked` holds one array per round of several.
+    """
+    kernels = as_kernels(policy)
+    types = user.shape[0]
+    tie = TIE * jnp.abs(user).max(axis=-1).sum()
+    likelihood = likelihoods(kernels)[-1]
+    worth, liked = _worth(likelihood, user), _worth(likelihood, prefer)
+    wanted = None if recommended is None else recommended.reshape(types, -1)
+    best = worth.max(axis=-1)
+    action = _pick(worth >= best[..., None] - tie, liked, wanted)
+    likes = jnp.where(action, liked, 0.0).sum(axis=-1)
+    asks, told = [], asked if isinstance(asked, tuple) or asked is None else (asked,)
+    for turn in reversed(range(len(kernels))):
+        shape = (types, *kernels[turn].shape[1:])
+        value, likes = best.reshape(shape).sum(axis=-1), likes.reshape(shape).sum(axis=-1)
+        best = value.max(axis=-1)
+        wanted = None if told is None else told[turn].reshape(types, -1)
+        ask = _pick(value >= best[..., None] - tie, likes, wanted)
+        likes = jnp.where(ask, likes, 0.0).sum(axis=-1)
+        asks.append(jnp.where(ask, 1.0, 0.0))
+    return Response(best.sum(), _play(likelihood, jnp.where(action, 1.0, 0.0), asks[::-1], kernels))
+
+
+def respond_softly(
+    user: Float[Array, "type evidence action"],
+    probability: Float[Array, "type evidence"],
+    policy: Array | tuple[Array, ...] | list[Array],
+    people: Logit,
+) -> Response:
+    """Plays as a logit user: probabilities of queries and actions in place of best ones.
+
+    **Arguments:**
+
+    - `user`: stakes, weighted by the probability of type and evidence.
+    - `probability`: of type and evidence.
+    - `policy`: as for `respond`.
+    - `people`: the temperatures, in units of expected utility given what she knows when she chooses.
+    """
+    kernels = as_kernels(policy)
+    types = user.shape[0]
+    size = jnp.abs(user).max(axis=-1).sum()
+    hot, curious = at_least_coldest(people.action, size), at_least_coldest(people.query, size)
+    after = likelihoods(kernels)
+    sizes = [_seen(probability, likelihood) for likelihood in after]
+    worth = _worth(after[-1], user)
+    action = soften(worth, sizes[-1] * hot)
+    best, asks = (action * worth).sum(axis=-1), []
+    for turn in reversed(range(len(kernels))):
+        value = best.reshape(types, *kernels[turn].shape[1:]).sum(axis=-1)
+        asks.append(soften(value, sizes[turn] * curious))
+        best = (asks[-1] * value).sum(axis=-1)
+    return Response(best.sum(), _play(after[-1], action, asks[::-1], kernels))
+
+
+def _seen(probability: Array, likelihood: Array) -> Float[Array, "type transcript"]:
+    """The probability of each transcript and type, given the queries in it; zero for next to impossible ones."""
+    size = (probability[:, :, None] * likelihood[None]).sum(axis=1)
+    # Derivatives divide by its square, which must not vanish.
+    return jnp.where(size > jnp.finfo(size.dtype).tiny ** (1 / 3), size, 0.0)
+
+
+def _pick(ties: Bool[Array, "*batch option"], liked: Array, wanted: Array | None) -> Bool[Array, "*batch option"]:
+    """Marks one of the ties along the last axis: the wanted one, or else the first of the most liked ones."""
+    places = lax.broadcasted_iota(jnp.int32, ties.shape, ties.ndim - 1)
+    liked = jnp.where(ties, liked, -jnp.inf)
+    top = ties & (liked == liked.max(axis=-1, keepdims=True))
+    if wanted is not None:
+        obeyed = ties & (places == wanted.astype(jnp.int32)[..., None])
+        top = jnp.where(obeyed.any(axis=-1, keepdims=True), obeyed, top)
+    first = jnp.where(top, places, np.int32(ties.shape[-1] - 1)).min(axis=-1, keepdims=True)
+    return places == first
+
+
+def pick_provider(
+    values: Float[Array, "provider user"], tie: Float[Array, " user"], wanted: Int[Array, " user"] | None
+) -> Int[Array, " user"]:
+    """Chooses the provider of each user: the wanted one if no offer is better, or else the first of the best."""
+    everyone = jnp.arange(values.shape[0], dtype=jnp.int32)[:, None]
+    fair = values >= (values.max(axis=0) - tie)[None]
+    choice = jnp.where(fair, everyone, np.int32(values.shape[0] - 1)).min(axis=0)
+    if wanted is None:
+        return choice
+    agreed = ((everyone == wanted.astype(jnp.int32)[None]) & fair).any(axis=0)
+    return jnp.where(agreed, wanted.astype(jnp.int32), choice)
+
+
+def soften_providers(
+    values: Float[Array, "provider user"], size: Float[Array, " user"], people: Logit
+) -> Float[Array, "provider user"]:
+    """The probability that each user talks to each provider; `size` is that of her payoffs."""
+    unit = at_least_coldest(people.provider, size)
+    return jnp.moveaxis(jax.vmap(soften, in_axes=(1, 0))(values, unit), 0, 1)
+
+
+# Larger menus than this are not made: evidences times plans of queries times signals.
+_MOST_ENTRIES = 2**20
+
+
+def in_one_round(kernels: Kernels) -> Float[Array, "evidence plan signals"]:
+    """Turns a conversation into a menu of one round: a query is a plan of what to ask after every possible answer.
+
+    A plan fixes a query for each history of answers; what it hears is the answers of all rounds. Users do as well, and
+    can be brought to do the same, as in the conversation.
+
+    Raises `ValueError` where there are too many plans.
+    """
+    evidences, _, queries, signals = kernels[0].shape
+    nodes = [signals**turn for turn in range(len(kernels))]
+    plans, answers = queries ** sum(nodes), signals ** len(kernels)
+    if evidences * plans * answers > _MOST_ENTRIES:
+        raise ValueError(f"A conversation of {len(kernels)} rounds has {plans} plans of queries; that is too many.")
+    told = np.stack(np.unravel_index(np.arange(plans), (queries,) * sum(nodes)), axis=-1)
+    heard = np.stack(np.unravel_index(np.arange(answers), (signals,) * len(kernels)), axis=-1)
+    history = node = np.zeros((plans, answers), np.int32)
+    menu = jnp.ones((evidences, plans, answers), kernels[0].dtype)
+    first = 0
+    for turn, kernel in enumerate(kernels):
+        ask = np.take_along_axis(told, first + node, axis=1)
+        answer = np.broadcast_to(heard[:, turn], ask.shape)
+        menu = menu * kernel[:, history, ask, answer]
+        history = (history * queries + ask) * signals + answer
+        node, first = node * signals + answer, first + nodes[turn]
+    return menu
