@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from ._anonymous import AnonymousFrontier as AnonymousFrontier
     from ._anonymous import anonymous_frontier as anonymous_frontier
     from ._bracket import Bracket as Bracket
+    from ._candidates import (
+        Annealing as Annealing,
+    )
     from ._certify import (
         Certificate as Certificate,
     )
@@ -61,6 +64,24 @@ if TYPE_CHECKING:
     )
     from ._deviation import (
         silence as silence,
+    )
+    from ._equilibrium import (
+        Equilibria as Equilibria,
+    )
+    from ._equilibrium import (
+        Equilibrium as Equilibrium,
+    )
+    from ._equilibrium import (
+        Play as Play,
+    )
+    from ._equilibrium import (
+        Verdict as Verdict,
+    )
+    from ._equilibrium import (
+        best_response_play as best_response_play,
+    )
+    from ._equilibrium import (
+        equilibrium as equilibrium,
     )
     from ._frontier import (
         Frontier as Frontier,
@@ -134,6 +155,13 @@ if TYPE_CHECKING:
 
 # Where each public name lives. Loading is lazy (PEP 562), so that `pluraljax --help` does not wait for JAX.
 _HOME = {
+    "equilibrium": "_equilibrium",
+    "best_response_play": "_equilibrium",
+    "Verdict": "_equilibrium",
+    "Play": "_equilibrium",
+    "Equilibrium": "_equilibrium",
+    "Equilibria": "_equilibrium",
+    "Annealing": "_candidates",
     "payoffs": "_payoff",
     "Payoffs": "_payoff",
     "Rational": "_conversation",

@@ -3,6 +3,13 @@
 from ._atoms import Atoms as Atoms
 from ._atoms import count_places as count_places
 from ._atoms import find_atoms as find_atoms
+from ._dynamics import METHODS as METHODS
+from ._dynamics import Annealing as Annealing
+from ._dynamics import Method as Method
+from ._dynamics import gradient_play as gradient_play
+from ._dynamics import gradient_reply as gradient_reply
+from ._dynamics import in_common_units as in_common_units
+from ._dynamics import starting_logits as starting_logits
 from ._fit import FitCandidate as FitCandidate
 from ._fit import pose_fit as pose_fit
 from ._fit import pose_scaled_fit as pose_scaled_fit

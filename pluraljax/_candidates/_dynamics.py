@@ -12,12 +12,12 @@ from typing import Any, Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import jax.random as jr
 import optax
 from jax import lax
 from jaxtyping import Array, Float
 
 from .._conversation import Logit, Response
+from .._families._draws import normals
 from .._payoff import Game, converse, game_gradient, settle
 
 Method = Literal["simultaneous", "alternating", "logit"]
@@ -78,8 +78,7 @@ def starting_logits(
     `told` are kernels that tell everything.
     """
     logits = []
-    for turn, kernel in enumerate(told):
-        noise = jr.normal(jr.fold_in(key, turn), kernel.shape, jnp.float64)
+    for kernel, noise in zip(told, normals(key, *(kernel.shape for kernel in told)), strict=True):
         loud = _TELLING * kernel + _NOISE * noise
         logits.append(
             jnp.where(start == 0, _NOISE * noise, jnp.where(start == 1, loud, _SPREAD * noise)).astype(jnp.float64)
@@ -146,7 +145,9 @@ def _climb(
         kernels = _probabilities(logits)
         # Halfway to the natural gradient, so that signals out of use can come back.
         downhill = jax.tree.map(lambda p, g: -jnp.sqrt(p) * (g - _mean(p, g)), kernels, slopes(kernels, step))
-        change, memory = optimiser.update(downhill, memory)
+        # Optax mixes types of numbers, which a caller may have forbidden.
+        with jax.numpy_dtype_promotion("standard"):
+            change, memory = optimiser.update(downhill, memory)
         pace = (annealing.temperature(step) / annealing.hottest) ** _PACE
         # Who has no slope, because it is another one's turn, does not move on by momentum.
         moved = jax.tree.map(lambda at, by, g: at + jnp.where(g == 0, 0.0, pace * by), logits, change, downhill)

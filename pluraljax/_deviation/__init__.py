@@ -1,6 +1,7 @@
 """What a provider gains by deviating: from silence, and from any profile of policies."""
 
 from ._gains import Proof as Proof
+from ._gains import reply_shape as reply_shape
 from ._questions import (
     Deviation as Deviation,
 )
@@ -9,6 +10,9 @@ from ._questions import (
 )
 from ._questions import (
     deviation as deviation,
+)
+from ._questions import (
+    deviation_of_fixed_shape as deviation_of_fixed_shape,
 )
 from ._questions import (
     silence as silence,

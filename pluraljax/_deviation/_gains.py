@@ -121,6 +121,12 @@ def _collect(
     )
 
 
+def reply_shape(market: Market, labels: Labels) -> tuple[int, int]:
+    """The numbers of queries and signals of a reply, when no other policies are tried."""
+    queries, signals = _pool_shape(market, labels, None)
+    return queries, signals + market.prior.shape[2]
+
+
 def _pool_shape(market: Market, labels: Labels, tried: Array | None) -> tuple[int, int]:
     """The numbers of queries and signals that the policies of all pools fit into."""
     _, types, evidences, _ = market.prior.shape

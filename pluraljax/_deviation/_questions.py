@@ -134,8 +134,22 @@ def deviation(
     labels = as_labels(segments, market.user_value.shape[0])
     check_profile(profile, market, len(set(labels)) if isinstance(labels, tuple) else None)
     _check_delta(delta)
-    status, standing = _under(market, labels, profile)
     tried = None if isinstance(profile.policy, tuple) else profile.policy
+    return _deviation(market, labels, profile, tried, delta, solver)
+
+
+@float64_scope
+def deviation_of_fixed_shape(
+    market: Market, segments: Any, profile: Profile, delta: Any = 0.0, *, solver: Solver = solve
+) -> Deviation:
+    """`deviation` whose replies do not grow with the profile: its own policies are not among those that are tried."""
+    return _deviation(market, as_labels(segments, market.user_value.shape[0]), profile, None, delta, solver)
+
+
+def _deviation(
+    market: Market, labels: Labels, profile: Profile, tried: Array | None, delta: Any, solver: Solver
+) -> Deviation:
+    status, standing = _under(market, labels, profile)
     gains = find_gains(market, labels, standing, tried, delta, status, solver)
     return _report(standing, gains, status)
 

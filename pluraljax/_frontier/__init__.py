@@ -29,4 +29,5 @@ from ._proof import (
 )
 from ._worst import Frontier as Frontier
 from ._worst import frontier as frontier
+from ._worst import next_equilibria as next_equilibria
 from ._worst import worst_equilibria as worst_equilibria

@@ -43,7 +43,7 @@ _EXACT = 1e-13
 
 
 class Search(eqx.Module):
-    """Everything below `lower` is proved to hold no equilibrium; `outcome` is one that is worth `upper`."""
+    """Everything below `lower` is proved to hold no equilibrium (from where it starts); `outcome` is worth `upper`."""
 
     lower: Float[Array, ""]
     upper: Float[Array, ""]
@@ -58,13 +58,15 @@ class Search(eqx.Module):
 
 
 def start(stakes: UserStakes) -> Search:
-    """Starts with all of [silent, aligned] open. Full information is an equilibrium: no offer is strictly better.
+    """Starts with [silent, aligned] open, or what is above a level in it.
+
+    Full information is an equilibrium: no offer is strictly better.
 
     Where optimal actions tie, she does what the first provider likes most, which then has nothing to gain from her.
     """
     make = lambda value: empty_envelope(MAX_TURNS + 1, stakes.aligned, value)
     return Search(
-        lower=jnp.minimum(stakes.silent, stakes.aligned),
+        lower=jnp.clip(stakes.above, jnp.minimum(stakes.silent, stakes.aligned), stakes.aligned),
         upper=stakes.aligned,
         outcome=optimal_play(stakes.user, stakes.provider[0]),
         ended=jnp.array(False),

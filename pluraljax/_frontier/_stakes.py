@@ -31,7 +31,8 @@ class UserStakes(eqx.Module):
     """One user's side of a market; the functions of this package take one, and groups of them through `jax.vmap`.
 
     `patience` is what each provider may leave on the table with her: delta per unit of her mass. Where `alone`, there
-    is a single provider, or every provider is its twin, and nobody competes.
+    is a single provider, or every provider is its twin, and nobody competes. Levels of her utility below `above` are
+    not looked at.
     """
 
     user: Float[Array, "type evidence action"]
@@ -40,6 +41,7 @@ class UserStakes(eqx.Module):
     patience: Float[Array, " provider"]
     payoff_range: Float[Array, " provider"]
     alone: Bool[Array, ""]
+    above: Float[Array, ""]
 
     @property
     def silent(self) -> Float[Array, ""]:
@@ -75,7 +77,12 @@ class UserStakes(eqx.Module):
 
 
 @in_float64
-def lay_out(market: Market, delta: Float[Array, ""], alone: Bool[Array, ""] | None = None) -> UserStakes:
+def lay_out(
+    market: Market,
+    delta: Float[Array, ""],
+    alone: Bool[Array, ""] | None = None,
+    above: Float[Array, " user"] | None = None,
+) -> UserStakes:
     """Lays out every user's stakes, with a leading user axis. Invalid markets become zeros.
 
     `alone` says whether nobody competes, for markets padded with twins; by default one provider is alone.
@@ -92,6 +99,7 @@ def lay_out(market: Market, delta: Float[Array, ""], alone: Bool[Array, ""] | No
         jnp.maximum(delta / mass[:, None], LEAST_PATIENCE * payoff_range),
         payoff_range,
         jnp.broadcast_to(jnp.array(providers == 1) if alone is None else alone, (users,)),
+        jnp.full(users, -jnp.inf) if above is None else above,
     )
 
 

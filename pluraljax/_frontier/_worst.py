@@ -66,6 +66,14 @@ def worst_equilibria(market: Market, delta: Any, alone: Any, *, solver: Solver =
     return collect(market, stakes, run_search(stakes, solver))
 
 
+@float64_scope
+def next_equilibria(market: Market, above: Any, delta: Any = 0.0, *, solver: Solver = solve) -> Frontier:
+    """`frontier` from a level of each user's utility on, `[user]`: her least equilibrium that is worth so much."""
+    above = jnp.asarray(above, jnp.float64)
+    stakes = lay_out(market, jnp.asarray(delta, jnp.float64), None, above)
+    return collect(market, stakes, run_search(stakes, solver))
+
+
 # Brackets close to this share of the way from silent to aligned, plus the rounding of the user's payoffs.
 _TOLERANCE = 1e-6
 _ROUNDING = 1e-12

@@ -1,0 +1,232 @@
+"""Finds equilibria by play from many starts, and certifies what it finds."""
+
+from enum import IntEnum
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+from .._bracket import Bracket
+from .._candidates import METHODS, Annealing, gradient_play, in_common_units, starting_logits
+from .._conversation import Conversation, Profile, as_kernels
+from .._market import Market, benchmarks, patience, with_zeros_if_invalid
+from .._payoff import lay_out_game
+from .._precision import float64_scope, in_float64
+from .._segments import Labels, as_labels
+from .._status import Status
+from ._menus import Menus, blank, from_kernels, informative, is_personalized, menu_shape, play
+from ._rounds import Looked, certifies, play_rounds
+
+
+class Verdict(IntEnum):
+    """What is known of a profile that play ended with."""
+
+    CERTIFIED = 0
+    OPEN = 1
+    NOT_AN_EQUILIBRIUM = 2
+
+
+class Equilibria(eqx.Module):
+    """Where play ended from each start, in rising order of what users get on average (per unit of mass).
+
+    Fields are as in `Equilibrium`. `is_first` marks the certified ones that give somebody something else than those
+    before; `start` is the start that each came from.
+    """
+
+    profile: Profile
+    user_value: Float[Array, "start user"]
+    provider_value: Float[Array, "start provider"]
+    gain: Bracket
+    most: Float[Array, "start provider"]
+    verdict: Int[Array, " start"]
+    is_first: Bool[Array, " start"]
+    start: Int[Array, " start"]
+
+
+class Equilibrium(eqx.Module):
+    """An equilibrium found by play: the certified one that is worst for users, out of `found`.
+
+    `profile` are its policies, told as one round (a query is a plan of what to ask). `user_value` is what each user
+    gets, `provider_value` each provider's objective, and `gain` brackets its best deviation. `verdict` is a `Verdict`:
+    where it is not `CERTIFIED`, nothing that was found is an equilibrium for sure, and the profile is only where play
+    from some start ended. `num_certified` counts the starts that ended in one. `status` is a `Status` code; where the
+    market's data are invalid, every number is NaN and the verdict open.
+    """
+
+    profile: Profile
+    user_value: Float[Array, " user"]
+    provider_value: Float[Array, " provider"]
+    gain: Bracket
+    verdict: Int[Array, ""]
+    num_certified: Int[Array, ""]
+    found: Equilibria
+    status: Int[Array, ""]
+
+
+@float64_scope
+def equilibrium(
+    market: Market,
+    segments: Any,
+    conversation: Conversation | None = None,
+    key: Any = None,
+    *,
+    method: str = "simultaneous",
+    starts: int = 8,
+    annealing: Annealing | None = None,
+    rounds: int = 6,
+    delta: Any = 0.0,
+) -> Equilibrium:
+    """Looks for equilibria by play from several starts, and certifies each.
+
+    First providers play against softened users while temperatures fall, by gradients of their policies: all at once, in
+    turn, or to a damped fixed point of logit play. Then users are made rational and the profile is certified. If it is
+    no equilibrium, personalized segments go on to the least equilibrium that is worth to each user what she has;
+    others play exact best replies. Nothing that fails to certify is called an equilibrium.
+
+    **Arguments:**
+
+    - `market`: one market; use `jax.vmap` for a batch.
+    - `segments`: an integer label per user, not traced; equal labels share a policy.
+    - `conversation`: its shape; default `Conversation()`.
+    - `key`: a PRNG key for the starts; default `jax.random.key(0)`.
+    - `method`: `"simultaneous"`, `"alternating"`, `"logit"`, or `"best_response"` (exact replies from the start on).
+    - `starts`: the first is silent, the second fully informative, the others random; >= 1.
+    - `annealing`: how gradient play goes; default `Annealing(steps=300)`.
+    - `rounds`: exact best replies at most, after the gradient play; >= 1.
+    - `delta`: how much a provider may leave on the table in an equilibrium, in units of its objective; >= 0.
+
+    **Returns:** an `Equilibrium`. With queries, segments of several users are certified against every conversation
+    (`most`), which may leave true equilibria open. Raises `ValueError` for anything that makes no sense.
+    """
+    labels = as_labels(segments, market.user_value.shape[0])
+    if not isinstance(labels, tuple):
+        raise ValueError("equilibrium needs segments that are known before compilation, got traced ones.")
+    if method not in (*METHODS, "best_response"):
+        raise ValueError(f"method must be one of {', '.join(METHODS)}, best_response; got {method!r}.")
+    if starts < 1 or rounds < 1:
+        raise ValueError(f"starts and rounds must be >= 1, got {starts} and {rounds}.")
+    annealing = Annealing(steps=300) if annealing is None else annealing
+    key = jr.key(0) if key is None else key
+    delta = jnp.asarray(delta, jnp.float64)
+    return _equilibrium(market, labels, conversation or Conversation(), key, method, starts, annealing, rounds, delta)
+
+
+@in_float64
+def _equilibrium(
+    market: Market,
+    labels: Labels,
+    conversation: Conversation,
+    key: Array,
+    method: str,
+    starts: int,
+    annealing: Annealing,
+    rounds: int,
+    delta: Array,
+) -> Equilibrium:
+    market, data = lax.stop_gradient((market, delta))[0], benchmarks(market)
+    sound = with_zeros_if_invalid(market, data.status)
+    begin = lambda start: _begin(sound, labels, conversation, key, method, annealing, start)
+    numbers = jnp.arange(starts, dtype=jnp.int32)
+    menus = jax.vmap(begin)(numbers)
+    jump = is_personalized(labels) and method != "best_response"
+    settle = lambda one: play_rounds(sound, labels, one, 1 if jump else rounds, delta, _RAISE, jump)
+    menus, looked = jax.vmap(settle)(menus)
+    last = jax.tree.map(lambda leaf: leaf[:, -1], looked)
+    return _collect(market, labels, conversation, data.status, menus, last, numbers, delta)
+
+
+# A share of full information that replies add while play settles.
+_RAISE = 0.05
+# Values closer than this share of a user's way from silent to aligned count as the same.
+_SNAP = 0.02
+
+
+def _begin(
+    market: Market,
+    labels: Labels,
+    conversation: Conversation,
+    key: Array,
+    method: str,
+    annealing: Annealing,
+    start: Array,
+) -> Menus:
+    """Where gradient play ends, made rational: silence or full information where it is next to that."""
+    told = as_kernels(tuple(jnp.asarray(k) for k in conversation.informative(market, np.asarray(labels))))
+    logits = starting_logits(jr.fold_in(key, start), told, start)
+    shape = menu_shape(market, labels, conversation)
+    if method == "best_response":
+        kernels = [jax.nn.softmax(each, axis=-1) for each in logits]
+        menus = from_kernels(market, labels, shape, kernels)
+        quiet, loud = start == 0, start == 1
+    else:
+        game = in_common_units(lay_out_game(market, labels))
+        kernels = gradient_play(game, logits, annealing, method)  # pyright: ignore[reportArgumentType]
+        menus = from_kernels(market, labels, shape, kernels)
+        marks, value = benchmarks(market), play(market, labels, menus).user_value
+        near = _SNAP * (marks.aligned - marks.silent)
+        quiet, loud = (value <= marks.silent + near).all(), (value >= marks.aligned - near).all()
+    pick = lambda mask, new, old: jax.tree.map(lambda a, b: jnp.where(mask, a, b), new, old)
+    menus = pick(loud, informative(market, labels, shape), menus)
+    return pick(quiet, blank(market, labels, shape), menus)
+
+
+def _collect(
+    market: Market,
+    labels: Labels,
+    conversation: Conversation,
+    status: Array,
+    menus: Menus,
+    looked: Looked,
+    numbers: Array,
+    delta: Array,
+) -> Equilibrium:
+    allowed = patience(market, delta)
+    certified = certifies(labels, conversation, looked, allowed[None])
+    verdict = jnp.where(certified, jnp.int32(Verdict.CERTIFIED), jnp.int32(Verdict.OPEN))
+    verdict = jnp.where(looked.is_refuted, jnp.int32(Verdict.NOT_AN_EQUILIBRIUM), verdict)
+    scale = market.user_value.max(axis=(-2, -1)) - market.user_value.min(axis=(-2, -1))
+    mean = (looked.user_value * market.mass[None]).sum(axis=-1)
+    # Not `argsort`: its 64-bit integers do not lower under a caller's float32 `jit`.
+    _, order = lax.sort((mean, numbers), num_keys=1)
+    row = lambda tree: jax.tree.map(lambda leaf: leaf[order], tree)
+    valid = status < Status.NOT_FINITE
+    hide = lambda tree: jax.tree.map(lambda leaf: jnp.where(valid, leaf, jnp.nan), tree)
+    verdict = jnp.where(valid, verdict, jnp.int32(Verdict.OPEN))[order]
+    found = Equilibria(
+        profile=jax.vmap(Menus.profile)(row(menus)),
+        user_value=hide(row(looked.user_value)),
+        provider_value=hide(row(looked.provider_value)),
+        gain=hide(row(looked.gain)),
+        most=hide(row(looked.most)),
+        verdict=verdict,
+        is_first=_first_of_kind(row(looked.user_value), scale, verdict == Verdict.CERTIFIED),
+        start=numbers[order],
+    )
+    best = verdict == verdict.min()
+    place = jnp.where(best, numbers, np.int32(numbers.shape[0])).min()  # the first certified one
+    take = lambda tree: jax.tree.map(lambda leaf: leaf[place], tree)
+    return Equilibrium(
+        profile=take(found.profile),
+        user_value=found.user_value[place],
+        provider_value=found.provider_value[place],
+        gain=take(found.gain),
+        verdict=verdict[place],
+        num_certified=(verdict == Verdict.CERTIFIED).sum(dtype=jnp.int32),
+        found=found,
+        status=jnp.where(valid, jnp.max(looked.status), status).astype(jnp.int32),
+    )
+
+
+# Equilibria whose users' values are all closer than this share of their payoff ranges are taken for the same.
+_SAME = 1e-6
+
+
+def _first_of_kind(values: Float[Array, "start user"], scale: Float[Array, " user"], certified: Array) -> Array:
+    same = (jnp.abs(values[:, None] - values[None]) <= _SAME * scale[None, None]).all(axis=-1)
+    before = np.tri(values.shape[0], k=-1, dtype=bool)
+    return certified & ~(same & before & certified[None]).any(axis=1)

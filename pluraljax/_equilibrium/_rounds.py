@@ -1,0 +1,158 @@
+"""Rounds of exact best replies, each profile certified before the next."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+from .._bracket import Bracket
+from .._conversation import Conversation, Profile
+from .._deviation import deviation_of_fixed_shape
+from .._market import Market
+from .._precision import float64_scope, in_float64
+from .._segments import Labels, as_labels
+from ._menus import (
+    Menus,
+    blank,
+    from_kernels,
+    informative,
+    is_personalized,
+    menu_shape,
+    with_best_reply,
+    with_next_equilibria,
+)
+
+
+class Looked(eqx.Module):
+    """What was certified of one profile."""
+
+    user_value: Float[Array, " user"]
+    provider_value: Float[Array, " provider"]
+    choice: Int[Array, " user"]
+    gain: Bracket
+    most: Float[Array, " provider"]
+    is_equilibrium: Bool[Array, ""]
+    is_refuted: Bool[Array, ""]
+    status: Int[Array, " provider"]
+
+
+def play_rounds(
+    market: Market, labels: Labels, menus: Menus, rounds: int, delta: Array, raise_by: float, jump: bool
+) -> tuple[Menus, Looked]:
+    """Plays replies until nobody gains, or for so many rounds; returns the last profile and what each round saw.
+
+    With `jump` the step is to the next equilibria of personalized segments, not to a reply.
+    """
+
+    def advance(menus: Menus, turn: Array) -> tuple[Menus, Looked]:
+        found = deviation_of_fixed_shape(market, labels, menus.profile(), delta)
+        if jump:
+            moved = with_next_equilibria(market, labels, menus, delta)
+        else:
+            moved = with_best_reply(market, labels, menus, found, raise_by)
+        stay = found.is_equilibrium | (turn >= rounds) | ~found.is_refuted
+        if jump:
+            stay = found.is_equilibrium | (turn >= rounds)
+        kept = jax.tree.map(lambda old, new: jnp.where(stay, old, new), menus, moved)
+        looked = Looked(
+            found.user_value,
+            found.provider_value,
+            found.choice,
+            found.gain,
+            found.most,
+            found.is_equilibrium,
+            found.is_refuted,
+            found.status,
+        )
+        return kept, looked
+
+    return lax.scan(advance, menus, jnp.arange(rounds + 1, dtype=jnp.int32))
+
+
+class Play(eqx.Module):
+    """Best-response play, a row per round: the first is the profile that it starts from.
+
+    `user_value` is what each user gets, `choice` the provider that she talks to, `provider_value` each provider's
+    objective, and `gain` brackets its best deviation; `is_equilibrium` says where nobody gains more than delta. Play
+    has `converged` where its last profile, `profile`, is an equilibrium, in the round `ended`; it stays there.
+    """
+
+    user_value: Float[Array, "round user"]
+    provider_value: Float[Array, "round provider"]
+    choice: Int[Array, "round user"]
+    gain: Bracket
+    is_equilibrium: Bool[Array, " round"]
+    converged: Bool[Array, ""]
+    ended: Int[Array, ""]
+    profile: Profile
+
+
+@float64_scope
+def best_response_play(
+    market: Market,
+    segments: Any,
+    start: Profile | str = "silent",
+    *,
+    rounds: int = 20,
+    raise_by: float = 0.05,
+    delta: Any = 0.0,
+) -> Play:
+    """Lets providers play exact best replies, in turn the one that gains most, while users pick the best provider.
+
+    This is best-AI selection: users evaluate each provider, pick one and stay while no other is strictly better. A
+    reply has no queries, except to segments of one user.
+
+    **Arguments:**
+
+    - `market`: one market; use `jax.vmap` for a batch.
+    - `segments`: an integer label per user, not traced; equal labels share a policy.
+    - `start`: `"silent"`, `"informative"`, or a profile of one round.
+    - `rounds`: replies at most; >= 1.
+    - `raise_by`: the share of full information mixed into a reply where it still gains then, in [0, 1]. Without it a
+      reply is better for users by next to nothing, and play creeps.
+    - `delta`: how much a provider may leave on the table in an equilibrium, in units of its objective; >= 0.
+
+    **Returns:** a `Play`. Raises `ValueError` for anything that makes no sense.
+    """
+    labels = as_labels(segments, market.user_value.shape[0])
+    if not isinstance(labels, tuple):
+        raise ValueError("best_response_play needs segments that are known before compilation, got traced ones.")
+    if rounds < 1 or not 0 <= raise_by <= 1:
+        raise ValueError(f"rounds must be >= 1 and raise_by in [0, 1], got {rounds} and {raise_by}.")
+    if isinstance(start, str) and start not in ("silent", "informative"):
+        raise ValueError(f'start must be "silent", "informative" or a Profile, got {start!r}.')
+    return _best_response_play(market, labels, start, rounds, float(raise_by), jnp.asarray(delta, jnp.float64))
+
+
+@in_float64
+def _best_response_play(
+    market: Market, labels: Labels, start: Profile | str, rounds: int, raise_by: float, delta: Array
+) -> Play:
+    if isinstance(start, str):
+        shape = menu_shape(market, labels, Conversation(signals=1))
+        menus = informative(market, labels, shape) if start == "informative" else blank(market, labels, shape)
+    else:
+        queries, signals = start.rounds[0].shape[-2:]
+        shape = menu_shape(market, labels, Conversation(queries=queries, signals=signals))
+        menus = from_kernels(market, labels, shape, [start.rounds[0][..., None, :, :]])
+    menus, looked = play_rounds(market, labels, menus, rounds, delta, raise_by, jump=False)
+    return Play(
+        looked.user_value,
+        looked.provider_value,
+        looked.choice,
+        looked.gain,
+        looked.is_equilibrium,
+        looked.is_equilibrium[-1],
+        jnp.where(looked.is_equilibrium, 0, 1).sum(dtype=jnp.int32),
+        menus.profile(),
+    )
+
+
+def certifies(labels: Labels, conversation: Conversation, looked: Looked, patience: Array) -> Array:
+    """Whether a profile is an equilibrium of the conversation: queries could set users of a segment apart."""
+    if is_personalized(labels) or conversation.queries == 1:
+        return looked.is_equilibrium
+    return looked.is_equilibrium & (looked.most <= patience).all(axis=-1)
