@@ -66,6 +66,9 @@ if TYPE_CHECKING:
         silence as silence,
     )
     from ._equilibrium import (
+        BestResponse as BestResponse,
+    )
+    from ._equilibrium import (
         Equilibria as Equilibria,
     )
     from ._equilibrium import (
@@ -78,10 +81,16 @@ if TYPE_CHECKING:
         Verdict as Verdict,
     )
     from ._equilibrium import (
+        best_response as best_response,
+    )
+    from ._equilibrium import (
         best_response_play as best_response_play,
     )
     from ._equilibrium import (
         equilibrium as equilibrium,
+    )
+    from ._equilibrium import (
+        gradient_policies as gradient_policies,
     )
     from ._frontier import (
         Frontier as Frontier,
@@ -155,6 +164,9 @@ if TYPE_CHECKING:
 
 # Where each public name lives. Loading is lazy (PEP 562), so that `pluraljax --help` does not wait for JAX.
 _HOME = {
+    "gradient_policies": "_equilibrium",
+    "best_response": "_equilibrium",
+    "BestResponse": "_equilibrium",
     "equilibrium": "_equilibrium",
     "best_response_play": "_equilibrium",
     "Verdict": "_equilibrium",

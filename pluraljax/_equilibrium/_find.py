@@ -12,13 +12,13 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from .._bracket import Bracket
-from .._candidates import METHODS, Annealing, gradient_play, in_common_units, starting_logits
-from .._conversation import Conversation, Profile, as_kernels
+from .._candidates import METHODS, Annealing
+from .._conversation import Conversation, Profile
 from .._market import Market, benchmarks, patience, with_zeros_if_invalid
-from .._payoff import lay_out_game
 from .._precision import float64_scope, in_float64
 from .._segments import Labels, as_labels
 from .._status import Status
+from ._gradient import INFORMATIVE, SILENT, played_kernels
 from ._menus import Menus, blank, from_kernels, informative, is_personalized, menu_shape, play
 from ._rounds import Looked, certifies, play_rounds
 
@@ -156,17 +156,13 @@ def _begin(
     start: Array,
 ) -> Menus:
     """Where gradient play ends, made rational: silence or full information where it is next to that."""
-    told = as_kernels(tuple(jnp.asarray(k) for k in conversation.informative(market, np.asarray(labels))))
-    logits = starting_logits(jr.fold_in(key, start), told, start)
     shape = menu_shape(market, labels, conversation)
-    if method == "best_response":
-        kernels = [jax.nn.softmax(each, axis=-1) for each in logits]
-        menus = from_kernels(market, labels, shape, kernels)
-        quiet, loud = start == 0, start == 1
+    exact = method == "best_response"
+    kernels = played_kernels(market, labels, conversation, key, None if exact else method, annealing, start)
+    menus = from_kernels(market, labels, shape, kernels)
+    if exact:
+        quiet, loud = start == SILENT, start == INFORMATIVE
     else:
-        game = in_common_units(lay_out_game(market, labels))
-        kernels = gradient_play(game, logits, annealing, method)  # pyright: ignore[reportArgumentType]
-        menus = from_kernels(market, labels, shape, kernels)
         marks, value = benchmarks(market), play(market, labels, menus).user_value
         near = _SNAP * (marks.aligned - marks.silent)
         quiet, loud = (value <= marks.silent + near).all(), (value >= marks.aligned - near).all()
