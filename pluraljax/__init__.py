@@ -150,6 +150,9 @@ if TYPE_CHECKING:
         ScanConfig as ScanConfig,
     )
     from ._scan import (
+        Search as Search,
+    )
+    from ._scan import (
         default_config as default_config,
     )
     from ._scan import (
@@ -164,6 +167,7 @@ if TYPE_CHECKING:
 
 # Where each public name lives. Loading is lazy (PEP 562), so that `pluraljax --help` does not wait for JAX.
 _HOME = {
+    "Search": "_scan",
     "gradient_policies": "_equilibrium",
     "best_response": "_equilibrium",
     "BestResponse": "_equilibrium",

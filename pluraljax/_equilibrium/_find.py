@@ -133,7 +133,8 @@ def _equilibrium(
     begin = lambda start: _begin(sound, labels, conversation, key, method, annealing, start)
     numbers = jnp.arange(starts, dtype=jnp.int32)
     menus = jax.vmap(begin)(numbers)
-    jump = is_personalized(labels) and method != "best_response"
+    # A single provider's best replies do not depend on what its users have, and need no search.
+    jump = is_personalized(labels) and method != "best_response" and market.provider_value.shape[0] > 1
     settle = lambda one: play_rounds(sound, labels, one, 1 if jump else rounds, delta, _RAISE, jump)
     menus, looked = jax.vmap(settle)(menus)
     last = jax.tree.map(lambda leaf: leaf[:, -1], looked)

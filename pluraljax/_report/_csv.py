@@ -32,6 +32,7 @@ def _record(cell: CellSummary, parameters: Sequence[str], confidence: float) -> 
     brackets = {f"{scheme}_share": bracket for scheme, bracket in cell.shares.items()}
     brackets |= {f"{scheme}_worst_share": bracket for scheme, bracket in cell.worst_shares.items()}
     brackets |= {f"{scheme}_equilibrium_share": bracket for scheme, bracket in cell.equilibria.items()}
+    brackets |= {f"{scheme}_found_on_scale": bracket for scheme, bracket in cell.found.items()}
     brackets["difference_share"] = cell.difference
     for name, bracket in brackets.items():
         record |= _moments(f"{name}_lower", bracket.lower) | _moments(f"{name}_upper", bracket.upper)

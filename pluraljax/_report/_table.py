@@ -10,7 +10,7 @@ from rich.console import Group as Stack
 from rich.table import Table
 from rich.text import Text
 
-from .._scan._columns import EQUILIBRIA
+from .._scan._columns import EQUILIBRIA, FOUND
 from .._scan._estimate import CONFIDENCE, BracketMoments, CellSummary, Proportion
 from .._status import Status
 from ._layout import Group, group_cells, readable, show
@@ -19,6 +19,7 @@ PLAIN_WIDTH = 100
 WIDEST_NAME = 16
 # Cells named in a message; summary.csv has them all.
 MOST_CELLS = 8
+_FOUND_EVENTS = {column.name for column in FOUND if column.kind == "event"}
 _EQUILIBRIUM_EVENTS = {column.name for column in EQUILIBRIA if column.kind == "event"}
 # Ends of a mean further apart than this are shown as a range.
 SAME_MEAN = 5e-4
@@ -116,6 +117,11 @@ def _equilibria(groups: Sequence[Group], confidence: float) -> Iterable[Renderab
     )
     yield Text()
     yield from _tables(groups, _equilibrium_columns(confidence))
+    if any(cell.has_found for group in groups for cell in group.cells):
+        yield Text("What play finds: the worst certified equilibrium of each market, on the same scale", "bold")
+        yield Text("Found: percent of starts that ended in a certified equilibrium.")
+        yield Text()
+        yield from _tables(groups, _found_columns())
 
 
 def _equilibrium_columns(confidence: float) -> list[_Column]:
@@ -124,6 +130,16 @@ def _equilibrium_columns(confidence: float) -> list[_Column]:
         _Column("anonymous", lambda cell: show_mean(cell.equilibria["anonymous"])),
         _Column("silent,\npersonalized", lambda cell: show_percent(cell.events["personalized_silence"], confidence)),
         _Column("silent,\nanonymous", lambda cell: show_percent(cell.events["anonymous_silence"], confidence)),
+    ]
+
+
+def _found_columns() -> list[_Column]:
+    percent = lambda cell, scheme: f"{100 * cell.values[f'{scheme}_found_share'].mean:.1f}"
+    return [
+        _Column("personalized", lambda cell: show_mean(cell.found["personalized"])),
+        _Column("found,\npersonalized", lambda cell: percent(cell, "personalized")),
+        _Column("anonymous", lambda cell: show_mean(cell.found["anonymous"])),
+        _Column("found,\nanonymous", lambda cell: percent(cell, "anonymous")),
     ]
 
 
@@ -169,7 +185,9 @@ def _checks(summaries: Sequence[CellSummary]) -> Iterable[RenderableType]:
     """Theorems, statuses, open brackets and users without a scale, over the whole scan."""
     markets = sum(cell.markets for cell in summaries)
     asked = any(cell.has_equilibria for cell in summaries)
-    events = [name for name in summaries[0].events if asked or name not in _EQUILIBRIUM_EVENTS]
+    played = any(cell.has_found for cell in summaries)
+    left_out = (set() if asked else _EQUILIBRIUM_EVENTS) | (set() if played else _FOUND_EVENTS)
+    events = [name for name in summaries[0].events if name not in left_out]
     for name in (name for name in events if name.endswith("_theorem")):
         checked = sum((cell.events[name] for cell in summaries), Proportion())
         undecided = f"; undecided in {checked.open:,}" if checked.open else ""

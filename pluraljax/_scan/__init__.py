@@ -4,12 +4,13 @@ from typing import TYPE_CHECKING, Any
 
 from ._config import FamilyGrid, ScanConfig
 from ._default import default_config
+from ._search import Search
 from ._store import open_scan, read_manifest, read_table
 
 if TYPE_CHECKING:
     from ._run import scan
 
-__all__ = ["FamilyGrid", "ScanConfig", "default_config", "open_scan", "read_manifest", "read_table", "scan"]
+__all__ = ["FamilyGrid", "ScanConfig", "Search", "default_config", "open_scan", "read_manifest", "read_table", "scan"]
 
 
 def __getattr__(name: str) -> Any:

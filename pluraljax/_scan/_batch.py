@@ -19,9 +19,10 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from .._families import Family, make_family
 from .._market import Market
-from . import _equilibria, _measure
+from . import _equilibria, _found, _measure
 from ._config import ScanConfig
 from ._plan import Block
+from ._search import Search
 
 # Rows that a CPU takes through its loops together: few enough to stay in its cache, and to not wait for a straggler.
 _CPU_TILE = 32
@@ -32,6 +33,8 @@ _MEASURE_OPTIONS: Any = {"xla_cpu_use_fusion_emitters": False}
 _DRAW_OPTIONS: Any = _MEASURE_OPTIONS | {"xla_backend_optimization_level": 1}
 
 _PRNG = "threefry2x32"
+# What a market's key is folded with for the starts of play, apart from the draws of the market itself.
+_PLAY = 0x504C4159
 _ROWS = PartitionSpec("market")
 
 # Axes and type of each array of a market, in the order of `Market`'s arguments.
@@ -185,6 +188,25 @@ def _compile_equilibria(layout: Layout, shape: Shape, delta: float, measure: Cal
         return _compile(layout, jax.jit(program).lower(rows, layout.counts), _MEASURE_OPTIONS)
 
 
+@functools.lru_cache(maxsize=256)
+def _compile_found(layout: Layout, wide: Shape, own: Shape, delta: float, search: Search, measure: Any) -> Any:
+    """Play needs the providers as they are: twins compete with each other."""
+    providers = _num_providers(own)
+
+    def row(root, rows):
+        (prior, user_value, provider_value, mass), index, proved = rows
+        market = Market(prior, user_value, provider_value[:providers], mass)
+        key = jr.fold_in(jr.fold_in(jr.wrap_key_data(root, impl=_PRNG), index), _PLAY)
+        return measure(market, delta, key, proved, search)
+
+    (users, *_), _ = own[1]
+    with jax.enable_x64(True):
+        proved = {name: layout.spec((layout.size, users), jnp.float64) for name in _found.PROVED}
+        rows = (_markets(layout, wide), layout.spec((layout.size,), jnp.uint32), proved)
+        root = jax.ShapeDtypeStruct((2,), jnp.uint32)
+        return _compile(layout, jax.jit(tiled(layout, row)).lower(root, rows, layout.counts), _MEASURE_OPTIONS)
+
+
 def _markets(layout: Layout, shape: Shape) -> tuple[jax.ShapeDtypeStruct, ...]:
     return tuple(layout.spec((layout.size, *axes), dtype) for axes, dtype in shape)
 
@@ -206,16 +228,19 @@ class Launched:
     alone: bool
     conditions: dict[str, jax.Array]
     equilibria: dict[str, jax.Array] | None
+    found: dict[str, jax.Array] | None
     places: np.ndarray
 
     def rows(self) -> dict[str, np.ndarray]:
         """Waits, and returns the measured rows in the order of the block; what was not asked for is undefined."""
         take = lambda measured: {name: np.asarray(value)[self.places] for name, value in measured.items()}
         rows = take(self.conditions)
+        shape = rows["aligned"].shape
+        played = _found.undefined(shape) if self.found is None else take(self.found)
         if self.equilibria is None:
-            return rows | _equilibria.undefined(rows["aligned"].shape)
+            return rows | _equilibria.undefined(shape) | played
         found = take(self.equilibria)
-        return rows | found | {"status": np.maximum(rows["status"], found["status"])}
+        return rows | found | played | {"status": np.maximum(rows["status"], found["status"])}
 
     def market(self, row: int) -> Market:
         """The market of one row, as it was measured: with twins of its providers."""
@@ -225,7 +250,8 @@ class Launched:
 class Programs:
     """Compiles the programmes of a scan ahead of need, and runs blocks through them; close it when done.
 
-    Drawing has a programme per cell, measuring one or two per array shape, not counting providers.
+    Drawing has a programme per cell, measuring one or two per array shape, not counting providers, and looking for
+    equilibria by play one per array shape.
     """
 
     def __init__(self, config: ScanConfig, chunk: int, devices: Sequence[Any]):
@@ -237,6 +263,7 @@ class Programs:
         self._draw: dict[int, Future[Any]] = {}
         self._conditions: dict[Shape, Future[Any]] = {}
         self._equilibria: dict[Shape, Future[Any]] = {}
+        self._found: dict[Shape, Future[Any]] = {}
         own = [_shape_of(family) for family in self._families]
         self._alone = [_num_providers(shape) == 1 for shape in own]
         most: dict[Shape, int] = {}
@@ -244,6 +271,7 @@ class Programs:
             # Over all cells, not only those left to do: a resumed scan has to go through the same programme.
             alike = _widen_shape(shape, 0)
             most[alike] = max(most.get(alike, 0), _num_providers(shape))
+        self._own = own
         self._shapes = [_widen_shape(shape, most[_widen_shape(shape, 0)]) for shape in own]
 
     def prepare(self, cells: Sequence[int]) -> None:
@@ -256,12 +284,19 @@ class Programs:
                 if self._config.equilibria:
                     again = (*arguments, _equilibria.measure_equilibria)
                     self._equilibria[shape] = self._pool.submit(_compile_equilibria, *again)
+            self._prepare_play(index)
             self._draw[index] = self._pool.submit(_compile_draw, self._layout, family, _num_providers(shape))
+
+    def _prepare_play(self, cell: int) -> None:
+        own, search = self._own[cell], self._config.equilibria
+        if isinstance(search, Search) and own not in self._found:
+            arguments = (self._layout, self._shapes[cell], own, self._config.delta, search, _found.measure_found)
+            self._found[own] = self._pool.submit(_compile_found, *arguments)
 
     @property
     def num_compiled(self) -> int:
         """How many measuring programmes there are."""
-        return len(self._conditions) + len(self._equilibria)
+        return len(self._conditions) + len(self._equilibria) + len(self._found)
 
     def launch(self, block: Block) -> Launched:
         """Starts to draw and measure a block; returns before it is done, once its programmes are compiled."""
@@ -272,12 +307,16 @@ class Programs:
         put = lambda array: jax.device_put(array, self._layout.sharding)
         counts = put(counts)
         arrays = draw(self._root, put(indices), counts)
-        conditions, equilibria = measure(arrays, counts), None
+        conditions, equilibria, found = measure(arrays, counts), None, None
         if shape in self._equilibria:
             known = {name: conditions[name] for name in _equilibria.KNOWN}
             rows = (arrays, put(np.full(self._layout.size, alone)), known)
             equilibria = self._equilibria[shape].result()(rows, counts)
-        return Launched(block, arrays, alone, conditions, equilibria, places)
+        if self._own[block.cell] in self._found:
+            known = conditions | (equilibria or {})
+            rows = (arrays, put(indices), {name: known[name] for name in _found.PROVED})
+            found = self._found[self._own[block.cell]].result()(self._root, rows, counts)
+        return Launched(block, arrays, alone, conditions, equilibria, found, places)
 
     def close(self) -> None:
         """Drops what is not being compiled yet."""

@@ -73,6 +73,25 @@ EQUILIBRIA: tuple[Column, ...] = (
     _event("equilibria_theorem", "the equilibria found give every user what the theorems and guarantees promise"),
 )
 
-COLUMNS = CONDITIONS + EQUILIBRIA
+
+def _found(scheme: str, what: str) -> tuple[Column, ...]:
+    return (
+        Column(f"{scheme}_found", "user", "value", "utility", f"utility in the worst equilibrium {what} found"),
+        Column(f"{scheme}_found_gain", "market", "value", "utility", "most that a provider could gain there (proved)"),
+        Column(
+            f"{scheme}_found_share", "market", "value", "1", "share of starts of play that ended in a certified one"
+        ),
+        _event(f"{scheme}_found_aligned", "the worst equilibrium found gives every user her aligned utility"),
+    )
+
+
+# What the third programme measures, where the scan asks for it: equilibria that play finds.
+FOUND: tuple[Column, ...] = (
+    *_found("personalized", "of personalized policies"),
+    *_found("anonymous", "of one anonymous policy without queries"),
+    _event("found_theorem", "aligned >= found >= proved worst >= guarantee, in every equilibrium that play found"),
+)
+
+COLUMNS = CONDITIONS + EQUILIBRIA + FOUND
 
 EVENTS = tuple(column.name for column in COLUMNS if column.kind == "event")

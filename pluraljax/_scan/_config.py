@@ -16,6 +16,7 @@ from typing import Any
 
 from .._families import make_family
 from ._columns import COLUMNS
+from ._search import Search, as_plain, as_search
 
 # Threefry folds 32 bits into a key: beyond this two markets would share their draws.
 MAX_INDEX = 2**32
@@ -93,7 +94,8 @@ class ScanConfig:
     - `seed`: root of all random draws, 0 to 2^32 - 1.
     - `delta`: slack of the equilibria that the guarantees speak about, in units of expected utility; >= 0.
     - `chunk`: most rows (markets) in one stored file; results do not depend on it.
-    - `equilibria`: whether to bracket each market's worst equilibria, too, and to ask whether silence is one.
+    - `equilibria`: whether to bracket each market's worst equilibria, too, and to ask whether silence is one. A
+      `Search` (in TOML a table, such as `{starts = 8}`) looks for equilibria by play on top of that.
 
     Raises `ValueError`, with what was wanted and what was given.
     """
@@ -103,12 +105,13 @@ class ScanConfig:
     seed: int = 0
     delta: int | float = 0.0
     chunk: int = 512
-    equilibria: bool = True
+    equilibria: bool | Search = True
 
     def __post_init__(self):
         object.__setattr__(self, "grid", tuple(self.grid))
         if not self.grid or not all(isinstance(part, FamilyGrid) for part in self.grid):
             raise ValueError("grid needs at least one FamilyGrid (in TOML: a [[grid]] table with a family).")
+        object.__setattr__(self, "equilibria", as_search(self.equilibria))
         _check_scalars({each.name: getattr(self, each.name) for each in fields(self)})
         object.__setattr__(self, "delta", float(self.delta))
         seen: dict[str, int] = {}
@@ -141,7 +144,7 @@ class ScanConfig:
         """Plain data, as TOML and JSON hold it; `from_mapping` gives the config back."""
         grid = [{"family": part.family} | {k: _thaw(v) for k, v in part.parameters.items()} for part in self.grid]
         scalars = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "grid"}
-        return scalars | {"grid": grid}
+        return scalars | {"equilibria": as_plain(self.equilibria), "grid": grid}
 
     def to_toml(self) -> str:
         """Text that `from_toml` reads back to an equal config."""
@@ -168,7 +171,7 @@ class ScanConfig:
         return {
             "seed": self.seed,
             "delta": self.delta,
-            "equilibria": self.equilibria,
+            "equilibria": as_plain(self.equilibria),
             "cells": [[cell.family, dict(cell.parameters)] for cell in self.cells],
             "columns": columns_version(),
             "pluraljax": importlib.metadata.version("pluraljax"),
@@ -254,8 +257,7 @@ def _check_scalars(values: Mapping[str, Any]) -> None:
         value = values.get(name, low)
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise ValueError(f"{name} must be a whole number from {low} to {high}, got {value!r}.")
-    if not isinstance(values.get("equilibria", True), bool):
-        raise ValueError(f"equilibria must be true or false, got {values['equilibria']!r}.")
+    as_search(values.get("equilibria", True))
     delta = values.get("delta", 0.0)
     if isinstance(delta, bool) or not isinstance(delta, int | float):
         raise ValueError(f"delta must be a number, got {delta!r}.")
@@ -283,6 +285,8 @@ def _thaw_mapping(value: Any) -> Any:
 
 
 def _toml_value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name} = {_toml_value(item)}" for name, item in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(_toml_value(item) for item in value) + "]"
     if isinstance(value, str | bool | int):

@@ -166,6 +166,7 @@ class CellSummary:
       always ignore what she is told.
     - `worst_shares`: the same, for the user of each market who is guaranteed least.
     - `equilibria`: by scheme, what the worst equilibria give, on the scale; no numbers where the scan did not ask.
+    - `found`: by scheme, what the worst equilibrium that play found gives, on the scale, where it found one.
     - `difference`: shares["personalized"] - shares["anonymous"], paired market by market.
     - `gains`: whether personalized policies are proved to guarantee more than anonymous ones (on average over users).
     - `pairs`: markets by (anonymous, personalized) share, on a grid of `PAIR_BINS` bins a side.
@@ -182,6 +183,7 @@ class CellSummary:
     shares: Mapping[str, BracketMoments]
     worst_shares: Mapping[str, BracketMoments]
     equilibria: Mapping[str, BracketMoments]
+    found: Mapping[str, BracketMoments]
     difference: BracketMoments
     gains: Proportion
     open_brackets: Mapping[str, int]
@@ -203,6 +205,11 @@ class CellSummary:
     def has_equilibria(self) -> bool:
         """Whether the scan asked for worst equilibria."""
         return self.equilibria["personalized"].lower.count > 0
+
+    @property
+    def has_found(self) -> bool:
+        """Whether play found an equilibrium in some market."""
+        return any(bracket.lower.count > 0 for bracket in self.found.values())
 
     @property
     def violations(self) -> int:
@@ -271,6 +278,7 @@ def _summarize_cell(identity: dict[str, Any], status: np.ndarray, rows: "_Rows",
         shares={scheme: ends(pair) for scheme, pair in rows.shares.items()},
         worst_shares={scheme: ends(pair) for scheme, pair in rows.worst_shares.items()},
         equilibria={scheme: ends(pair) for scheme, pair in rows.equilibria.items()},
+        found={scheme: ends((values, values)) for scheme, values in rows.found.items()},
         difference=ends(rows.difference),
         gains=Proportion.from_codes(rows.gains[member], invalid),
         open_brackets={name: int(is_open[member].sum()) for name, is_open in rows.open.items()},
@@ -314,6 +322,7 @@ class _Rows:
         self.shares = {s: (users.mean(lower), users.mean(upper)) for s, (lower, upper) in shares.items()}
         worst = {s: tuple(share(users[f"{s}_worst_{end}"]) for end in ("lower", "upper")) for s in SCHEMES}
         self.equilibria = {s: (users.mean(lower), users.mean(upper)) for s, (lower, upper) in worst.items()}
+        self.found = {s: users.mean(share(users[f"{s}_found"])) for s in SCHEMES}
         self.worst_shares = {s: (users.least(lower), users.least(upper)) for s, (lower, upper) in shares.items()}
         (own_low, own_high), (all_low, all_high) = (shares[s] for s in SCHEMES)
         self.difference = users.mean(own_low - all_high), users.mean(own_high - all_low)

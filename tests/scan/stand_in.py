@@ -1,12 +1,13 @@
 """A cheap measure in place of the real one, for tests of what happens around it: chunks, files, kills."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from pluraljax._market import Market, benchmarks
 from pluraljax._precision import float64_scope
-from pluraljax._scan import _equilibria, _measure
-from pluraljax._scan._columns import COLUMNS, CONDITIONS, EQUILIBRIA
+from pluraljax._scan import _equilibria, _found, _measure
+from pluraljax._scan._columns import COLUMNS, CONDITIONS, EQUILIBRIA, FOUND
 from pluraljax._status import Status
 
 
@@ -22,6 +23,14 @@ def measure_equilibria(market: Market, delta: float, alone, known) -> dict:
     """The same for the columns of equilibria, shifted for a provider that is alone, and by what is known."""
     row = _numbers(market, delta + jnp.where(alone, 1.0, 0.0) + known["personalized_bound"][0])
     return {column.name: row[column.name] for column in EQUILIBRIA} | {"status": jnp.int8(Status.OK)}
+
+
+@float64_scope
+def measure_found(market: Market, delta: float, key, proved, search) -> dict:
+    """The same for the columns of what play finds, shifted by the key, what is proved, and the starts."""
+    shift = jax.random.bits(key, (), jnp.uint32).astype(jnp.float64) * 2.0**-32
+    row = _numbers(market, delta + shift + proved["personalized_worst_lower"][0] + search.starts)
+    return {column.name: row[column.name] for column in FOUND}
 
 
 def _numbers(market, delta):
@@ -56,7 +65,12 @@ def functions() -> list:
         (_measure, "measure_again", measure_again),
         (_equilibria, "measure_equilibria_again", measure_equilibria_again),
     ]
-    return [(_measure, "measure", measure), (_equilibria, "measure_equilibria", measure_equilibria), *again]
+    return [
+        (_measure, "measure", measure),
+        (_equilibria, "measure_equilibria", measure_equilibria),
+        (_found, "measure_found", measure_found),
+        *again,
+    ]
 
 
 def install() -> None:

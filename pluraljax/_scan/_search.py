@@ -1,0 +1,56 @@
+"""How a scan looks for equilibria by play. Imports no JAX."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+METHODS = ("simultaneous", "alternating", "logit", "best_response")
+
+
+@dataclass(frozen=True)
+class Search:
+    """How a scan looks for equilibria by play, on top of the bounds on all of them.
+
+    **Arguments:**
+
+    - `starts`: how many starts per market and scheme: silent, fully informative, then random ones; >= 1.
+    - `method`: `"simultaneous"`, `"alternating"`, `"logit"` or `"best_response"`, as for `equilibrium`.
+    - `steps`: gradient steps from each start; >= 1.
+    - `rounds`: exact best replies at most, where segments hold several users; >= 1.
+
+    Raises `ValueError` for anything else.
+    """
+
+    starts: int = 8
+    method: str = "simultaneous"
+    steps: int = 300
+    rounds: int = 6
+
+    def __post_init__(self):
+        for name in ("starts", "steps", "rounds"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"equilibria.{name} must be a whole number of at least 1, got {value!r}.")
+        if self.method not in METHODS:
+            raise ValueError(f"equilibria.method must be one of {', '.join(METHODS)}, got {self.method!r}.")
+
+
+def as_search(value: Any) -> "bool | Search":
+    """Reads the entry `equilibria` of a config: true, false, or a table of a `Search`."""
+    if isinstance(value, bool | Search):
+        return value
+    if not isinstance(value, Mapping):
+        raise ValueError(f"equilibria must be true, false or a table such as {{starts = 8}}, got {value!r}.")
+    known = [each.name for each in fields(Search)]
+    for key in value:
+        if key not in known:
+            close = difflib.get_close_matches(str(key), known, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise ValueError(f"unknown key {key!r} in equilibria{hint}.")
+    return Search(**value)
+
+
+def as_plain(value: "bool | Search") -> Any:
+    """The entry as TOML and JSON hold it."""
+    return asdict(value) if isinstance(value, Search) else value
