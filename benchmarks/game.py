@@ -1,8 +1,8 @@
 """What a gradient step of the whole game costs: `python benchmarks/game.py`.
 
-1,000 markets of 3 providers, 3 users, 4 actions and 4 states; conversations of 2 rounds, 3 queries and 3 signals. A step
-softens users, evaluates all payoffs, differentiates each provider's objective in its own policies, and takes an Adam
-step. It is compared with evaluating all payoffs once, and its arithmetic with a matrix product's in the same run.
+1,000 markets of 3 providers, 3 users, 4 actions and 4 states; conversations of 2 rounds, 3 queries and 3 signals.
+A step softens users, evaluates all payoffs, differentiates each provider's objective in its own policies, and takes an
+Adam step. It is compared with evaluating all payoffs once, and its arithmetic with a matrix product's in the same run.
 """
 
 import json

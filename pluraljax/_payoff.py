@@ -32,7 +32,7 @@ from ._segments import Labels, as_labels
 from ._status import Status
 
 # One kernel per round: [provider segment evidence history query signal].
-Kernels = Sequence[Float[Array, "provider segment evidence history query signal"]]
+Kernels = Sequence[Float[Array, "_ _ _ _ _ _"]]
 
 
 class Game(eqx.Module):

@@ -70,9 +70,7 @@ _NOISE = 0.1
 _PACE = 0.25
 
 
-def starting_logits(
-    key: Array, told: Sequence[Array], start: Array
-) -> list[Float[Array, "provider segment evidence history query signal"]]:
+def starting_logits(key: Array, told: Sequence[Array], start: Array) -> list[Array]:
     """Makes logits that are silent (start 0), fully informative (1) or random (any other), with a little noise.
 
     `told` are kernels that tell everything.

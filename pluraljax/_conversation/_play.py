@@ -19,7 +19,8 @@ from ._people import Logit, at_least_coldest, soften
 # entries decides nothing.
 TIE = 1e-11
 
-Kernels = Sequence[Float[Array, "evidence history query signal"]]
+# One per round: [evidence history query signal]. Sizes of histories differ, so that they are not checked together.
+Kernels = Sequence[Float[Array, "_ _ _ _"]]
 
 
 class Response(eqx.Module):
@@ -46,7 +47,7 @@ def as_kernels(policy: Array | tuple[Array, ...] | list[Array]) -> list[Array]:
     return kernels
 
 
-def likelihoods(kernels: Kernels) -> list[Float[Array, "evidence transcript"]]:
+def likelihoods(kernels: Kernels) -> list[Array]:
     """The likelihood of every transcript of each length, given the evidence and the queries in it."""
     evidences = kernels[0].shape[0]
     found = [jnp.ones((evidences, 1), kernels[0].dtype)]
@@ -64,7 +65,7 @@ def _worth(likelihood: Float[Array, "evidence transcript"], stakes: Array) -> Fl
 def _play(
     likelihood: Float[Array, "evidence transcript"],
     action: Float[Array, "type transcript action"],
-    asks: Sequence[Float[Array, "type history query"]],
+    asks: Sequence[Array],
     kernels: Kernels,
 ) -> Float[Array, "type evidence action"]:
     """Composes choices into an outcome."""

@@ -69,7 +69,7 @@ def blank(market: Market, labels: Labels, shape: tuple[int, int]) -> Menus:
     )
 
 
-def _pad(policy: Array, shape: tuple[int, int], filler: float) -> Array:
+def _pad(policy: Array, shape: tuple[int, int], filler: float | int) -> Array:
     """Adds signals that are never sent, and queries that repeat the first."""
     *lead, asked, heard = policy.shape
     policy = jnp.concatenate([policy, jnp.full((*lead, asked, shape[1] - heard), filler, policy.dtype)], axis=-1)

@@ -1,0 +1,168 @@
+"""Equilibria that play finds: certified ones are equilibria, and what is proved of all equilibria holds for them."""
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+
+import pluraljax as plx
+
+# Shapes and settings are shared, because each is compiled.
+MARKETS, STARTS = 24, 4
+QUICK = plx.Annealing(steps=60)
+PERSONALIZED, ANONYMOUS = plx.personalized(2), plx.anonymous(2)
+SHAPE = {"providers": 2, "users": 2, "actions": 3, "states": 3}
+
+
+@jax.jit
+@jax.vmap
+def apart(market, key):
+    return plx.equilibrium(market, PERSONALIZED, key=key, starts=STARTS, annealing=QUICK)
+
+
+@jax.jit
+@jax.vmap
+def together(market, key):
+    return plx.equilibrium(market, ANONYMOUS, key=key, starts=STARTS, method="best_response", rounds=3)
+
+
+recheck_apart = jax.jit(jax.vmap(lambda market, profile: plx.deviation(market, PERSONALIZED, profile)))
+recheck_together = jax.jit(jax.vmap(lambda market, profile: plx.deviation(market, ANONYMOUS, profile)))
+
+
+def draws(family, count=MARKETS):
+    keys = jr.split(jr.key(3), count)
+    return jax.vmap(family)(keys), keys
+
+
+def pair(strength):
+    """The two-provider, two-user market of the design: each provider loves one user and hates the other."""
+    value = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    signs = np.array([[1.0, -strength], [-strength, 1.0]])
+    return plx.observed_market(np.stack([value] * 2), signs[:, :, None, None] * value, mass=np.ones(2))
+
+
+def stack(markets):
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *markets)
+
+
+def test_personalized_equilibria_of_weakly_aligned_markets_give_everybody_what_is_aligned():
+    markets, keys = draws(plx.families.conic(**SHAPE, perturbation=0.0))
+    found = apart(markets, keys).found
+    certified = np.asarray(found.verdict) == plx.Verdict.CERTIFIED
+    assert certified.mean() > 0.9
+    alignment, marks = jax.vmap(plx.weak_alignment)(markets), jax.vmap(plx.benchmarks)(markets)
+    scale = np.ptp(np.asarray(markets.user_value), axis=(2, 3))
+    assert (np.asarray(alignment.error.upper) <= 1e-8 * scale).all()
+    gain = np.asarray(found.gain.upper).max(axis=-1)[..., None]
+    weights = np.asarray(alignment.weights).sum(axis=-1) / np.asarray(markets.mass)
+    lost = np.asarray(marks.aligned)[:, None] - np.asarray(found.user_value)
+    assert (lost <= 1e-6 * scale[:, None] + gain * weights[:, None])[certified].all()
+
+
+@pytest.mark.parametrize("scheme", ["personalized", "anonymous"])
+def test_verdicts_and_values_stand_when_each_profile_is_looked_at_again(scheme):
+    find, recheck = {"personalized": (apart, recheck_apart), "anonymous": (together, recheck_together)}[scheme]
+    markets, keys = draws(plx.families.gaussian(**SHAPE))
+    found = find(markets, keys).found
+    for start in range(STARTS):
+        one = jax.tree.map(lambda leaf, start=start: leaf[:, start], found)
+        again = recheck(markets, one.profile)
+        np.testing.assert_allclose(one.user_value, again.user_value, atol=1e-9)
+        np.testing.assert_allclose(one.provider_value, again.provider_value, atol=1e-9)
+        verdict = np.asarray(one.verdict)
+        assert np.asarray(again.is_equilibrium)[verdict == plx.Verdict.CERTIFIED].all()
+        assert np.asarray(again.is_refuted)[verdict == plx.Verdict.NOT_AN_EQUILIBRIUM].all()
+        assert not np.asarray(again.is_equilibrium)[verdict == plx.Verdict.NOT_AN_EQUILIBRIUM].any()
+
+
+def test_equilibria_found_lie_between_the_worst_one_and_aligned_and_are_sorted():
+    markets, keys = draws(plx.families.gaussian(**SHAPE))
+    result = apart(markets, keys)
+    certified = np.asarray(result.found.verdict) == plx.Verdict.CERTIFIED
+    worst, marks = jax.jit(jax.vmap(plx.frontier))(markets).worst, jax.vmap(plx.benchmarks)(markets)
+    value = np.asarray(result.found.user_value)
+    assert (value >= np.asarray(worst.lower)[:, None] - 1e-7)[certified].all()
+    assert (value <= np.asarray(marks.aligned)[:, None] + 1e-9)[certified].all()
+    assert (np.diff((value * np.asarray(markets.mass)[:, None]).sum(axis=-1), axis=1) >= -1e-12).all()
+    # The one reported is the first certified one, and play does reach equilibria below aligned.
+    first = certified.argmax(axis=1)
+    np.testing.assert_array_equal(result.user_value, value[np.arange(MARKETS), first])
+    below = (value < np.asarray(marks.aligned)[:, None] - 1e-3) & certified[..., None]
+    assert below.any()
+    assert (np.asarray(result.num_certified) == certified.sum(axis=1)).all()
+    assert (np.asarray(result.found.is_first).sum(axis=1) >= certified.any(axis=1)).all()
+    assert np.sort(np.asarray(result.found.start), axis=1).tolist() == [[0, 1, 2, 3]] * MARKETS
+
+
+def test_silence_is_found_where_opposed_providers_hold_each_other_and_not_where_they_do_not():
+    markets = stack([pair(2.0), pair(0.5)])
+    result = together(markets, jr.split(jr.key(0), 2))
+    marks = jax.vmap(plx.benchmarks)(markets)
+    start, verdict = np.asarray(result.found.start), np.asarray(result.found.verdict)
+    silent = np.asarray(result.found.user_value)[start == 0]
+    assert verdict[0][start[0] == 0] == plx.Verdict.CERTIFIED
+    np.testing.assert_allclose(silent[0], marks.silent[0])
+    assert (silent[1] > np.asarray(marks.silent[1]) + 1e-3).any()
+    # Full information stays one in both: no offer is strictly better.
+    told = np.asarray(result.found.user_value)[start == 1]
+    np.testing.assert_allclose(told, marks.aligned)
+    assert (verdict[start == 1] == plx.Verdict.CERTIFIED).all()
+
+
+def test_batch_rows_do_not_depend_on_each_other_and_starts_on_the_key_alone():
+    markets, keys = draws(plx.families.gaussian(**SHAPE))
+    together_, half = together(markets, keys), together(*jax.tree.map(lambda leaf: leaf[::-1], (markets, keys)))
+    np.testing.assert_allclose(together_.found.user_value, np.asarray(half.found.user_value)[::-1], atol=1e-9)
+
+
+def test_an_invalid_market_is_told_by_its_status_and_leaves_the_others_alone():
+    good, bad = pair(2.0), pair(2.0)
+    bad = plx.Market(bad.prior, np.asarray(bad.user_value) * np.nan, bad.provider_value, bad.mass)
+    result = together(stack([good, bad]), jr.split(jr.key(0), 2))
+    assert result.status[1] == plx.Status.NOT_FINITE
+    assert np.isnan(np.asarray(result.user_value[1])).all()
+    assert np.isnan(np.asarray(result.gain.upper[1])).all()
+    assert result.verdict[1] == plx.Verdict.OPEN
+    assert result.num_certified[1] == 0
+    assert result.verdict[0] == plx.Verdict.CERTIFIED
+    assert np.isfinite(np.asarray(result.user_value[0])).all()
+
+
+@pytest.mark.parametrize("method", ["simultaneous", "alternating", "logit"])
+def test_gradient_play_brings_softened_users_of_a_friendly_provider_to_full_information(method):
+    value = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    market = plx.observed_market(value[None], np.stack([value[None]] * 2))
+    profile = plx.gradient_policies(
+        market, plx.personalized(1), plx.Conversation(), jr.key(1), method=method, annealing=plx.Annealing(steps=400)
+    )
+    found = plx.payoffs(market, plx.personalized(1), None, profile)
+    assert np.asarray(found.user_value)[0] > 0.95 * np.asarray(plx.benchmarks(market).aligned)[0]
+    np.testing.assert_allclose(np.asarray(profile.policy).sum(axis=-1), 1.0)
+
+
+def test_conversations_of_several_rounds_end_in_profiles_of_one():
+    market = plx.families.gaussian(providers=2, users=1, actions=2, states=2)(jr.key(5))
+    conversation = plx.Conversation(rounds=2, queries=2, signals=2)
+    result = plx.equilibrium(market, plx.personalized(1), conversation, starts=2, annealing=plx.Annealing(steps=20))
+    assert result.profile.policy.shape[-2] == 8  # a plan: a first query, and one after each of two answers
+    assert result.verdict == plx.Verdict.CERTIFIED
+    again = plx.deviation(market, plx.personalized(1), result.profile)
+    np.testing.assert_allclose(again.user_value, result.user_value, atol=1e-9)
+
+
+def test_bad_arguments_are_refused():
+    market = pair(2.0)
+    for wanted, changes in (
+        ("method must be one of", {"method": "magic"}),
+        ("starts and rounds must be >= 1", {"starts": 0}),
+        ("starts and rounds must be >= 1", {"rounds": 0}),
+    ):
+        with pytest.raises(ValueError, match=wanted):
+            plx.equilibrium(market, ANONYMOUS, **changes)
+    with pytest.raises(ValueError, match="known before compilation"):
+        jax.jit(lambda labels: plx.equilibrium(market, labels).user_value)(jnp.zeros(2, jnp.int32))
+    for changes in ({"steps": 0}, {"rate": 0.0}, {"rate": 2.0}, {"hottest": -1.0}, {"coldest": 0.0}, {"turn": 0}):
+        with pytest.raises(ValueError, match="Annealing"):
+            plx.Annealing(**changes)
