@@ -198,8 +198,8 @@ def _solve_lanes(programs: LinearProgram) -> Solution:
         keep = (best.outcome == Outcome.OPTIMAL) | ((turn > 0) & ~accurate)
         return (
             Solution(
-                primal=jnp.where(keep[:, None], best.primal, found.primal),
-                dual=jnp.where(keep[:, None], best.dual, found.dual),
+                primal=jnp.asarray(jnp.where(keep[:, None], best.primal, found.primal)),
+                dual=jnp.asarray(jnp.where(keep[:, None], best.dual, found.dual)),
                 outcome=jnp.asarray(jnp.where(keep, best.outcome, outcome)),
                 pivots=best.pivots + jnp.where(best.outcome == Outcome.OPTIMAL, 0, found.pivots),
             ),
