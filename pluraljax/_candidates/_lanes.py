@@ -43,7 +43,8 @@ def in_lanes(
             put = lambda old, new: lax.dynamic_update_slice_in_dim(old, new, start, 0)
             return jax.tree.map(put, results, group_function(*jax.tree.map(take, args)))
 
-        shapes = jax.eval_shape(lambda group: group_function(*group), jax.tree.map(lambda leaf: leaf[:lanes], args))
+        group = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((lanes, *leaf.shape[1:]), leaf.dtype), args)
+        shapes = jax.eval_shape(group_function, *group)
         blank = jax.tree.map(lambda leaf: jnp.zeros((batch, *leaf.shape[1:]), leaf.dtype), shapes)
         return lax.fori_loop(jnp.int32(0), jnp.int32(groups), solve_group, blank)
 
