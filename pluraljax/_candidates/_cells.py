@@ -46,12 +46,17 @@ def profile_actions(members: int, actions: int) -> Int[np.ndarray, "member profi
 
 def over_profiles(values: Float[Array, "member evidence action"]) -> Float[Array, "evidence profile"]:
     """Adds up what the members' actions of each profile are worth."""
-    members, evidences, actions = values.shape
-    shape = lambda j: (evidences, *(1,) * j, actions, *(1,) * (members - 1 - j))
-    total = values[0].reshape(shape(0))
-    for j in range(1, members):
-        total = total + values[j].reshape(shape(j))
-    return total.reshape(evidences, -1)
+    members, _, actions = values.shape
+    place = profile_actions(members, actions)
+    return _sum_of(_chosen(values[j], place[j]) for j in range(members))
+
+
+def _chosen(values: Float[Array, "evidence action"], place: Int[np.ndarray, " profile"]) -> Array:
+    """Takes each profile's action: [evidence profile]. Choices, because gathers do not become vector code."""
+    taken = values[:, :1]
+    for c in range(1, values.shape[1]):
+        taken = jnp.asarray(jnp.where(place[None] == c, values[:, c : c + 1], taken))
+    return taken
 
 
 def start_cells(user: Float[Array, "member evidence action"], noise: Float[Array, " obedience"]) -> Cells:
@@ -74,15 +79,25 @@ def start_cells(user: Float[Array, "member evidence action"], noise: Float[Array
 
 def obedience(user: Float[Array, "member evidence action"]) -> Float[Array, "obedience evidence profile"]:
     """The stakes of doing as told, against each other action in cyclic order."""
-    members, evidences, actions = user.shape
-    rows = []
-    for j in range(members):
-        shape = (evidences, *(1,) * j, actions, *(1,) * (members - 1 - j))
-        for shift in range(1, actions):
-            gain = user[j] - jnp.concatenate([user[j, :, shift:], user[j, :, :shift]], axis=-1)
-            spread = jnp.broadcast_to(gain.reshape(shape), (evidences, *(actions,) * members))
-            rows.append(spread.reshape(1, evidences, -1))
-    return jnp.concatenate(rows) if rows else jnp.zeros((0, evidences, 1), jnp.float64)
+    rows = _obedience(user)
+    return jnp.stack(rows) if rows else jnp.zeros((0, user.shape[1], 1), jnp.float64)
+
+
+def paid_for_obedience(
+    user: Float[Array, "member evidence action"], prices: Float[Array, "obedience profile"]
+) -> Float[Array, "evidence profile"]:
+    """Adds up the stakes of obedience at these prices."""
+    paid = jnp.zeros((user.shape[1], prices.shape[1]), jnp.float64)
+    for price, stakes in zip(prices, _obedience(user), strict=True):
+        paid = paid + price[None] * stakes
+    return paid
+
+
+def _obedience(user: Float[Array, "member evidence action"]) -> list[Float[Array, "evidence profile"]]:
+    members, _, actions = user.shape
+    place = profile_actions(members, actions)
+    against = lambda j, shift: user[j] - jnp.concatenate([user[j, :, shift:], user[j, :, :shift]], axis=-1)
+    return [_chosen(against(j, shift), place[j]) for j in range(members) for shift in range(1, actions)]
 
 
 def climb(cells: Cells, cost: Float[Array, "evidence profile"], least: Float[Array, ""]) -> tuple[Cells, Array]:

@@ -36,13 +36,17 @@ def in_lanes(
         if groups == 1:
             return group_function(*args)
 
-        def split(leaf):
-            # Repeats the last row, so that padding is as easy to solve as what stands before it.
-            padding = [(0, groups * lanes - batch)] + [(0, 0)] * (leaf.ndim - 1)
-            return jnp.pad(leaf, padding, mode="edge").reshape(groups, lanes, *leaf.shape[1:])
+        def solve_group(group, results):
+            # The last group reaches back, so that nothing has to be copied for padding.
+            start = jnp.minimum(group * jnp.int32(lanes), jnp.int32(batch - lanes))
+            take = lambda leaf: lax.dynamic_slice_in_dim(leaf, start, lanes)
+            put = lambda old, new: lax.dynamic_update_slice_in_dim(old, new, start, 0)
+            return jax.tree.map(put, results, group_function(*jax.tree.map(take, args)))
 
-        results = lax.map(lambda group: group_function(*group), jax.tree.map(split, args))
-        return jax.tree.map(lambda leaf: leaf.reshape(groups * lanes, *leaf.shape[2:])[:batch], results)
+        group = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((lanes, *leaf.shape[1:]), leaf.dtype), args)
+        shapes = jax.eval_shape(group_function, *group)
+        blank = jax.tree.map(lambda leaf: jnp.zeros((batch, *leaf.shape[1:]), leaf.dtype), shapes)
+        return lax.fori_loop(jnp.int32(0), jnp.int32(groups), solve_group, blank)
 
     merge_batches(batched)
     return batched

@@ -19,9 +19,9 @@ from ._cells import (
     Cells,
     climb,
     count_profiles,
-    obedience,
     obedience_prices,
     over_profiles,
+    paid_for_obedience,
     profile_actions,
     start_cells,
 )
@@ -348,7 +348,7 @@ def is_sound(scaled: Scaled, search: Search) -> Bool[Array, ""]:
     """Checks the candidates of a search against the programme as it was given: bad pivots can spoil them."""
     _, gain, least = _prices(scaled, search)
     prices = obedience_prices(search.cells, gain, scaled.user.shape[0]).reshape(gain.shape[1], -1).T
-    paid = gain + (prices[:, None] * obedience(scaled.user)).sum(axis=0)
+    paid = gain + paid_for_obedience(scaled.user, prices)
     excess = (scaled.share * jnp.maximum(paid.max(axis=1), 0.0)).sum()
     told = (jnp.maximum(search.weight, 0.0)[:, None] * search.columns).sum(axis=0)[: scaled.share.shape[0]]
     # Without room the policy is of no use to the caller.

@@ -5,13 +5,14 @@ until its slowest lane ends, so groups are small. Ties in the ratio test are bro
 random entries, which stands for an infinitesimal perturbation (a lexicographic rule needs a column per row instead).
 """
 
+import functools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import jax.random as jr
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from ._lanes import LANES_ON_CPU, in_lanes
 from ._program import RESIDUAL_TOLERANCE, LinearProgram, Outcome, Solution, residual
@@ -24,31 +25,50 @@ TIE = 1e-14
 RUNNING = -1
 
 _ATTEMPTS = 2
+# Measured: the width from which rows of a tableau are handled as vectors, and the numbers in a vector.
+_LEAST_WIDTH, _VECTOR = 32, 8
 _CACHE = 2**18  # bytes
 
 
 class _Tableau(eqx.Module):
-    """Rows: constraints, then reduced costs. Columns: variables at zero, then the limit and its perturbation."""
+    """Rows: constraints, then reduced costs. Columns: variables at zero, the limit, its perturbation, then padding.
+
+    `place` says where each variable is, slacks after the others: at zero in the column of that number, or (counted on
+    from the columns) basic in a row. `ended` is `RUNNING`, or the outcome and the number of pivots that led there.
+    """
 
     entries: Float[Array, "height width"]
-    basic: Int[Array, " row"]
-    at_zero: Int[Array, " column"]
-    outcome: Int[Array, ""]
-    pivots: Int[Array, ""]
+    place: Int[Array, " variable"]
+    ended: Int[Array, ""]
 
 
-def _start(program: LinearProgram, key: Array) -> _Tableau:
+class _Scale(eqx.Module):
+    """What rows and columns of a programme are multiplied by."""
+
+    row: Float[Array, "*lane row"]
+    column: Float[Array, "*lane column"]
+
+
+def _width(columns: int) -> int:
+    """How wide a tableau is kept: LLVM unrolls shorter rows before it looks for vectors, and takes twice as long."""
+    return max(_LEAST_WIDTH, -(-(columns + 2) // _VECTOR) * _VECTOR)
+
+
+def _ties(rows: int, turn: Int[Array, ""]) -> Float[Array, " row"]:
+    """How ties are broken, in another way at each attempt."""
+    return _at(jnp.asarray(np.random.default_rng(0).uniform(0.5, 1.5, (_ATTEMPTS, rows)), jnp.float64), turn)
+
+
+def _start(program: LinearProgram, scale: _Scale, ties: Float[Array, " row"]) -> _Tableau:
     rows, columns = program.matrix.shape
-    # A fraction of 32-bit integers, because 64-bit random bits do not lower under a caller's float32 `jit`.
-    noise = jr.bits(key, (rows,), jnp.uint32).astype(jnp.float64) * 2.0**-32 + 0.5
-    top = jnp.concatenate([program.matrix, program.limit[:, None], noise[:, None]], axis=1)
-    bottom = jnp.concatenate([-program.cost, jnp.zeros(2, jnp.float64)])
+    padding = jnp.zeros((rows, _width(columns) - columns - 2), jnp.float64)
+    matrix, limit = program.matrix * scale.row[:, None] * scale.column[None], program.limit * scale.row
+    top = jnp.concatenate([matrix, limit[:, None], ties[:, None], padding], axis=1)
+    bottom = jnp.concatenate([-program.cost * scale.column, jnp.zeros(top.shape[1] - columns, jnp.float64)])
     return _Tableau(
         entries=jnp.concatenate([top, bottom[None]], axis=0),
-        basic=columns + jnp.arange(rows, dtype=jnp.int32),
-        at_zero=jnp.arange(columns, dtype=jnp.int32),
-        outcome=jnp.int32(RUNNING),
-        pivots=jnp.int32(0),
+        place=jnp.arange(columns + rows, dtype=jnp.int32),
+        ended=jnp.int32(RUNNING),
     )
 
 
@@ -71,10 +91,10 @@ def _at(values: Array, place: Int[Array, ""], axis: int = 0) -> Array:
     return lax.squeeze(lax.dynamic_slice_in_dim(values, place, 1, axis), (axis,))
 
 
-def _step(tableau: _Tableau) -> _Tableau:
+def _step(tableau: _Tableau, columns: int, pivots: Int[Array, ""]) -> _Tableau:
     """One pivot, or the verdict that none is needed (optimal) or possible (unbounded)."""
     entries = tableau.entries
-    rows, columns = tableau.basic.shape[0], tableau.at_zero.shape[0]
+    height, width = entries.shape
     steepest, enter = _least(entries[-1, :columns])
     column = _at(entries, enter, axis=1)
     usable = column[:-1] > SMALLEST_PIVOT
@@ -85,55 +105,58 @@ def _step(tableau: _Tableau) -> _Tableau:
 
     # NaN data compare false everywhere: the programme ends somewhere, and the check of its solution fails.
     optimal = steepest >= -OPTIMALITY
-    stuck = ~optimal & ~(shortest < jnp.inf)
-    go = (tableau.outcome == RUNNING) & ~optimal & ~stuck
-    leaves = go & (jnp.arange(rows + 1, dtype=jnp.int32) == leave)
-    enters = go & (jnp.arange(columns + 2, dtype=jnp.int32) == enter)
-    pivot = jnp.where(go, _at(column, leave), 1.0)
-    row = jnp.where(enters, 1.0, _at(entries, leave)) / pivot
+    done = optimal | ~(shortest < jnp.inf)
+    go = (tableau.ended == RUNNING) & ~done
+    entered, left = jnp.where(go, enter, np.int32(-1)), jnp.where(go, leave, np.int32(-1))
+    leaves = jnp.arange(height, dtype=jnp.int32) == left
+    enters = jnp.arange(width, dtype=jnp.int32) == entered
+    # A quotient, and not a product with `inverse`, because XLA would compute that once for each row.
+    row = jnp.where(enters, 1.0, _at(entries, leave)) / jnp.where(go, _at(column, leave), 1.0)
     # One product and one difference: the pivot's row and column are cleared and put back by their own factors.
     kept = jnp.where(leaves, 0.0, 1.0)[:, None] * jnp.where(enters, 0.0, 1.0)[None]
     factor = jnp.where(leaves, -1.0, jnp.where(go, column, 0.0))
-    ended = jnp.where(optimal, np.int32(Outcome.OPTIMAL), np.int32(Outcome.UNBOUNDED))
+    swapped = jnp.where(tableau.place == jnp.where(go, columns + leave, np.int32(-1)), enter, tableau.place)
+    verdict = jnp.where(optimal, np.int32(Outcome.OPTIMAL), np.int32(Outcome.UNBOUNDED))
     return _Tableau(
         entries=entries * kept - factor[:, None] * row[None],
-        basic=jnp.where(leaves[:rows], _at(tableau.at_zero, enter), tableau.basic),
-        at_zero=jnp.where(enters[:columns], _at(tableau.basic, leave), tableau.at_zero),
-        outcome=jnp.where((tableau.outcome == RUNNING) & (optimal | stuck), ended, tableau.outcome),
-        pivots=tableau.pivots + go.astype(jnp.int32),
+        place=jnp.where(tableau.place == entered, columns + leave, swapped),
+        ended=jnp.where((tableau.ended == RUNNING) & done, verdict + len(Outcome) * pivots, tableau.ended),
     )
 
 
-def _read(program: LinearProgram, tableau: _Tableau) -> Solution:
-    """Reads both solutions off the last tableau."""
-    rows, columns = program.matrix.shape
-    primal = jnp.zeros(columns, jnp.float64)
-    primal = primal.at[tableau.basic].set(tableau.entries[:-1, columns], mode="drop")
-    dual = jnp.zeros(rows + columns, jnp.float64)
-    dual = dual.at[tableau.at_zero].set(tableau.entries[-1, :columns])[columns:]
-    outcome = jnp.where(tableau.outcome == RUNNING, np.int32(Outcome.UNSOLVED), tableau.outcome)
-    return Solution(jnp.maximum(primal, 0.0), jnp.maximum(dual, 0.0), outcome, tableau.pivots)
+def _read(tableau: _Tableau, columns: int, scale: _Scale, pivots: Int[Array, ""]) -> Solution:
+    """Reads both solutions off the last tableau; `pivots` are those of the lane that took longest."""
+    values = jnp.concatenate([tableau.entries[-1, :columns], tableau.entries[:-1, columns]])
+    values = jnp.maximum(values, 0.0)[tableau.place]
+    basic = tableau.place >= columns
+    running = tableau.ended == RUNNING
+    return Solution(
+        primal=jnp.where(basic, values, 0.0)[:columns] * scale.column,
+        dual=jnp.where(basic, 0.0, values)[columns:] * scale.row,
+        outcome=jnp.asarray(jnp.where(running, np.int32(Outcome.UNSOLVED), tableau.ended % len(Outcome))),
+        pivots=jnp.asarray(jnp.where(running, pivots, tableau.ended // len(Outcome))),
+    )
 
 
-def _run(programs: LinearProgram, seed: Int[Array, ""]) -> Solution:
-    """Pivots one group of lanes until the last one ends."""
+def _run(programs: LinearProgram, scales: _Scale, turn: Int[Array, ""]) -> Solution:
+    """Pivots one group of lanes, rescaled, until the last one ends."""
     rows, columns = programs.matrix.shape[-2:]
     limit = 32 + 8 * (rows + columns)
-    tableaux = jax.vmap(_start, in_axes=(0, None))(programs, jr.fold_in(jr.key(jnp.uint32(0)), seed))
+    tableaux = jax.vmap(_start, in_axes=(0, 0, None))(programs, scales, _ties(rows, turn))
 
     def running(state):
-        tableaux, step = state
-        return (step < limit) & jnp.any(tableaux.outcome == RUNNING)
+        tableaux, pivots = state
+        return (pivots < limit) & jnp.any(tableaux.ended == RUNNING)
 
     def advance(state):
-        tableaux, step = state
-        return jax.vmap(_step)(tableaux), step + jnp.int32(1)
+        tableaux, pivots = state
+        return jax.vmap(_step, in_axes=(0, None, None))(tableaux, columns, pivots), pivots + jnp.int32(1)
 
-    tableaux, _ = lax.while_loop(running, advance, (tableaux, jnp.int32(0)))
-    return jax.vmap(_read)(programs, tableaux)
+    tableaux, pivots = lax.while_loop(running, advance, (tableaux, jnp.int32(0)))
+    return jax.vmap(_read, in_axes=(0, None, 0, None))(tableaux, columns, scales, pivots)
 
 
-def _equilibrate(program: LinearProgram) -> tuple[LinearProgram, Float[Array, " row"], Float[Array, " column"]]:
+def _equilibrate(program: LinearProgram) -> _Scale:
     """Rescales rows and columns so that their largest entries come to one (three alternating passes)."""
     row_scale = jnp.ones(program.matrix.shape[0], jnp.float64)
     column_scale = jnp.ones(program.matrix.shape[1], jnp.float64)
@@ -144,10 +167,14 @@ def _equilibrate(program: LinearProgram) -> tuple[LinearProgram, Float[Array, " 
         size = jnp.abs(program.matrix) * row_scale[:, None] * column_scale[None]
         largest = jnp.maximum(jnp.max(size, axis=0), jnp.abs(program.cost) * column_scale)
         column_scale = column_scale / jnp.where(largest > 0, largest, 1.0)
-    scaled = LinearProgram(
-        program.matrix * row_scale[:, None] * column_scale[None], program.limit * row_scale, program.cost * column_scale
-    )
-    return scaled, row_scale, column_scale
+    return _Scale(row_scale, column_scale)
+
+
+def _accurate(programs: LinearProgram, found: Solution) -> Bool[Array, " lane"]:
+    """Tells which solutions hold; the sizes of what cancels in them are only added up where one might not."""
+    check = lambda bare: jax.vmap(functools.partial(residual, bare=bare))(programs, found.primal, found.dual)
+    surely = check(True) <= RESIDUAL_TOLERANCE
+    return lax.cond(surely.all(), lambda: surely, lambda: check(False) <= RESIDUAL_TOLERANCE)
 
 
 def _solve_lanes(programs: LinearProgram) -> Solution:
@@ -157,14 +184,13 @@ def _solve_lanes(programs: LinearProgram) -> Solution:
     vmapped) and does not compile the pivoting twice.
     """
     lanes, rows, columns = programs.matrix.shape
-    plain = (programs, jnp.ones((lanes, rows), jnp.float64), jnp.ones((lanes, columns), jnp.float64))
+    plain = _Scale(jnp.ones((lanes, rows), jnp.float64), jnp.ones((lanes, columns), jnp.float64))
 
     def attempt(state):
         best, turn = state
-        scaled, row_scale, column_scale = lax.cond(turn > 0, lambda: jax.vmap(_equilibrate)(programs), lambda: plain)
-        found = _run(scaled, turn)
-        primal, dual = found.primal * column_scale, found.dual * row_scale
-        accurate = jax.vmap(residual)(programs, primal, dual) <= RESIDUAL_TOLERANCE
+        scales = lax.cond(turn > 0, lambda: jax.vmap(_equilibrate)(programs), lambda: plain)
+        found = _run(programs, scales, turn)
+        accurate = _accurate(programs, found)
         # What counts is the check against the programme as it was given, not how the pivoting ended.
         outcome = jnp.full(lanes, Outcome.UNSOLVED, jnp.int32)
         outcome = jnp.where(found.outcome == Outcome.UNBOUNDED, found.outcome, outcome)
@@ -172,8 +198,8 @@ def _solve_lanes(programs: LinearProgram) -> Solution:
         keep = (best.outcome == Outcome.OPTIMAL) | ((turn > 0) & ~accurate)
         return (
             Solution(
-                primal=jnp.where(keep[:, None], best.primal, primal),
-                dual=jnp.where(keep[:, None], best.dual, dual),
+                primal=jnp.asarray(jnp.where(keep[:, None], best.primal, found.primal)),
+                dual=jnp.asarray(jnp.where(keep[:, None], best.dual, found.dual)),
                 outcome=jnp.asarray(jnp.where(keep, best.outcome, outcome)),
                 pivots=best.pivots + jnp.where(best.outcome == Outcome.OPTIMAL, 0, found.pivots),
             ),
@@ -198,7 +224,7 @@ def _solve_lanes(programs: LinearProgram) -> Solution:
 def _lanes(programs: LinearProgram) -> int:
     """As many tableaux as a core's cache holds: with 50 kB each, 8 side by side take 40 % less time than 32."""
     rows, columns = programs.matrix.shape[-2:]
-    return min(max(_CACHE // (8 * (rows + 1) * (columns + 2)), 8), LANES_ON_CPU)
+    return min(max(_CACHE // (8 * (rows + 1) * _width(columns)), 8), LANES_ON_CPU)
 
 
 # Solves programmes along a leading axis.
