@@ -73,7 +73,7 @@ def _membership(labels: Labels) -> Array | None:
     return place[:, None] == jnp.arange(labels.shape[0], dtype=place.dtype)[None]
 
 
-def spread(kernel: Float[Array, "provider segment ..."], member: Bool[Array, "user segment"] | None) -> Array:
+def spread(kernel: Float[Array, "provider segment ..."], member: Bool[Array, "user _groups"] | None) -> Array:
     """Gives each user the policy of her segment: [provider user ...]."""
     if member is None:
         return kernel
@@ -124,7 +124,8 @@ def payoffs(
     - `profile`: everybody's policies. Choices among ties (`recommended`, `asked`, `choice`) count for rational users.
     - `people`: how users behave, `Rational()` (default) or `Logit(...)`.
 
-    **Returns:** `Payoffs`. Raises `ValueError` where shapes do not fit.
+    **Returns:** `Payoffs`. Where traced segments are more than the profile has policies for, the status says that a
+    policy has a missing entry. Raises `ValueError` where shapes do not fit.
     """
     labels = as_labels(segments, market.user_value.shape[0])
     check_profile(profile, market, len(set(labels)) if isinstance(labels, tuple) else None)
@@ -144,10 +145,14 @@ def _check_conversation(conversation: Conversation, market: Market, profile: Pro
 def _payoffs(market: Market, labels: Labels, profile: Profile, people: People) -> Payoffs:
     status = market_status(market)
     sound = jnp.stack([is_distribution(kernel) for kernel in profile.rounds]).all()
+    game = lay_out_game(market, labels)
+    if game.member is not None:
+        # Traced labels may name more segments than there are policies.
+        sound = sound & game.member[:, : profile.rounds[0].shape[1]].any(axis=-1).all()
     broken = (status < Status.NOT_FINITE) & ~sound
     status = jnp.asarray(jnp.where(broken, jnp.int32(Status.POLICY_NOT_NORMALISED), status))
     kernels = as_kernels(tuple(normalised(kernel) for kernel in profile.rounds))
-    found = evaluate(lay_out_game(market, labels), kernels, people, profile, status)
+    found = evaluate(game, kernels, people, profile, status)
     valid = status < Status.NOT_FINITE
     return jax.tree.map(
         lambda leaf: jnp.where(valid, leaf, jnp.nan) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, found

@@ -19,7 +19,8 @@ class Logit(eqx.Module):
     """Users choose better options more often: option n with probability proportional to exp(value_n / temperature).
 
     Values are expected utilities, given all that she knows when she chooses and that she will go on choosing like this;
-    so a temperature has the unit of her utility. At temperature 0 she is rational, and splits ties evenly. Of n options
+    so a temperature has the unit of her utility. At temperature 0 she is rational, and splits ties
+    evenly up to rounding. Of n options
     she gets at least the best one's value less `temperature * log(n)`; McFadden 1974, McKelvey and Palfrey 1995.
 
     **Arguments:**

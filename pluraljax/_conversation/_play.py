@@ -81,7 +81,7 @@ def respond(
     policy: Array | tuple[Array, ...] | list[Array],
     prefer: Float[Array, "type evidence action"],
     recommended: Int[Array, "type *transcript"] | None = None,
-    asked: Int[Array, " type"] | tuple[Int[Array, "type *history"], ...] | None = None,
+    asked: Int[Array, " type"] | tuple[Int[Array, "type *_"], ...] | None = None,
 ) -> Response:
     """Plays exactly: the best query in each round, and the best action at the end, for each type.
 

@@ -1,7 +1,6 @@
 """The shape of a conversation: how many rounds, and how much can be asked and said in each."""
 
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -36,7 +35,7 @@ class Conversation:
             value = getattr(self, name)
             if name == "signals" and value is None:
                 continue
-            if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"Conversation.{name} must be a whole number of at least 1, got {value!r}.")
 
     def num_signals(self, market: Market) -> int:

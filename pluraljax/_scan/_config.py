@@ -238,7 +238,8 @@ def _parse(mapping: Mapping[str, Any]) -> ScanConfig:
         _check_family(table["family"])
         grid.append(FamilyGrid(table["family"], {name: value for name, value in table.items() if name != "family"}))
     _check_scalars(mapping)
-    return ScanConfig(**{**mapping, "grid": tuple(grid)})
+    asked = as_search(mapping.get("equilibria", True))
+    return ScanConfig(**{**mapping, "grid": tuple(grid), "equilibria": asked})
 
 
 def suggestion(key: str, known: Iterable[str]) -> str:
