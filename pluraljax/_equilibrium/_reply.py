@@ -26,10 +26,10 @@ class BestResponse(eqx.Module):
     """Every provider's best reply to a profile, as gradients find it, and what can be gained at all.
 
     `gain` is what each provider gains by its reply when users respond rationally, never negative (it may stay), and
-    `relaxed_gain` what the softened users of the last step would have given it (they err, so it may be above the optimum
-    by about their temperature). `optimum` brackets the gain of the best
-    reply in any way of conversing that the segments allow; `ratio` is `gain` over its upper end (1 where that is zero
-    up to 1e-9 of the range of the provider's objective). `reply` holds the policies, in the row of their provider.
+    `relaxed_gain` what the softened users of the last step would have given it (they err, so it may be above the
+    optimum by about their temperature). `optimum` brackets the gain of the best reply in any way of conversing that the
+    segments allow; `ratio` is `gain` over its upper end (1 where that is zero up to 1e-9 of the range of the provider's
+    objective). `reply` holds the policies, in the row of their provider.
     `status` is a `Status` code per provider; where the market's data are invalid, every number is NaN.
     """
 
