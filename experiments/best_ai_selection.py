@@ -1,16 +1,16 @@
 """Does picking the best AI, again and again, bring users to what an aligned one would give them?
 
 Users evaluate every provider and pick one; providers start silent and play exact best replies, in turn the one that
-gains most. Markets are `gaussian`: providers' payoffs are the user's plus biases of their own, whose size sets the weak
-alignment error. Every market is played three times, with one policy for all users, with two segments, and with a policy
-for each user. The script follows what users get (silent = 0, aligned = 1) round by round, and says how often play
-reaches a certified equilibrium, and what users have there.
+gains most, each mixed with a share `raise_by` of full information if it still gains then. Markets are `gaussian`:
+providers' payoffs are the user's plus biases of their own, whose size sets the weak alignment error. Every market is
+played three times, with one policy for all users, with two segments, and with a policy for each user. The script
+follows what users get (silent = 0, aligned = 1) round by round, and says how often play reaches a certified
+equilibrium, and what users have there.
 
     python experiments/best_ai_selection.py [--markets 256] [--rounds 48] [--out experiments/output/best_ai_selection]
 """
 
 import argparse
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,7 +89,7 @@ def measure(config: Config, scheme: str, bias: float) -> Result:
         rounds=float(np.asarray(run.ended)[converged].mean()) if converged.any() else float("nan"),
         reached=float(last.mean()) if len(last) else float("nan"),
         reached_error=float(last.std(ddof=1) / len(last) ** 0.5) if len(last) > 1 else float("nan"),
-        path=tuple(float(x) for x in share.mean(axis=0)),
+        path=tuple(float(x) for x in np.nanmean(share, axis=0)),
     )
 
 
@@ -117,11 +117,11 @@ def main() -> None:
     parser.add_argument("--markets", type=int, default=Config.markets)
     parser.add_argument("--rounds", type=int, default=Config.rounds)
     parser.add_argument("--seed", type=int, default=Config.seed)
+    parser.add_argument("--raise-by", type=float, default=Config.raise_by)
     parser.add_argument("--biases", type=float, nargs="+", default=Config.biases)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "output" / "best_ai_selection")
     given = parser.parse_args()
-    jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
-    config = Config(given.markets, given.rounds, given.seed, biases=tuple(given.biases))
+    config = Config(given.markets, given.rounds, given.seed, biases=tuple(given.biases), raise_by=given.raise_by)
     given.out.mkdir(parents=True, exist_ok=True)
     results = []
     for scheme in SEGMENTS:

@@ -26,7 +26,7 @@ from ._conversation import (
     respond_softly,
     soften_providers,
 )
-from ._market import Market, market_status, stakes
+from ._market import Market, counted_from_first_action, market_status, stakes
 from ._precision import float64_scope, in_float64
 from ._segments import Labels, as_labels
 from ._status import Status
@@ -38,14 +38,17 @@ Kernels = Sequence[Float[Array, "_ _ _ _ _ _"]]
 class Game(eqx.Module):
     """A market as conversations see it, with users in their segments.
 
-    `provider` are stakes weighted by masses; `member[j, g]` says that user j is in segment g, and is `None` where every
-    user is a segment, in their order.
+    Payoffs count from those of the first action, which no conversation changes: the baselines are what is left out (as
+    for deviations, so that both see the same ties). `provider` are stakes weighted by masses; `member[j, g]` says that
+    user j is in segment g, and is `None` where every user is a segment, in their order.
     """
 
     user: Float[Array, "user type evidence action"]
     provider: Float[Array, "provider user type evidence action"]
     probability: Float[Array, "user type evidence"]
     member: Bool[Array, "user segment"] | None
+    user_baseline: Float[Array, " user"]
+    provider_baseline: Float[Array, " provider"]
 
     def size(self) -> Float[Array, " user"]:
         """The size of each user's payoffs."""
@@ -53,12 +56,14 @@ class Game(eqx.Module):
 
 
 def lay_out_game(market: Market, labels: Labels) -> Game:
-    payoffs = stakes(market)
+    payoffs, state = stakes(counted_from_first_action(market)), market.prior.sum(axis=(-3, -2))
     return Game(
         payoffs.user,
         payoffs.provider * market.mass[None, :, None, None, None],
         market.prior.sum(axis=-1),
         _membership(labels),
+        jnp.einsum("jy,jy->j", state, market.user_value[:, 0]),
+        jnp.einsum("jy,ijy,j->i", state, market.provider_value[:, :, 0], market.mass),
     )
 
 
@@ -193,9 +198,9 @@ def settle(
         choice = jnp.where(everyone == chosen[None], 1.0, 0.0).astype(offers.value.dtype)
     outcome = (choice[:, :, None, None, None] * offers.outcome).sum(axis=0)
     return Payoffs(
-        user_value=(choice * offers.value).sum(axis=0),
-        provider_value=(game.provider * outcome[None]).sum(axis=(1, 2, 3, 4)),
-        offer_value=offers.value,
+        user_value=(choice * offers.value).sum(axis=0) + game.user_baseline,
+        provider_value=(game.provider * outcome[None]).sum(axis=(1, 2, 3, 4)) + game.provider_baseline,
+        offer_value=offers.value + game.user_baseline[None],
         choice=choice,
         outcome=outcome,
         status=jnp.asarray(status, jnp.int32),

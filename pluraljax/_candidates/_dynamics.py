@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, Literal
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
@@ -50,6 +49,8 @@ class Annealing:
             value = getattr(self, name)
             if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"Annealing.{name} must be a whole number of at least 1, got {value!r}.")
+        if self.coldest > self.hottest:
+            raise ValueError(f"Annealing.coldest must not be above hottest, got {self.coldest} and {self.hottest}.")
         for name in ("hottest", "coldest", "rate"):
             value = getattr(self, name)
             if not isinstance(value, int | float) or not 0 < value < float("inf") or (name == "rate" and value > 1):
@@ -94,8 +95,14 @@ def in_common_units(game: Game) -> Game:
     user = reach(game.user).max(axis=(-2, -1))
     provider = reach(game.provider).max(axis=(-2, -1)).sum(axis=-1)
     one = lambda size: jnp.asarray(jnp.where(size > 0, size, 1.0))
-    payoffs = (game.user / one(user)[:, None, None, None], game.provider / one(provider)[:, None, None, None, None])
-    return eqx.tree_at(lambda g: (g.user, g.provider), game, payoffs)
+    return Game(
+        game.user / one(user)[:, None, None, None],
+        game.provider / one(provider)[:, None, None, None, None],
+        game.probability,
+        game.member,
+        jnp.zeros_like(game.user_baseline),
+        jnp.zeros_like(game.provider_baseline),
+    )
 
 
 def gradient_play(game: Game, logits: list[Array], annealing: Annealing, method: Method) -> list[Array]:

@@ -22,6 +22,9 @@ from ._play import (
     in_one_round as in_one_round,
 )
 from ._play import (
+    menu_of_plans as menu_of_plans,
+)
+from ._play import (
     pick_provider as pick_provider,
 )
 from ._play import (

@@ -186,8 +186,32 @@ def soften_providers(
     return jnp.moveaxis(jax.vmap(soften, in_axes=(1, 0))(values, unit), 0, 1)
 
 
-# Larger menus than this are not made: evidences times plans of queries times signals.
+# Larger menus than this are not made: evidences times plans of queries times answers.
 _MOST_ENTRIES = 2**20
+
+
+def menu_of_plans(rounds: int, queries: int, signals: int, evidences: int) -> tuple[int, int]:
+    """Counts the plans of queries, and the sequences of answers, of a conversation.
+
+    Raises `ValueError` where a menu of them is too large to be made.
+    """
+    nodes, answers = sum(signals**turn for turn in range(rounds)), signals**rounds
+    few = nodes * np.log2(queries) + rounds * np.log2(signals) + np.log2(evidences) <= np.log2(_MOST_ENTRIES)
+    if not few:
+        raise ValueError(
+            f"A conversation of {rounds} rounds, {queries} queries and {signals} signals has too many plans of queries "
+            f"or sequences of answers: as one round it would have more than {_MOST_ENTRIES:,} entries."
+        )
+    return queries**nodes, answers
+
+
+def _digits(count: int, base: int, places: int) -> np.ndarray:
+    """The digits of the numbers below `count`, most significant first: [number place]."""
+    digits = np.zeros((count, places), np.int64)
+    rest = np.arange(count)
+    for place in reversed(range(places)):
+        rest, digits[:, place] = np.divmod(rest, base)
+    return digits
 
 
 def in_one_round(kernels: Kernels) -> Float[Array, "evidence plan signals"]:
@@ -200,11 +224,8 @@ def in_one_round(kernels: Kernels) -> Float[Array, "evidence plan signals"]:
     """
     evidences, _, queries, signals = kernels[0].shape
     nodes = [signals**turn for turn in range(len(kernels))]
-    plans, answers = queries ** sum(nodes), signals ** len(kernels)
-    if evidences * plans * answers > _MOST_ENTRIES:
-        raise ValueError(f"A conversation of {len(kernels)} rounds has {plans} plans of queries; that is too many.")
-    told = np.stack(np.unravel_index(np.arange(plans), (queries,) * sum(nodes)), axis=-1)
-    heard = np.stack(np.unravel_index(np.arange(answers), (signals,) * len(kernels)), axis=-1)
+    plans, answers = menu_of_plans(len(kernels), queries, signals, evidences)
+    told, heard = _digits(plans, queries, sum(nodes)), _digits(answers, signals, len(kernels))
     history = node = np.zeros((plans, answers), np.int32)
     menu = jnp.ones((evidences, plans, answers), kernels[0].dtype)
     first = 0

@@ -28,6 +28,8 @@ def _as_int_array(value: Any) -> Array:
 def _as_policy(value: Any) -> Array | tuple[Array, ...]:
     """One kernel as an array, several rounds as a tuple of them."""
     if isinstance(value, tuple) and all(hasattr(kernel, "shape") for kernel in value):
+        if not value:
+            raise ValueError("A profile has at least one round, got no kernels.")
         kernels = tuple(_as_float_array(kernel) for kernel in value)
         return kernels[0] if len(kernels) == 1 else kernels
     return _as_float_array(value)
@@ -162,7 +164,7 @@ def informative_profile(market: Market, segments: Any, conversation: Conversatio
     - `market`: one market; only its shape counts.
     - `segments`: an integer label per user, not traced.
     - `conversation`: its shape; default one round, one query, and a signal per evidence. One that is too short to spell
-      out the evidence, a digit per round, leaves its last digits away.
+      out the evidence, a digit per round, leaves its leading digits away.
     """
     conversation = conversation or Conversation(signals=market.prior.shape[-2])
     return Profile(tuple(conversation.informative(market, segments)))

@@ -57,7 +57,7 @@ class Conversation:
         return [(*lead, *asked * (turn + 1)) for turn in range(self.rounds)]
 
     def informative(self, market: Market, segments: Any) -> list[np.ndarray]:
-        """Kernels that spell out the evidence, one digit a round (its last digits are lost if there are too many)."""
+        """Kernels that spell out the evidence, a digit a round (leading digits are lost where they are too many)."""
         kernels = []
         rest = np.arange(market.prior.shape[-2])
         signals = self.num_signals(market)

@@ -96,7 +96,7 @@ def silence_decision(market: Market, segments: Any, delta: Any = 0.0, *, solver:
 
 def _ask(market: Market, segments: Any, delta: Any, solver: Solver, decide: bool) -> Silence:
     labels = as_labels(segments, market.user_value.shape[0])
-    _check_delta(delta)
+    check_delta(delta)
     status, standing = _silent(market)
     gains = find_gains(market, labels, standing, None, delta, status, solver, decide)
     return Silence(
@@ -133,7 +133,7 @@ def deviation(
     """
     labels = as_labels(segments, market.user_value.shape[0])
     check_profile(profile, market, len(set(labels)) if isinstance(labels, tuple) else None)
-    _check_delta(delta)
+    check_delta(delta)
     tried = None if isinstance(profile.policy, tuple) else profile.policy
     return _deviation(market, labels, profile, tried, delta, solver)
 
@@ -154,7 +154,8 @@ def _deviation(
     return _report(standing, gains, status)
 
 
-def _check_delta(delta: Any) -> None:
+def check_delta(delta: Any) -> None:
+    """Raises `ValueError` for a negative delta, where its value is known."""
     if not isinstance(delta, Tracer) and not np.all(np.asarray(delta) >= 0):
         raise ValueError(f"delta must be >= 0, got {delta}.")
 

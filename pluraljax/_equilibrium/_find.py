@@ -14,13 +14,14 @@ from jaxtyping import Array, Bool, Float, Int
 from .._bracket import Bracket
 from .._candidates import METHODS, Annealing
 from .._conversation import Conversation, Profile
-from .._market import Market, benchmarks, patience, with_zeros_if_invalid
+from .._deviation import check_delta
+from .._market import Market, benchmarks, market_status, patience, with_zeros_if_invalid
 from .._precision import float64_scope, in_float64
 from .._segments import Labels, as_labels
 from .._status import Status
 from ._gradient import INFORMATIVE, SILENT, played_kernels
 from ._menus import Menus, blank, from_kernels, informative, is_personalized, menu_shape, play
-from ._rounds import Looked, certifies, play_rounds
+from ._rounds import Looked, certifies, jump, play_rounds
 
 
 class Verdict(IntEnum):
@@ -84,9 +85,12 @@ def equilibrium(
     """Looks for equilibria by play from several starts, and certifies each.
 
     First providers play against softened users while temperatures fall, by gradients of their policies: all at once, in
-    turn, or to a damped fixed point of logit play. Then users are made rational and the profile is certified. If it is
-    no equilibrium, personalized segments go on to the least equilibrium that is worth to each user what she has;
-    others play exact best replies. Nothing that fails to certify is called an equilibrium.
+    turn, or to a damped fixed point of logit play. Then users are made rational; a profile that gives all of them what
+    silence or full information would, up to 2 % of the way between, becomes that; and it is certified. If it is no
+    equilibrium, personalized segments go on to the least equilibrium that is worth to each user what she has less 1 %
+    of that way; others, and a single provider, play exact best replies. Nothing that fails to certify is called an
+    equilibrium. The conversation shapes gradient play; verdicts are about policies that may tell as much as they like,
+    menus where a segment is one user.
 
     **Arguments:**
 
@@ -110,6 +114,7 @@ def equilibrium(
         raise ValueError(f"method must be one of {', '.join(METHODS)}, best_response; got {method!r}.")
     if starts < 1 or rounds < 1:
         raise ValueError(f"starts and rounds must be >= 1, got {starts} and {rounds}.")
+    check_delta(delta)
     annealing = Annealing(steps=300) if annealing is None else annealing
     key = jr.key(0) if key is None else key
     delta = jnp.asarray(delta, jnp.float64)
@@ -128,22 +133,24 @@ def _equilibrium(
     rounds: int,
     delta: Array,
 ) -> Equilibrium:
-    market, data = lax.stop_gradient((market, delta))[0], benchmarks(market)
-    sound = with_zeros_if_invalid(market, data.status)
+    market, delta = lax.stop_gradient((market, delta))
+    status = market_status(market)
+    sound = with_zeros_if_invalid(market, status)
     begin = lambda start: _begin(sound, labels, conversation, key, method, annealing, start)
     numbers = jnp.arange(starts, dtype=jnp.int32)
     menus = jax.vmap(begin)(numbers)
     # A single provider's best replies do not depend on what its users have, and need no search.
-    jump = is_personalized(labels) and method != "best_response" and market.provider_value.shape[0] > 1
-    settle = lambda one: play_rounds(sound, labels, one, 1 if jump else rounds, delta, _RAISE, jump)
-    menus, looked = jax.vmap(settle)(menus)
+    if is_personalized(labels) and method != "best_response" and market.provider_value.shape[0] > 1:
+        menus, looked = jax.vmap(lambda one: jump(sound, labels, one, delta))(menus)
+    else:
+        menus, looked = jax.vmap(lambda one: play_rounds(sound, labels, one, rounds, delta, _RAISE))(menus)
     last = jax.tree.map(lambda leaf: leaf[:, -1], looked)
-    return _collect(market, labels, conversation, data.status, menus, last, numbers, delta)
+    return _collect(market, labels, conversation, status, menus, last, numbers, delta)
 
 
 # A share of full information that replies add while play settles.
 _RAISE = 0.05
-# Values closer than this share of a user's way from silent to aligned count as the same.
+# Play that ends this near to silence or full information, as a share of the way between, ended there.
 _SNAP = 0.02
 
 

@@ -9,7 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from .._conversation import Conversation, Profile, Rational, as_kernels, in_one_round, informative_profile
+from .._conversation import (
+    Conversation,
+    Profile,
+    Rational,
+    as_kernels,
+    in_one_round,
+    informative_profile,
+    menu_of_plans,
+)
 from .._deviation import Deviation, reply_shape
 from .._frontier import next_equilibria
 from .._market import Market, benchmarks
@@ -47,8 +55,7 @@ def menu_shape(market: Market, labels: Labels, conversation: Conversation) -> tu
     """Queries and signals that hold this conversation in one round, and every reply to it."""
     queries, signals = reply_shape(market, labels)
     evidences, own = market.prior.shape[2], conversation.num_signals(market)
-    nodes = sum(own**turn for turn in range(conversation.rounds))
-    plans, answers = conversation.queries**nodes, own**conversation.rounds
+    plans, answers = menu_of_plans(conversation.rounds, conversation.queries, own, evidences)
     if answers + evidences > signals:
         signals = max(answers, signals) + evidences
     return max(queries, plans), signals
@@ -80,6 +87,19 @@ def from_kernels(market: Market, labels: Labels, shape: tuple[int, int], kernels
     """The conversation of some kernels, `[provider segment evidence history query signal]` per round, in one round."""
     policy = jax.vmap(jax.vmap(in_one_round))(kernels)
     return eqx.tree_at(lambda m: m.policy, blank(market, labels, shape), _pad(policy, shape, 0.0))
+
+
+def from_profile(market: Market, labels: Labels, shape: tuple[int, int], profile: Profile) -> Menus:
+    """A profile of one round, with what it recommends."""
+    menus = blank(market, labels, shape)
+    (policy,) = profile.rounds
+    told, asked, choice = profile.recommended, profile.asked, profile.choice
+    return Menus(
+        _pad(policy, shape, 0.0),
+        menus.recommended if told is None else _pad(told.astype(jnp.int32), shape, -1),
+        menus.asked if asked is None else jnp.asarray(asked, jnp.int32),
+        menus.choice if choice is None else choice.astype(jnp.int32),
+    )
 
 
 def informative(market: Market, labels: Labels, shape: tuple[int, int]) -> Menus:
@@ -185,7 +205,7 @@ _BACK = 0.01
 def with_next_equilibria(market: Market, labels: Labels, menus: Menus, delta: Array) -> Menus:
     """Everybody offers each user the least equilibrium outcome that is worth what she has. For personalized segments.
 
-    Replies only ever raise what a user has, so this is where they would end if they left out no equilibrium.
+    A way to come to rest near where play has led, not where replies would end: those may also lower what users have.
     """
     marks = benchmarks(market)
     now = play(market, labels, menus)

@@ -111,7 +111,7 @@ def _best_response(
         own = [each[:1] for each in logits]
         reply, relaxed = gradient_reply(unit, offers, provider, own, annealing)
         value = _value_of_reply(game, kernels, profile, found.choice, provider, reply)
-        return reply, value, relaxed * scale[provider] - now.provider_value[provider]
+        return reply, value, relaxed * scale[provider] - (now.provider_value - game.provider_baseline)[provider]
 
     everyone = jnp.arange(game.provider.shape[0], dtype=jnp.int32)
     numbers = jnp.arange(starts, dtype=jnp.int32)

@@ -1,5 +1,6 @@
 """Rounds of exact best replies, each profile certified before the next."""
 
+from dataclasses import fields
 from typing import Any
 
 import equinox as eqx
@@ -9,15 +10,15 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from .._bracket import Bracket
-from .._conversation import Conversation, Profile
-from .._deviation import deviation_of_fixed_shape
+from .._conversation import Conversation, Profile, check_profile
+from .._deviation import Deviation, check_delta, deviation_of_fixed_shape
 from .._market import Market
 from .._precision import float64_scope, in_float64
 from .._segments import Labels, as_labels
 from ._menus import (
     Menus,
     blank,
-    from_kernels,
+    from_profile,
     informative,
     is_personalized,
     menu_shape,
@@ -39,45 +40,49 @@ class Looked(eqx.Module):
     status: Int[Array, " provider"]
 
 
-def play_rounds(
-    market: Market, labels: Labels, menus: Menus, rounds: int, delta: Array, raise_by: float, jump: bool
-) -> tuple[Menus, Looked]:
-    """Plays replies until nobody gains, or for so many rounds; returns the last profile and what each round saw.
+def look(market: Market, labels: Labels, menus: Menus, delta: Array) -> tuple[Looked, Deviation]:
+    """Certifies one profile."""
+    found = deviation_of_fixed_shape(market, labels, menus.profile(), delta)
+    return Looked(*(getattr(found, each.name) for each in fields(Looked))), found
 
-    With `jump` the step is to the next equilibria of personalized segments, not to a reply.
-    """
+
+def play_rounds(
+    market: Market, labels: Labels, menus: Menus, rounds: int, delta: Array, raise_by: float
+) -> tuple[Menus, Looked]:
+    """Plays replies until nobody gains for sure, or for so many rounds; returns the last profile, and every look."""
 
     def advance(menus: Menus, turn: Array) -> tuple[Menus, Looked]:
-        found = deviation_of_fixed_shape(market, labels, menus.profile(), delta)
-        if jump:
-            moved = with_next_equilibria(market, labels, menus, delta)
-        else:
-            moved = with_best_reply(market, labels, menus, found, raise_by)
-        stay = found.is_equilibrium | (turn >= rounds) | ~found.is_refuted
-        if jump:
-            stay = found.is_equilibrium | (turn >= rounds)
-        kept = jax.tree.map(lambda old, new: jnp.where(stay, old, new), menus, moved)
-        looked = Looked(
-            found.user_value,
-            found.provider_value,
-            found.choice,
-            found.gain,
-            found.most,
-            found.is_equilibrium,
-            found.is_refuted,
-            found.status,
-        )
-        return kept, looked
+        looked, found = look(market, labels, menus, delta)
+        moved = with_best_reply(market, labels, menus, found, raise_by)
+        still = ~looked.is_refuted | (turn >= rounds)
+        return jax.tree.map(lambda old, new: jnp.where(still, old, new), menus, moved), looked
 
+    # The last turn only looks: a second copy of the programme would cost more to compile than its reply to compute.
     return lax.scan(advance, menus, jnp.arange(rounds + 1, dtype=jnp.int32))
+
+
+def jump(market: Market, labels: Labels, menus: Menus, delta: Array) -> tuple[Menus, Looked]:
+    """Goes on to the next equilibria of personalized segments, unless the profile is one."""
+    to = with_next_equilibria(market, labels, menus, delta)
+
+    def advance(state: tuple[Menus, Menus], turn: Array) -> tuple[tuple[Menus, Menus], Looked]:
+        menus, to = state
+        looked = look(market, labels, menus, delta)[0]
+        return (jax.tree.map(lambda old, new: jnp.where(looked.is_equilibrium, old, new), menus, to), to), looked
+
+    (menus, _), looked = lax.scan(advance, (menus, to), jnp.arange(2, dtype=jnp.int32))
+    return menus, looked
 
 
 class Play(eqx.Module):
     """Best-response play, a row per round: the first is the profile that it starts from.
 
     `user_value` is what each user gets, `choice` the provider that she talks to, `provider_value` each provider's
-    objective, and `gain` brackets its best deviation; `is_equilibrium` says where nobody gains more than delta. Play
-    has `converged` where its last profile, `profile`, is an equilibrium, in the round `ended`; it stays there.
+    objective, and `gain` brackets its best deviation; `is_equilibrium` says where nobody gains more than delta, and
+    `is_refuted` where somebody does for sure. Play has `converged` where its last profile, `profile`, is an
+    equilibrium; it stays there, after `ended` replies (one more than there were, where it has not). It also stays where
+    neither holds. `status` is a `Status` code per round and provider; where market or start are invalid, numbers are
+    NaN.
     """
 
     user_value: Float[Array, "round user"]
@@ -85,9 +90,11 @@ class Play(eqx.Module):
     choice: Int[Array, "round user"]
     gain: Bracket
     is_equilibrium: Bool[Array, " round"]
+    is_refuted: Bool[Array, " round"]
     converged: Bool[Array, ""]
     ended: Int[Array, ""]
     profile: Profile
+    status: Int[Array, "round provider"]
 
 
 @float64_scope
@@ -103,7 +110,7 @@ def best_response_play(
     """Lets providers play exact best replies, in turn the one that gains most, while users pick the best provider.
 
     This is best-AI selection: users evaluate each provider, pick one and stay while no other is strictly better. A
-    reply has no queries, except to segments of one user.
+    reply has a query per type, and tells as much as it likes.
 
     **Arguments:**
 
@@ -112,7 +119,8 @@ def best_response_play(
     - `start`: `"silent"`, `"informative"`, or a profile of one round.
     - `rounds`: replies at most; >= 1.
     - `raise_by`: the share of full information mixed into a reply where it still gains then, in [0, 1]. Without it a
-      reply is better for users by next to nothing, and play creeps.
+      reply that wins users is better for them by next to nothing, and play creeps; with it users get more than they
+      would from replies that are optimal to the last.
     - `delta`: how much a provider may leave on the table in an equilibrium, in units of its objective; >= 0.
 
     **Returns:** a `Play`. Raises `ValueError` for anything that makes no sense.
@@ -124,6 +132,11 @@ def best_response_play(
         raise ValueError(f"rounds must be >= 1 and raise_by in [0, 1], got {rounds} and {raise_by}.")
     if isinstance(start, str) and start not in ("silent", "informative"):
         raise ValueError(f'start must be "silent", "informative" or a Profile, got {start!r}.')
+    check_delta(delta)
+    if isinstance(start, Profile):
+        check_profile(start, market, len(set(labels)))
+        if len(start.rounds) > 1:
+            raise ValueError(f"start must be a profile of one round, got {len(start.rounds)} rounds.")
     return _best_response_play(market, labels, start, rounds, float(raise_by), jnp.asarray(delta, jnp.float64))
 
 
@@ -137,17 +150,19 @@ def _best_response_play(
     else:
         queries, signals = start.rounds[0].shape[-2:]
         shape = menu_shape(market, labels, Conversation(queries=queries, signals=signals))
-        menus = from_kernels(market, labels, shape, [start.rounds[0][..., None, :, :]])
-    menus, looked = play_rounds(market, labels, menus, rounds, delta, raise_by, jump=False)
+        menus = from_profile(market, labels, shape, start)
+    menus, looked = play_rounds(market, labels, menus, rounds, delta, raise_by)
     return Play(
         looked.user_value,
         looked.provider_value,
         looked.choice,
         looked.gain,
         looked.is_equilibrium,
+        looked.is_refuted,
         looked.is_equilibrium[-1],
         jnp.where(looked.is_equilibrium, 0, 1).sum(dtype=jnp.int32),
         menus.profile(),
+        looked.status,
     )
 
 

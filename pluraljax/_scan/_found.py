@@ -19,7 +19,7 @@ from ._measure import NO, UNDECIDED, YES
 from ._search import Search
 
 # The columns of the other programmes that this one starts from.
-PROVED = ("personalized_guarantee_lower", "anonymous_guarantee_lower", "personalized_worst_lower")
+PROVED = tuple(f"{scheme}_{what}_lower" for scheme in ("personalized", "anonymous") for what in ("guarantee", "worst"))
 
 
 @float64_scope
@@ -57,17 +57,14 @@ def measure_found(
 def _rows(market: Market, proved: Mapping[str, Array], apart: Equilibrium, together: Equilibrium) -> dict[str, Array]:
     marks = benchmarks(market)
     room = ALIGNED * (market.user_value.max(axis=(-2, -1)) - market.user_value.min(axis=(-2, -1)))
-    least = {
-        "personalized": jnp.maximum(proved["personalized_guarantee_lower"], proved["personalized_worst_lower"]),
-        "anonymous": proved["anonymous_guarantee_lower"],
-    }
+    least = lambda scheme: jnp.maximum(proved[f"{scheme}_guarantee_lower"], proved[f"{scheme}_worst_lower"])
     rows: dict[str, Any] = {}
     broken, seen = jnp.array(False), jnp.array(False)
     for scheme, found in (("personalized", apart), ("anonymous", together)):
         certified = found.found.verdict == Verdict.CERTIFIED
         some = found.verdict == Verdict.CERTIFIED
         value = found.found.user_value
-        order = (value <= (marks.aligned + room)[None]) & (value >= (least[scheme] - room)[None])
+        order = (value <= (marks.aligned + room)[None]) & (value >= (least(scheme) - room)[None])
         broken, seen = broken | (certified[:, None] & ~order).any(), seen | some
         rows[f"{scheme}_found"] = jnp.where(some, found.user_value, jnp.nan)
         rows[f"{scheme}_found_gain"] = jnp.where(some, found.gain.upper.max(), jnp.nan)

@@ -187,7 +187,7 @@ def test_menus_of_plans_are_the_same_conversation():
 
 
 def test_menus_of_too_many_plans_are_refused():
-    with pytest.raises(ValueError, match="2097152 plans of queries; that is too many"):
+    with pytest.raises(ValueError, match="too many plans of queries"):
         in_one_round(as_kernels(tuple(jnp.ones((1, *(128, 2) * turn)) for turn in (1, 2))))
 
 

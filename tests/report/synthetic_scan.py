@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from pluraljax._scan._columns import COLUMNS
+from pluraljax._scan._columns import COLUMNS, FOUND
 
 TYPES = {"value": pa.float64(), "event": pa.int8(), "status": pa.int8()}
 PARAMETERS = {
@@ -19,12 +19,16 @@ PARAMETERS = {
 
 
 def row(market, cell, family, parameters, users=1, **numbers):
-    """One market; whatever is not given is that of a market in which everything holds with error 0."""
+    """One market; what is not given is that of one in which everything holds with error 0, and nobody played."""
     defaults = {"status": 0, "aligned": [1.0] * users, "silent": [0.0] * users, "payoff_range": [1.0] * users}
     for column in COLUMNS:
         if column.name in defaults:
             continue
-        if column.kind == "event":
+        if column in FOUND:
+            # As in the default scan, nobody looked for equilibria by play.
+            blank = -1 if column.kind == "event" else float("nan")
+            defaults[column.name] = [blank] * users if column.axis == "user" else blank
+        elif column.kind == "event":
             defaults[column.name] = 1
         elif "guarantee" in column.name or "worst" in column.name or "bound" in column.name:
             defaults[column.name] = [1.0] * users

@@ -63,6 +63,15 @@ def test_equilibria_are_left_out_where_nobody_asked():
     assert not any("worst" in line or "silence" in line or "equilibria_theorem" in line for line in lines)
 
 
+def test_what_play_found_is_shown_where_somebody_asked():
+    found = {"personalized_found": [0.75], "personalized_found_share": 0.5, "found_theorem": 1}
+    lines = _lines(_cell(0, "conic", {"providers": 4}, weak=3, **found))
+    (shown,) = (line for line in lines[-30:] if line.strip().startswith("4  ") and "50.0" in line)
+    assert shown.split() == ["4", "0.7500", "±", "0.0000", "50.0", "-", "nan"]
+    assert "found_theorem: violated in 0 of 10 markets" in lines
+    assert not any("found" in line for line in _lines(_cell(0, "conic", {"providers": 4}, weak=3)) if "theorem" in line)
+
+
 def test_confidence_widens_the_intervals():
     rows = _cell(0, "conic", {"providers": 4}, weak=3)
     low, high = Proportion(3, 7).interval(0.999)
