@@ -28,7 +28,7 @@ from ._conversation import (
 )
 from ._market import Market, counted_from_first_action, market_status, stakes
 from ._precision import float64_scope, in_float64
-from ._segments import Labels, as_labels
+from ._segments import Labels, as_labels, segment_of
 from ._status import Status
 
 # One kernel per round: [provider segment evidence history query signal].
@@ -68,14 +68,12 @@ def lay_out_game(market: Market, labels: Labels) -> Game:
 
 
 def _membership(labels: Labels) -> Array | None:
-    if isinstance(labels, tuple):
-        known = sorted(set(labels))
-        same = np.asarray(labels)[:, None] == np.asarray(known)[None]
-        return None if same.shape[0] == same.shape[1] and same.diagonal().all() else jnp.asarray(same)
-    # The place of a label among the sorted ones, where equal labels count once.
-    first = ~((labels[:, None] == labels[None]) & np.tri(labels.shape[0], k=-1, dtype=bool)).any(axis=1)
-    place = ((labels[:, None] > labels[None]) & first[None]).sum(axis=1)
-    return place[:, None] == jnp.arange(labels.shape[0], dtype=place.dtype)[None]
+    place = segment_of(labels)
+    # Traced labels may be as many as users.
+    segments = len(set(labels)) if isinstance(labels, tuple) else labels.shape[0]
+    if isinstance(place, np.ndarray) and np.array_equal(place, np.arange(len(place))):
+        return None
+    return jnp.asarray(place)[:, None] == jnp.arange(segments, dtype=jnp.int32)[None]
 
 
 def spread(kernel: Float[Array, "provider segment ..."], member: Bool[Array, "user _groups"] | None) -> Array:

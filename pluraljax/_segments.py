@@ -44,6 +44,22 @@ def as_labels(segments: Any, num_users: int) -> Labels:
     return tuple(int(label) for label in np.asarray(segments))
 
 
+def segment_of(labels: Labels) -> Int[Array | np.ndarray, " user"]:
+    """Finds the place of each user's segment among the sorted labels; concrete where the labels are."""
+    if isinstance(labels, tuple):
+        order = sorted(set(labels))
+        return np.array([order.index(label) for label in labels], np.int32)
+    below = labels[:, None] > labels[None]
+    return jnp.sum(below & first_of_label(labels)[None], axis=1, dtype=jnp.int32)
+
+
+def first_of_label(labels: Any) -> Bool[Array, " user"]:
+    """Marks the first user of each segment."""
+    labels = jnp.asarray(labels)
+    earlier = np.tri(labels.shape[0], k=-1, dtype=bool)
+    return ~((labels[:, None] == labels[None]) & earlier).any(axis=1)
+
+
 class Block(eqx.Module):
     """Segments of one size: their members, and where each user's own entry is (`values[row, place]`)."""
 

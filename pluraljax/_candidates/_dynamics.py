@@ -79,9 +79,7 @@ def starting_logits(key: Array, told: Sequence[Array], start: Array) -> list[Arr
     logits = []
     for kernel, noise in zip(told, normals(key, *(kernel.shape for kernel in told)), strict=True):
         loud = _TELLING * kernel + _NOISE * noise
-        logits.append(
-            jnp.where(start == 0, _NOISE * noise, jnp.where(start == 1, loud, _SPREAD * noise)).astype(jnp.float64)
-        )
+        logits.append(jnp.where(start == 0, _NOISE * noise, jnp.where(start == 1, loud, _SPREAD * noise)))
     return logits
 
 
@@ -168,7 +166,7 @@ def _play_logit(
 ) -> list[Array]:
     """Moves logits towards derivatives in units of the temperature: a damped fixed point.
 
-    There, each row of a policy maximises the provider's payoff plus the temperature times the entropies of its rows.
+    There, each row of a policy is stationary for the provider's payoff plus the temperature times the row's entropy.
     """
 
     def advance(step: Array, logits: list[Array]) -> list[Array]:

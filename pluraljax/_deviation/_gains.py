@@ -15,12 +15,12 @@ from .._candidates import Outcome, Solver
 from .._conversation import Profile
 from .._market import Market, objective_range, patience
 from .._precision import in_float64
-from .._segments import Block, Labels, blocks, gather
+from .._segments import Block, Labels, blocks, first_of_label, gather, segment_of
 from .._status import Status
 from ._policies import Policies, disclosures, join, padded, recommending
 from ._private import Private, pose_private, read_private
 from ._segment import Goal, PublicProof, SegmentGain, Task, evaluate_segments
-from ._standing import Standing, first_of_label, segment_of
+from ._standing import Standing
 
 
 class Proof(eqx.Module):

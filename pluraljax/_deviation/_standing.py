@@ -1,7 +1,5 @@
 """How things stand before anybody deviates: what users get, from whom, and what else they could have."""
 
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -11,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 from .._bounds import Audience, value_of
 from .._conversation import TIE, Profile, normalised, pick_provider, respond
 from .._market import Market, counted_from_first_action, stakes, with_two_actions
-from .._segments import Labels
+from .._segments import Labels, segment_of
 
 
 class Standing(eqx.Module):
@@ -120,19 +118,3 @@ def profile_standing(market: Market, labels: Labels, profile: Profile) -> Standi
     after = jnp.where(loyal, first, choice[None])
     elsewhere = jnp.where(everyone[None] == after[:, None], earned, 0.0).sum(axis=1)
     return Standing(**primitives, **now, outside=outside, elsewhere=elsewhere)
-
-
-def segment_of(labels: Labels) -> Int[Array, " user"]:
-    """Finds the place of each user's segment among the sorted labels."""
-    if isinstance(labels, tuple):
-        order = sorted(set(labels))
-        return jnp.asarray([order.index(label) for label in labels], jnp.int32)
-    below = labels[:, None] > labels[None]
-    return jnp.sum(below & first_of_label(labels)[None], axis=1, dtype=jnp.int32)
-
-
-def first_of_label(labels: Any) -> Bool[Array, " user"]:
-    """Marks the first user of each segment."""
-    labels = jnp.asarray(labels)
-    earlier = np.tri(labels.shape[0], k=-1, dtype=bool)
-    return ~((labels[:, None] == labels[None]) & earlier).any(axis=1)

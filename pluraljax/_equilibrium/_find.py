@@ -17,7 +17,7 @@ from .._conversation import Conversation, Profile
 from .._deviation import check_delta
 from .._market import Market, benchmarks, market_status, patience, with_zeros_if_invalid
 from .._precision import float64_scope, in_float64
-from .._segments import Labels, as_labels
+from .._segments import as_labels
 from .._status import Status
 from ._gradient import INFORMATIVE, SILENT, played_kernels
 from ._menus import Menus, blank, from_kernels, informative, is_personalized, menu_shape, play
@@ -124,7 +124,7 @@ def equilibrium(
 @in_float64
 def _equilibrium(
     market: Market,
-    labels: Labels,
+    labels: tuple[int, ...],
     conversation: Conversation,
     key: Array,
     method: str,
@@ -156,7 +156,7 @@ _SNAP = 0.02
 
 def _begin(
     market: Market,
-    labels: Labels,
+    labels: tuple[int, ...],
     conversation: Conversation,
     key: Array,
     method: str,
@@ -181,7 +181,7 @@ def _begin(
 
 def _collect(
     market: Market,
-    labels: Labels,
+    labels: tuple[int, ...],
     conversation: Conversation,
     status: Array,
     menus: Menus,

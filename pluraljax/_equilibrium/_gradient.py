@@ -13,14 +13,14 @@ from .._conversation import Conversation, Profile, as_kernels
 from .._market import Market, market_status, with_zeros_if_invalid
 from .._payoff import lay_out_game
 from .._precision import float64_scope, in_float64
-from .._segments import Labels, as_labels
+from .._segments import as_labels
 
 SILENT, INFORMATIVE = 0, 1
 
 
 def played_kernels(
     market: Market,
-    labels: Labels,
+    labels: tuple[int, ...],
     conversation: Conversation,
     key: Array,
     method: str | None,
@@ -78,7 +78,7 @@ def gradient_policies(
 @in_float64
 def _gradient_policies(
     market: Market,
-    labels: Labels,
+    labels: tuple[int, ...],
     conversation: Conversation,
     key: Array,
     method: str,

@@ -22,7 +22,7 @@ from .._deviation import Deviation, reply_shape
 from .._frontier import next_equilibria
 from .._market import Market, benchmarks
 from .._payoff import Payoffs, evaluate, lay_out_game
-from .._segments import Labels
+from .._segments import segment_of
 
 
 class Menus(eqx.Module):
@@ -37,21 +37,11 @@ class Menus(eqx.Module):
         return Profile(self.policy, self.recommended, self.asked, self.choice)
 
 
-def num_segments(labels: Labels) -> int:
-    return len(set(labels)) if isinstance(labels, tuple) else 0
+def is_personalized(labels: tuple[int, ...]) -> bool:
+    return len(set(labels)) == len(labels)
 
 
-def is_personalized(labels: Labels) -> bool:
-    return isinstance(labels, tuple) and len(set(labels)) == len(labels)
-
-
-def segment_index(labels: Labels) -> np.ndarray:
-    """The place of each user's segment among the sorted labels."""
-    order = sorted(set(labels))  # pyright: ignore[reportArgumentType]
-    return np.array([order.index(label) for label in labels], np.int32)
-
-
-def menu_shape(market: Market, labels: Labels, conversation: Conversation) -> tuple[int, int]:
+def menu_shape(market: Market, labels: tuple[int, ...], conversation: Conversation) -> tuple[int, int]:
     """Queries and signals that hold this conversation in one round, and every reply to it."""
     queries, signals = reply_shape(market, labels)
     evidences, own = market.prior.shape[2], conversation.num_signals(market)
@@ -61,11 +51,11 @@ def menu_shape(market: Market, labels: Labels, conversation: Conversation) -> tu
     return max(queries, plans), signals
 
 
-def blank(market: Market, labels: Labels, shape: tuple[int, int]) -> Menus:
+def blank(market: Market, labels: tuple[int, ...], shape: tuple[int, int]) -> Menus:
     """Silence."""
     providers, users = market.provider_value.shape[:2]
     _, types, evidences, _ = market.prior.shape
-    policy = np.zeros((providers, num_segments(labels), evidences, *shape))
+    policy = np.zeros((providers, len(set(labels)), evidences, *shape))
     policy[..., 0] = 1.0
     nothing = lambda *axes: jnp.full(axes, -1, jnp.int32)
     return Menus(
@@ -83,13 +73,13 @@ def _pad(policy: Array, shape: tuple[int, int], filler: float | int) -> Array:
     return jnp.take(policy, jnp.asarray(np.arange(shape[0]) * (np.arange(shape[0]) < asked), jnp.int32), axis=-2)
 
 
-def from_kernels(market: Market, labels: Labels, shape: tuple[int, int], kernels: list[Array]) -> Menus:
+def from_kernels(market: Market, labels: tuple[int, ...], shape: tuple[int, int], kernels: list[Array]) -> Menus:
     """The conversation of some kernels, `[provider segment evidence history query signal]` per round, in one round."""
     policy = jax.vmap(jax.vmap(in_one_round))(kernels)
     return eqx.tree_at(lambda m: m.policy, blank(market, labels, shape), _pad(policy, shape, 0.0))
 
 
-def from_profile(market: Market, labels: Labels, shape: tuple[int, int], profile: Profile) -> Menus:
+def from_profile(market: Market, labels: tuple[int, ...], shape: tuple[int, int], profile: Profile) -> Menus:
     """A profile of one round, with what it recommends."""
     menus = blank(market, labels, shape)
     (policy,) = profile.rounds
@@ -102,18 +92,20 @@ def from_profile(market: Market, labels: Labels, shape: tuple[int, int], profile
     )
 
 
-def informative(market: Market, labels: Labels, shape: tuple[int, int]) -> Menus:
+def informative(market: Market, labels: tuple[int, ...], shape: tuple[int, int]) -> Menus:
     """Everybody tells everything."""
     (policy,) = informative_profile(market, np.asarray(labels)).rounds
     menus = blank(market, labels, shape)
     return eqx.tree_at(lambda m: m.policy, menus, _pad(jnp.asarray(policy, jnp.float64), shape, 0.0))
 
 
-def with_everybody_offering(menus: Menus, labels: Labels, outcome: Float[Array, "user type evidence action"]) -> Menus:
+def with_everybody_offering(
+    menus: Menus, labels: tuple[int, ...], outcome: Float[Array, "user type evidence action"]
+) -> Menus:
     """Everybody offers each user the same outcome, as a recommendation to her. For personalized segments."""
     providers, _, _, queries, signals = menus.policy.shape
     users, types, _, actions = outcome.shape
-    own = jnp.moveaxis(outcome, 1, 2)[np.argsort(segment_index(labels))]
+    own = jnp.moveaxis(outcome, 1, 2)[np.argsort(np.asarray(segment_of(labels)))]
     everyone = lambda leaf: jnp.broadcast_to(leaf[None], (providers, *leaf.shape))
     signal = np.arange(signals)
     told = np.where(signal < actions, signal, -1).astype(np.int32)
@@ -125,13 +117,13 @@ def with_everybody_offering(menus: Menus, labels: Labels, outcome: Float[Array, 
     )
 
 
-def play(market: Market, labels: Labels, menus: Menus) -> Payoffs:
+def play(market: Market, labels: tuple[int, ...], menus: Menus) -> Payoffs:
     """Lets rational users respond."""
     kernels = as_kernels(menus.policy)
     return evaluate(lay_out_game(market, labels), kernels, Rational(), menus.profile())
 
 
-def _earned(market: Market, labels: Labels, payoffs: Payoffs) -> Float[Array, "provider user"]:
+def _earned(market: Market, labels: tuple[int, ...], payoffs: Payoffs) -> Float[Array, "provider user"]:
     provider = lay_out_game(market, labels).provider
     return (provider * payoffs.outcome[None]).sum(axis=(2, 3, 4))
 
@@ -141,7 +133,7 @@ def _choice_of(payoffs: Payoffs) -> Int[Array, " user"]:
     return jnp.where(payoffs.choice > 0, everyone, np.int32(0)).sum(axis=0, dtype=jnp.int32)
 
 
-def with_best_reply(market: Market, labels: Labels, menus: Menus, found: Deviation, raise_by: float) -> Menus:
+def with_best_reply(market: Market, labels: tuple[int, ...], menus: Menus, found: Deviation, raise_by: float) -> Menus:
     """The provider that gains most changes its policies, in the segments in which that helps it.
 
     A share `raise_by` of full information is mixed into its reply, if it still gains then: a reply that is only just
@@ -152,10 +144,10 @@ def with_best_reply(market: Market, labels: Labels, menus: Menus, found: Deviati
     mover = everyone == jnp.where(best == best.max(), everyone, np.int32(best.shape[0])).min()
     shape = (menus.policy.shape[-2], menus.policy.shape[-1])
     (reply,) = found.reply.rounds
-    reply, told = _pad(reply, shape, 0.0), _pad(_wanted(found.reply), shape, -1)
+    reply, told = _pad(reply, shape, 0.0), _pad(jnp.asarray(found.reply.recommended), shape, -1)
     now = play(market, labels, menus)
     before = jnp.where(mover[:, None], _earned(market, labels, now), 0.0).sum(axis=0)
-    member = segment_index(labels)[:, None] == np.arange(num_segments(labels))[None]
+    member = np.asarray(segment_of(labels))[:, None] == np.arange(len(set(labels)))[None]
     in_segments = lambda values: (jnp.asarray(member, jnp.float64) * values[:, None]).sum(axis=0)
 
     def change(share: float) -> tuple[Menus, Array]:
@@ -171,10 +163,6 @@ def with_best_reply(market: Market, labels: Labels, menus: Menus, found: Deviati
     careful, _ = change(0.0)
     chosen = jax.tree.map(lambda a, b: jnp.where(helps, a, b), bold, careful)
     return eqx.tree_at(lambda m: m.choice, chosen, _choice_of(play(market, labels, chosen)))
-
-
-def _wanted(reply: Profile) -> Array:
-    return jnp.full((), -1, jnp.int32) if reply.recommended is None else reply.recommended
 
 
 def _replace(
@@ -202,7 +190,7 @@ def _replace(
 _BACK = 0.01
 
 
-def with_next_equilibria(market: Market, labels: Labels, menus: Menus, delta: Array) -> Menus:
+def with_next_equilibria(market: Market, labels: tuple[int, ...], menus: Menus, delta: Array) -> Menus:
     """Everybody offers each user the least equilibrium outcome that is worth what she has. For personalized segments.
 
     A way to come to rest near where play has led, not where replies would end: those may also lower what users have.

@@ -17,7 +17,7 @@ from .._deviation import Deviation, deviation
 from .._market import Market, objective_range
 from .._payoff import Game, converse, evaluate, lay_out_game
 from .._precision import float64_scope, in_float64
-from .._segments import Labels, as_labels
+from .._segments import as_labels
 from .._status import Status
 from ._menus import is_personalized
 
@@ -27,10 +27,12 @@ class BestResponse(eqx.Module):
 
     `gain` is what each provider gains by its reply when users respond rationally, never negative (it may stay), and
     `relaxed_gain` what the softened users of the last step would have given it (they err, so it may be above the
-    optimum by about their temperature). `optimum` brackets the gain of the best reply in any way of conversing that the
-    segments allow; `ratio` is `gain` over its upper end (1 where that is zero up to 1e-9 of the range of the provider's
-    objective). `reply` holds the policies, in the row of their provider.
-    `status` is a `Status` code per provider; where the market's data are invalid, every number is NaN.
+    optimum by about their temperature). `optimum` brackets the gain of the best reply with as many signals as it takes,
+    as `deviation` does, or with queries for users who share a policy bounds it as `most` does; a conversation that is
+    too small may not reach it. `ratio` is `gain` over its upper end (1 where that is zero up to 1e-9 of the range of
+    the provider's objective). `reply` holds the policies, in the row of their provider; where `gain` is zero they may
+    be worse than staying. `status` is a `Status` code per provider; where the market's data are invalid, every number
+    is NaN.
     """
 
     gain: Float[Array, " provider"]
@@ -89,7 +91,7 @@ def best_response(
 @in_float64
 def _best_response(
     market: Market,
-    labels: Labels,
+    labels: tuple[int, ...],
     conversation: Conversation,
     profile: Profile,
     found: Deviation,

@@ -14,7 +14,7 @@ from .._conversation import Conversation, Profile, check_profile
 from .._deviation import Deviation, check_delta, deviation_of_fixed_shape
 from .._market import Market
 from .._precision import float64_scope, in_float64
-from .._segments import Labels, as_labels
+from .._segments import as_labels
 from ._menus import (
     Menus,
     blank,
@@ -40,14 +40,14 @@ class Looked(eqx.Module):
     status: Int[Array, " provider"]
 
 
-def look(market: Market, labels: Labels, menus: Menus, delta: Array) -> tuple[Looked, Deviation]:
+def look(market: Market, labels: tuple[int, ...], menus: Menus, delta: Array) -> tuple[Looked, Deviation]:
     """Certifies one profile."""
     found = deviation_of_fixed_shape(market, labels, menus.profile(), delta)
     return Looked(*(getattr(found, each.name) for each in fields(Looked))), found
 
 
 def play_rounds(
-    market: Market, labels: Labels, menus: Menus, rounds: int, delta: Array, raise_by: float
+    market: Market, labels: tuple[int, ...], menus: Menus, rounds: int, delta: Array, raise_by: float
 ) -> tuple[Menus, Looked]:
     """Plays replies until nobody gains for sure, or for so many rounds; returns the last profile, and every look."""
 
@@ -61,7 +61,7 @@ def play_rounds(
     return lax.scan(advance, menus, jnp.arange(rounds + 1, dtype=jnp.int32))
 
 
-def jump(market: Market, labels: Labels, menus: Menus, delta: Array) -> tuple[Menus, Looked]:
+def jump(market: Market, labels: tuple[int, ...], menus: Menus, delta: Array) -> tuple[Menus, Looked]:
     """Goes on to the next equilibria of personalized segments, unless the profile is one."""
     to = with_next_equilibria(market, labels, menus, delta)
 
@@ -142,7 +142,7 @@ def best_response_play(
 
 @in_float64
 def _best_response_play(
-    market: Market, labels: Labels, start: Profile | str, rounds: int, raise_by: float, delta: Array
+    market: Market, labels: tuple[int, ...], start: Profile | str, rounds: int, raise_by: float, delta: Array
 ) -> Play:
     if isinstance(start, str):
         shape = menu_shape(market, labels, Conversation(signals=1))
@@ -166,8 +166,8 @@ def _best_response_play(
     )
 
 
-def certifies(labels: Labels, conversation: Conversation, looked: Looked, patience: Array) -> Array:
-    """Whether a profile is an equilibrium of the conversation: queries could set users of a segment apart."""
+def certifies(labels: tuple[int, ...], conversation: Conversation, looked: Looked, patience: Array) -> Array:
+    """Whether a profile is an equilibrium, also against queries if there are any: they could set users apart."""
     if is_personalized(labels) or conversation.queries == 1:
         return looked.is_equilibrium
     return looked.is_equilibrium & (looked.most <= patience).all(axis=-1)

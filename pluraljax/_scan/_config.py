@@ -258,7 +258,6 @@ def _check_scalars(values: Mapping[str, Any]) -> None:
         value = values.get(name, low)
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise ValueError(f"{name} must be a whole number from {low} to {high}, got {value!r}.")
-    as_search(values.get("equilibria", True))
     delta = values.get("delta", 0.0)
     if isinstance(delta, bool) or not isinstance(delta, int | float):
         raise ValueError(f"delta must be a number, got {delta!r}.")

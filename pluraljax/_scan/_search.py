@@ -1,9 +1,10 @@
 """How a scan looks for equilibria by play. Imports no JAX."""
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
+
+from .._families._family import unknown
 
 METHODS = ("simultaneous", "alternating", "logit", "best_response")
 
@@ -45,9 +46,7 @@ def as_search(value: Any) -> "bool | Search":
     known = [each.name for each in fields(Search)]
     for key in value:
         if key not in known:
-            close = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise ValueError(f"unknown key {key!r} in equilibria{hint}.")
+            raise unknown("key", key, known, " in equilibria")
     return Search(**value)
 
 

@@ -33,7 +33,7 @@ def test_the_config_reads_a_table_and_writes_it_back(tmp_path):
     ("value", "wanted"),
     [
         ("yes", "true, false or a table"),
-        ({"start": 3}, "did you mean 'starts'"),
+        ({"start": 3}, "Did you mean 'starts'"),
         ({"starts": 0}, "whole number of at least 1"),
         ({"steps": True}, "whole number of at least 1"),
         ({"method": "magic"}, "must be one of"),
