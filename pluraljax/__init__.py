@@ -45,6 +45,9 @@ if TYPE_CHECKING:
         Rational as Rational,
     )
     from ._conversation import (
+        in_one_round as in_one_round,
+    )
+    from ._conversation import (
         informative_profile as informative_profile,
     )
     from ._conversation import (
@@ -211,6 +214,7 @@ _HOME = {
     "frontier": "_frontier",
     "frontier_curve": "_frontier",
     "guarantee": "_guarantee",
+    "in_one_round": "_conversation",
     "informative_profile": "_conversation",
     "load_market": "_market_file",
     "load_profile": "_profile_file",

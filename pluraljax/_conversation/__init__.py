@@ -1,5 +1,14 @@
 """Conversations: policies that providers commit to, and how users play against them."""
 
+from ._one_round import (
+    in_one_round as in_one_round,
+)
+from ._one_round import (
+    menu_from_kernels as menu_from_kernels,
+)
+from ._one_round import (
+    menu_of_plans as menu_of_plans,
+)
 from ._people import (
     Logit as Logit,
 )
@@ -17,12 +26,6 @@ from ._play import (
 )
 from ._play import (
     as_kernels as as_kernels,
-)
-from ._play import (
-    in_one_round as in_one_round,
-)
-from ._play import (
-    menu_of_plans as menu_of_plans,
 )
 from ._play import (
     pick_provider as pick_provider,

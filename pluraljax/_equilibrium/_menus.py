@@ -14,8 +14,8 @@ from .._conversation import (
     Profile,
     Rational,
     as_kernels,
-    in_one_round,
     informative_profile,
+    menu_from_kernels,
     menu_of_plans,
 )
 from .._deviation import Deviation, reply_shape
@@ -75,7 +75,7 @@ def _pad(policy: Array, shape: tuple[int, int], filler: float | int) -> Array:
 
 def from_kernels(market: Market, labels: tuple[int, ...], shape: tuple[int, int], kernels: list[Array]) -> Menus:
     """The conversation of some kernels, `[provider segment evidence history query signal]` per round, in one round."""
-    policy = jax.vmap(jax.vmap(in_one_round))(kernels)
+    policy = jax.vmap(jax.vmap(menu_from_kernels))(kernels)
     return eqx.tree_at(lambda m: m.policy, blank(market, labels, shape), _pad(policy, shape, 0.0))
 
 

@@ -11,7 +11,7 @@ import pytest
 from conversation_oracle import Talk
 
 import pluraljax as plx
-from pluraljax._conversation import as_kernels, in_one_round
+from pluraljax._conversation import as_kernels, menu_from_kernels
 
 # The shape of nearly all tests here: each is compiled once.
 SHAPE = cases.Shape(providers=2, users=3, types=2, evidence=3, states=2, actions=3)
@@ -168,7 +168,7 @@ def menus(policies):
     """The conversations of all providers and segments as menus: `[provider segment evidence plan signals]`."""
     with jax.enable_x64(True):
         kernels = as_kernels(tuple(jnp.asarray(kernel) for kernel in policies))
-        return np.asarray(jax.vmap(jax.vmap(in_one_round))(kernels))
+        return np.asarray(jax.vmap(jax.vmap(menu_from_kernels))(kernels))
 
 
 def test_menus_of_plans_are_the_same_conversation():
@@ -188,7 +188,7 @@ def test_menus_of_plans_are_the_same_conversation():
 
 def test_menus_of_too_many_plans_are_refused():
     with pytest.raises(ValueError, match="too many plans of queries"):
-        in_one_round(as_kernels(tuple(jnp.ones((1, *(128, 2) * turn)) for turn in (1, 2))))
+        menu_from_kernels(as_kernels(tuple(jnp.ones((1, *(128, 2) * turn)) for turn in (1, 2))))
 
 
 @pytest.mark.slow
