@@ -17,9 +17,11 @@ from typing import Any
 from .._families import make_family
 from ._columns import COLUMNS
 from ._search import Search, as_plain, as_search
+from ._until import Until, as_plain_until, as_until, check_measured
 
 # Threefry folds 32 bits into a key: beyond this two markets would share their draws.
 MAX_INDEX = 2**32
+_MARKETS = 20_000
 
 
 @dataclass(frozen=True)
@@ -96,16 +98,20 @@ class ScanConfig:
     - `chunk`: most rows (markets) in one stored file; results do not depend on it.
     - `equilibria`: whether to bracket each market's worst equilibria, too, and to ask whether silence is one. A
       `Search` (in TOML a table, such as `{starts = 8}`) looks for equilibria by play on top of that.
+    - `until`: an `Until` (in TOML a table, such as `{event = "weakly_aligned", half_width = 0.01, most = 50_000}`)
+      samples each cell only until that event's interval is narrow enough. `markets` is then the most in all, and
+      `most` times the cells where `most` is given.
 
     Raises `ValueError`, with what was wanted and what was given.
     """
 
     grid: tuple[FamilyGrid, ...]
-    markets: int = 20_000
+    markets: int = _MARKETS
     seed: int = 0
     delta: int | float = 0.0
     chunk: int = 512
     equilibria: bool | Search = True
+    until: Until | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "grid", tuple(self.grid))
@@ -114,12 +120,29 @@ class ScanConfig:
         object.__setattr__(self, "equilibria", as_search(self.equilibria))
         _check_scalars({each.name: getattr(self, each.name) for each in fields(self)})
         object.__setattr__(self, "delta", float(self.delta))
+        self._check_until()
         seen: dict[str, int] = {}
         for cell in self.cells:
             spelled = f"{cell.family} {_canonical(cell.parameters)}"
             if spelled in seen:
                 raise ValueError(f"grid holds the same cell twice: {spelled}.")
             seen[spelled] = cell.index
+
+    def _check_until(self) -> None:
+        until = as_until(self.until)
+        object.__setattr__(self, "until", until)
+        if until is None:
+            return
+        check_measured(until, bool(self.equilibria), isinstance(self.equilibria, Search))
+        if until.most is not None:
+            total = until.most * len(self.cells)
+            _check_scalars({"markets": total})
+            if self.markets not in (_MARKETS, total):
+                raise ValueError(
+                    f"until.most = {until.most} in {len(self.cells)} cells makes {total} markets at most, got "
+                    f"markets = {self.markets}; leave one of the two out."
+                )
+            object.__setattr__(self, "markets", total)
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any], source: str = "config") -> "ScanConfig":
@@ -143,8 +166,9 @@ class ScanConfig:
     def to_mapping(self) -> dict[str, Any]:
         """Plain data, as TOML and JSON hold it; `from_mapping` gives the config back."""
         grid = [{"family": part.family} | {k: _thaw(v) for k, v in part.parameters.items()} for part in self.grid]
-        scalars = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "grid"}
-        return scalars | {"equilibria": as_plain(self.equilibria), "grid": grid}
+        scalars = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("grid", "until")}
+        until = {} if self.until is None else {"until": as_plain_until(self.until)}
+        return scalars | {"equilibria": as_plain(self.equilibria)} | until | {"grid": grid}
 
     def to_toml(self) -> str:
         """Text that `from_toml` reads back to an equal config."""

@@ -6,15 +6,17 @@ All take counts only, so that what is merged from many chunks has the interval o
 from typing import Any
 
 import numpy as np
-from scipy.special import betainccinv, betaincinv, gammaln, logsumexp, ndtri
+from scipy.special import betainccinv, betaincinv, betaln, gammaln, ndtri
 
 CONFIDENCE = 0.95
 
-# Prior strengths (in trials) that the confidence sequence mixes over, equally: it is tightest where trials are about
-# eight times one of them, and a factor of 16 apart costs little in between.
+# Strengths (in trials) of the priors around p that the confidence sequence mixes over: it is tightest where trials are
+# about eight times one of them, and a factor of 16 apart costs little in between.
 _STRENGTHS = 2.0 * 16.0 ** np.arange(5)
+# One more prior, the same for all p (Jeffreys): it refuses p = 0 as soon as the event was seen once.
+_SPREAD = 0.5
 # Halvings of [0, share]: past these, rounding decides.
-_HALVINGS = 50
+_HALVINGS = 40
 
 
 def clopper_pearson(successes: Any, trials: Any, confidence: float = CONFIDENCE) -> tuple[np.ndarray, np.ndarray]:
@@ -72,18 +74,18 @@ def confidence_sequence(successes: Any, trials: Any, confidence: float = CONFIDE
     With probability `confidence` at least, the intervals after 1, 2, 3, ... trials *all* hold the truth; so the one at
     which a run stops does, whatever made it stop. It is the set of p at which the likelihood ratio
 
-        mean over c of  integral q^s (1 - q)^(n - s) dBeta(c p, c (1 - p))(q)  /  (p^s (1 - p)^(n - s))
+        mean over F of  integral q^s (1 - q)^(n - s) dF(q)  /  (p^s (1 - p)^(n - s))
 
-    stays below 1 / (1 - confidence), for five prior strengths c = 2 to 131,072. At the true p the ratio is a martingale
-    that starts at 1, and Ville's inequality does the rest (method of mixtures, Robbins 1970). Its logarithm is convex
-    in p, so the set is an interval. Docs: estimation.md.
+    stays below 1 / (1 - confidence), for six priors F: Beta(1/2, 1/2), and Beta(c p, c (1 - p)) with c = 2 to 131,072.
+    At the true p the ratio is a martingale that starts at 1, and Ville's inequality does the rest (method of mixtures,
+    Robbins 1970). Its logarithm is convex in p, so the set is an interval. Docs: estimation.md.
 
     **Arguments:** as for `clopper_pearson`; with no trials the interval is [0, 1].
     """
     successes, trials = _counts(successes, trials, confidence)
-    lower = _sequence_lower(successes, trials, confidence)
-    upper = 1.0 - _sequence_lower(trials - successes, trials, confidence)
-    return lower, upper
+    # The upper end is 1 minus the lower end of the opposite.
+    ends = _sequence_lower(np.stack([successes, trials - successes]), np.stack([trials, trials]), confidence)
+    return np.asarray(ends[0]), np.asarray(1.0 - ends[1])
 
 
 def _sequence_lower(successes: np.ndarray, trials: np.ndarray, confidence: float) -> np.ndarray:
@@ -102,9 +104,12 @@ def _log_mixture(p: np.ndarray, successes: np.ndarray, trials: np.ndarray) -> np
     use = successes > 0
     p, s, n = np.where(use, p, 0.5)[..., None], np.where(use, successes, 0.0)[..., None], trials[..., None]
     yes, no = _STRENGTHS * p, _STRENGTHS * (1.0 - p)
-    ratio = gammaln(yes + s) - gammaln(yes) + gammaln(no + n - s) - gammaln(no)
-    ratio += gammaln(_STRENGTHS) - gammaln(_STRENGTHS + n) - s * np.log(p) - (n - s) * np.log1p(-p)
-    return np.where(use, logsumexp(ratio, axis=-1) - np.log(len(_STRENGTHS)), 0.0)
+    near = gammaln(yes + s) - gammaln(yes) + gammaln(no + n - s) - gammaln(no) + gammaln(_STRENGTHS)
+    near -= gammaln(_STRENGTHS + n)
+    wide = betaln(_SPREAD + s, _SPREAD + n - s) - betaln(_SPREAD, _SPREAD)
+    mixed = np.logaddexp.reduce(np.concatenate([near, wide], axis=-1), axis=-1) - np.log(len(_STRENGTHS) + 1)
+    ratio = mixed - (s * np.log(p) + (n - s) * np.log1p(-p))[..., 0]
+    return np.where(use, ratio, 0.0)
 
 
 def check_confidence(confidence: float) -> None:

@@ -1,0 +1,66 @@
+"""When a scan stops by itself: once an event's interval is narrow enough in every cell. Imports no JAX."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from .._families._family import unknown
+from ._columns import EQUILIBRIA, EVENTS, FOUND
+
+
+@dataclass(frozen=True)
+class Until:
+    """Asks for markets in each cell until the interval of an event's probability is narrow enough.
+
+    **Arguments:**
+
+    - `event`: name of the event, such as `"weakly_aligned"`.
+    - `half_width`: half the width that the interval may have, strictly between 0 and 1/2.
+    - `confidence`: of the interval, which holds whenever a cell stops; strictly between 0 and 1.
+    - `most`: markets per cell at most; at least 1. None leaves that to the config's `markets`.
+
+    Raises `ValueError` for anything else.
+    """
+
+    event: str
+    half_width: float = 0.01
+    confidence: float = 0.95
+    most: int | None = None
+
+    def __post_init__(self):
+        if self.event not in EVENTS:
+            raise unknown("event", self.event, EVENTS, " in until")
+        for name, high in (("half_width", 0.5), ("confidence", 1.0)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 < value < high:
+                raise ValueError(f"until.{name} must lie strictly between 0 and {high:g}, got {value!r}.")
+            object.__setattr__(self, name, float(value))
+        if self.most is not None and (isinstance(self.most, bool) or not isinstance(self.most, int) or self.most < 1):
+            raise ValueError(f"until.most must be a whole number of at least 1, got {self.most!r}.")
+
+
+def as_until(value: Any) -> Until | None:
+    """Reads the entry `until` of a config: a table of an `Until`, or nothing."""
+    if value is None or isinstance(value, Until):
+        return value
+    known = [each.name for each in fields(Until)]
+    if not isinstance(value, Mapping) or "event" not in value:
+        raise ValueError(f'until must be a table with an event, such as {{event = "weakly_aligned"}}, got {value!r}.')
+    for key in value:
+        if key not in known:
+            raise unknown("key", key, known, " in until")
+    return Until(**value)
+
+
+def as_plain_until(until: Until) -> dict[str, Any]:
+    """The entry as TOML and JSON hold it."""
+    return {name: value for name, value in asdict(until).items() if value is not None}
+
+
+def check_measured(until: Until, equilibria: bool, play: bool) -> None:
+    """Raises `ValueError` where the scan would not measure the event."""
+    named = lambda columns: {column.name for column in columns}
+    if until.event in named(EQUILIBRIA) and not equilibria:
+        raise ValueError(f"until waits for {until.event}, which equilibria = false leaves out.")
+    if until.event in named(FOUND) and not play:
+        raise ValueError(f"until waits for {until.event}, which needs equilibria = {{starts = 8}} or the like.")
