@@ -140,6 +140,23 @@ class Sampler:
         self._most = [replicates(config.markets, len(cells), cell.index) for cell in cells]
         self._codes = [np.empty(0, np.int8) for _ in cells]
 
+    @property
+    def columns(self) -> tuple[str, str]:
+        """The measured columns that it looks at."""
+        return "status", self._until.event
+
+    @property
+    def markets(self) -> int:
+        """How many markets have been measured, in all cells."""
+        return sum(int((codes != _UNKNOWN).sum()) for codes in self._codes)
+
+    def closing(self) -> list[str]:
+        """Says how the cells ended."""
+        ended = [verdict.progress for verdict in self.verdicts()]
+        counts = [(state, ended.count(state)) for state in Progress]
+        listed = ", ".join(f"{count:,} {state.value}" for state, count in counts if count)
+        return [f"{self.markets:,} markets for {self._until.event} to {self._until.half_width:g}; cells: {listed}"]
+
     def observe(self, block: Block, rows: Mapping[str, np.ndarray]) -> None:
         """Takes note of the measured rows of a block, in its order; blocks may come in any order."""
         known = self._codes[block.cell]

@@ -263,7 +263,8 @@ def _parse(mapping: Mapping[str, Any]) -> ScanConfig:
         grid.append(FamilyGrid(table["family"], {name: value for name, value in table.items() if name != "family"}))
     _check_scalars(mapping)
     asked = as_search(mapping.get("equilibria", True))
-    return ScanConfig(**{**mapping, "grid": tuple(grid), "equilibria": asked})
+    until = as_until(mapping.get("until"))
+    return ScanConfig(**{**mapping, "grid": tuple(grid), "equilibria": asked, "until": until})
 
 
 def suggestion(key: str, known: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ import itertools
 import json
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -102,10 +102,14 @@ class Store:
     def _write_manifest(self, manifest: dict[str, Any] | None, config: ScanConfig) -> None:
         if manifest is None:
             manifest = _new_manifest(config)
-        elif config.markets > manifest["config"]["markets"]:
-            manifest["config"]["markets"] = config.markets
         else:
-            return
+            # What was decided while markets were looked at stays so, whatever else is asked for later.
+            known, wanted = manifest["config"], config.to_mapping()
+            changed = {"markets": max(known["markets"], config.markets)}
+            changed |= {"until": wanted["until"]} if "until" in wanted else {}
+            if known | changed == known:
+                return
+            known |= changed
         with replacing(self.path / _MANIFEST) as sink:
             sink.write((json.dumps(manifest, indent=2) + "\n").encode())
 
@@ -131,6 +135,13 @@ class Store:
         names = (folder / f"{path.name}.{number}" for number in itertools.count(1))
         os.replace(path, next(name for name in names if not name.exists()))
 
+    def stored(self, columns: Sequence[str]) -> Iterator[tuple[Block, dict[str, np.ndarray]]]:
+        """Yields some columns of every chunk that is whole, one number per market each."""
+        for path in sorted(self._rows.glob("*.parquet")):
+            with suppress(DamagedChunk):
+                block, table = self.format.read(path)
+                yield block, {name: table.column(name).to_numpy() for name in columns}
+
     def write(self, block: Block, rows: Mapping[str, np.ndarray]) -> None:
         """Stores the rows of a block; once this returns they survive a crash."""
         self.format.write(self._rows, block, self.format.table(block, rows), self._versions)
@@ -151,6 +162,9 @@ class Memory:
 
     def covered(self) -> tuple[dict[int, list[Interval]], list[SetAside]]:
         return {}, []
+
+    def stored(self, columns: Sequence[str]) -> Iterator[tuple[Block, dict[str, np.ndarray]]]:
+        return iter(())
 
     def write(self, block: Block, rows: Mapping[str, np.ndarray]) -> None:
         self._tables.append(self.format.table(block, rows))
