@@ -156,6 +156,9 @@ if TYPE_CHECKING:
         Search as Search,
     )
     from ._scan import (
+        Until as Until,
+    )
+    from ._scan import (
         default_config as default_config,
     )
     from ._scan import (
@@ -171,6 +174,7 @@ if TYPE_CHECKING:
 # Where each public name lives. Loading is lazy (PEP 562), so that `pluraljax --help` does not wait for JAX.
 _HOME = {
     "Search": "_scan",
+    "Until": "_scan",
     "gradient_policies": "_equilibrium",
     "best_response": "_equilibrium",
     "BestResponse": "_equilibrium",

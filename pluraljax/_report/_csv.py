@@ -5,14 +5,18 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from .._scan._estimate import CONFIDENCE, CellSummary, Moments, Proportion
+from .._scan._adaptive import Stopping
+from .._scan._estimate import CONFIDENCE, CellSummary, Moments, PairedProportions, Proportion
 from .._status import Status
+from ._comparisons import SPREAD
 
 
-def summary_csv(summaries: Sequence[CellSummary], confidence: float = CONFIDENCE) -> str:
+def summary_csv(
+    summaries: Sequence[CellSummary], confidence: float = CONFIDENCE, stopping: Stopping | None = None
+) -> str:
     """Returns the summaries as CSV: counts, intervals at `confidence`, means and standard errors in full precision."""
     parameters = list(dict.fromkeys(name for cell in summaries for name in cell.parameters))
-    rows = [_record(cell, parameters, confidence) for cell in summaries]
+    rows = [_record(cell, parameters, confidence) | _stopped(cell, stopping) for cell in summaries]
     file = io.StringIO()
     writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else ["cell"], lineterminator="\n")
     writer.writeheader()
@@ -27,6 +31,8 @@ def _record(cell: CellSummary, parameters: Sequence[str], confidence: float) -> 
     for name, share in cell.events.items():
         record |= _proportion(name, share, confidence)
     record |= _proportion("personalization_gains", cell.gains, confidence)
+    for name, pair in cell.paired.items():
+        record |= _paired(f"paired_{name}", pair, confidence)
     for name, moments in cell.values.items():
         record |= _moments(name, moments)
     brackets = {f"{scheme}_share": bracket for scheme, bracket in cell.shares.items()}
@@ -36,6 +42,10 @@ def _record(cell: CellSummary, parameters: Sequence[str], confidence: float) -> 
     brackets["difference_share"] = cell.difference
     for name, bracket in brackets.items():
         record |= _moments(f"{name}_lower", bracket.lower) | _moments(f"{name}_upper", bracket.upper)
+    for name, quantiles in cell.quantiles.items():
+        for share in SPREAD:
+            low, high = quantiles.quantile(share)
+            record |= {f"{name}_q{100 * share:02.0f}_low": low, f"{name}_q{100 * share:02.0f}_high": high}
     record |= {f"open_{name}": count for name, count in cell.open_brackets.items()}
     record |= {"open_markets": cell.open_markets, "undefined_users": cell.undefined_users}
     record |= {f"status_{status.name.lower()}": cell.statuses.get(status, 0) for status in Status}
@@ -50,6 +60,47 @@ def _proportion(name: str, share: Proportion, confidence: float) -> dict[str, An
         f"{name}_open": share.open,
         f"{name}_interval_low": low,
         f"{name}_interval_high": high,
+        **_wilson(name, share, confidence),
+    }
+
+
+def _wilson(name: str, share: Proportion, confidence: float) -> dict[str, Any]:
+    """The approximate interval for comparison; none where it would not hold because markets were looked at."""
+    low, high = ("", "") if share.sequential else share.wilson(confidence)
+    return {f"{name}_wilson_low": low, f"{name}_wilson_high": high}
+
+
+def _paired(name: str, pair: PairedProportions, confidence: float) -> dict[str, Any]:
+    (first, first_most), (second, second_most) = pair.only_first, pair.only_second
+    (least, most), (low, high), (against, towards) = pair.estimate, pair.interval(confidence), pair.leaning(confidence)
+    return {
+        f"{name}_only_personalized": first,
+        f"{name}_only_personalized_at_most": first_most,
+        f"{name}_only_anonymous": second,
+        f"{name}_only_anonymous_at_most": second_most,
+        f"{name}_difference_low": least,
+        f"{name}_difference_high": most,
+        f"{name}_difference_interval_low": low,
+        f"{name}_difference_interval_high": high,
+        f"{name}_leaning_interval_low": against,
+        f"{name}_leaning_interval_high": towards,
+        f"{name}_mcnemar_p": pair.mcnemar(),
+    }
+
+
+def _stopped(cell: CellSummary, stopping: Stopping | None) -> dict[str, Any]:
+    """Where a cell of a scan that stops by itself stands, with the interval that it was stopped by."""
+    if stopping is None:
+        return {}
+    share = cell.events[stopping.until.event]
+    low, high = share.interval(stopping.until.confidence)
+    return {
+        "until_event": stopping.until.event,
+        "until_confidence": stopping.until.confidence,
+        "until_interval_low": low,
+        "until_interval_high": high,
+        "until_most": stopping.most[cell.cell],
+        "until_state": stopping.progress(cell.cell, share).value,
     }
 
 

@@ -19,6 +19,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from .._scan._estimate import CONFIDENCE, PAIR_BINS, BracketMoments, CellSummary, Proportion, normal_quantile
+from ._comparisons import interval_name, is_sequential
 from ._exact import exact_weak_alignment
 from ._layout import Group, group_cells, readable
 
@@ -128,7 +129,8 @@ def alignment_figure(groups: Sequence[Group], confidence: float = CONFIDENCE) ->
     _legend(figure, handles)
     is_open = any(cell.events[name].open for group in groups for cell in group.cells for name in ALIGNMENT)
     hint = "\nUndecided markets count as not aligned in the points, as either in the bands." if is_open else ""
-    _footer(figure, f"{_count(groups)}. Bands: {100 * confidence:g} % Clopper-Pearson intervals.{hint}")
+    cells = [cell for group in groups for cell in group.cells]
+    _footer(figure, f"{_count(groups)}. Bands: {interval_name(cells, confidence)}s.{hint}")
     return figure
 
 
@@ -194,7 +196,9 @@ def personalization_figure(summaries: Sequence[CellSummary], confidence: float =
         gains = sum((cell.gains for cell in summaries if cell.family == family), Proportion())
         if gains.trials:
             low, high = gains.interval(confidence)
-            text = f"above the diagonal:\n{100 * gains.estimate[0]:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+            # Cells that stopped by themselves weigh by what they showed: their pool has no interval.
+            ends = "" if gains.sequential else f" [{100 * low:.1f}, {100 * high:.1f}]"
+            text = f"above the diagonal:\n{100 * gains.estimate[0]:.1f} %{ends}"
             ax.text(0.97, 0.05, text, ha="right", va="bottom", fontsize=7.5, color=INK)
         ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
         ax.set_title(family, loc="left", fontweight="bold")
@@ -206,9 +210,8 @@ def personalization_figure(summaries: Sequence[CellSummary], confidence: float =
         bar = figure.colorbar(mesh, ax=axes, label="markets per square", shrink=0.8, aspect=18, pad=0.02)
         bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
     markets = sum(int(np.sum(count)) for count in counts.values())
-    _footer(
-        figure, f"n = {markets:,} markets, averaged over their users. Interval: {100 * confidence:g} % Clopper-Pearson."
-    )
+    interval = "" if is_sequential(summaries) else f" Interval: {100 * confidence:g} % Clopper-Pearson."
+    _footer(figure, f"n = {markets:,} markets, averaged over their users.{interval}")
     return figure
 
 

@@ -10,9 +10,11 @@ from rich.console import Group as Stack
 from rich.table import Table
 from rich.text import Text
 
+from .._scan._adaptive import Stopping
 from .._scan._columns import EQUILIBRIA, FOUND
 from .._scan._estimate import CONFIDENCE, BracketMoments, CellSummary, Proportion
 from .._status import Status
+from ._comparisons import interval_name, paired_columns, spread_columns, stopping_columns, stopping_line
 from ._layout import Group, group_cells, readable, show
 
 PLAIN_WIDTH = 100
@@ -34,37 +36,51 @@ class _Column:
 
 
 def print_report(
-    summaries: Sequence[CellSummary], console: Console, confidence: float = CONFIDENCE, about: str = ""
+    summaries: Sequence[CellSummary],
+    console: Console,
+    confidence: float = CONFIDENCE,
+    about: str = "",
+    stopping: Stopping | None = None,
 ) -> None:
     """Prints the report: styled on a terminal wide enough for it, as plain aligned text anywhere else."""
     if console.is_terminal and console.width >= PLAIN_WIDTH:
-        console.print(report(summaries, confidence, about))
+        console.print(report(summaries, confidence, about, stopping))
         return
-    text = plain_report(summaries, confidence, about)
+    text = plain_report(summaries, confidence, about, stopping)
     encoding = getattr(console.file, "encoding", None) or "utf-8"
     console.file.write(text.encode(encoding, "replace").decode(encoding))
     console.file.flush()
 
 
-def plain_report(summaries: Sequence[CellSummary], confidence: float = CONFIDENCE, about: str = "") -> str:
+def plain_report(
+    summaries: Sequence[CellSummary],
+    confidence: float = CONFIDENCE,
+    about: str = "",
+    stopping: Stopping | None = None,
+) -> str:
     """The report as plain text, `PLAIN_WIDTH` characters wide."""
     file = io.StringIO()
     console = Console(file=file, width=PLAIN_WIDTH, color_system=None, force_terminal=False, legacy_windows=False)
-    console.print(report(summaries, confidence, about))
+    console.print(report(summaries, confidence, about, stopping))
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines()).rstrip() + "\n"
 
 
-def report(summaries: Sequence[CellSummary], confidence: float = CONFIDENCE, about: str = "") -> RenderableType:
+def report(
+    summaries: Sequence[CellSummary],
+    confidence: float = CONFIDENCE,
+    about: str = "",
+    stopping: Stopping | None = None,
+) -> RenderableType:
     """Builds the report of a scan's cells; `about` is a line on the scan as a whole."""
     groups = group_cells(summaries)
     markets = sum(cell.markets for cell in summaries)
     families = dict.fromkeys(group.family for group in groups)
-    level = f"{100 * confidence:g} %"
     return Stack(
         Text(f"{markets:,} markets in {len(summaries)} cells: {', '.join(families)}", "bold"),
         *([Text(about)] if about else []),
         Text(),
-        Text(f"How often: percent of markets, with {level} Clopper-Pearson interval", "bold"),
+        *(_stopping(groups, summaries, stopping) if stopping else ()),
+        Text(f"How often: percent of markets, with {interval_name(summaries, confidence)}", "bold"),
         Text(
             "Aligned: the condition holds with error 0 for every user. Guaranteed: every equilibrium is proved to give "
             "every user her aligned utility. ≥ marks cells with open markets; their interval holds whatever those are."
@@ -79,10 +95,39 @@ def report(summaries: Sequence[CellSummary], confidence: float = CONFIDENCE, abo
         ),
         Text(),
         *_tables(groups, _guarantee_columns()),
+        *_comparisons(groups, summaries, confidence),
         *(_equilibria(groups, confidence) if any(cell.has_equilibria for cell in summaries) else ()),
         Text("Checks", "bold"),
-        *_checks(summaries),
+        *_checks(summaries, confidence),
     )
+
+
+def _stopping(
+    groups: Sequence[Group], summaries: Sequence[CellSummary], stopping: Stopping
+) -> Iterable[RenderableType]:
+    yield Text(f"When it stops: {stopping_line(stopping, summaries)}", "bold")
+    yield Text(
+        "Every interval of a frequency in this report holds whenever a cell stopped, and whatever made it stop. At the "
+        "cap: the cell has all markets that it may have, and a wider interval than asked for."
+    )
+    yield Text()
+    yield from _tables(groups, [_Column(*entry) for entry in stopping_columns(stopping)])
+
+
+def _comparisons(
+    groups: Sequence[Group], summaries: Sequence[CellSummary], confidence: float
+) -> Iterable[RenderableType]:
+    if columns := paired_columns(summaries, confidence):
+        yield Text(f"Personalized - anonymous in the same markets: percentage points, {100 * confidence:g} %", "bold")
+        yield Text(
+            "Difference of the two frequencies, with an interval that rests on the markets in which one holds and the "
+            "other does not; only p : only a counts them (+: and perhaps open ones). McNemar: exact, two-sided."
+        )
+        yield Text()
+        yield from _tables(groups, [_Column(*entry) for entry in columns])
+    yield Text("Spread over markets of what is guaranteed: 5 %, 50 % and 95 % quantile, on the same scale", "bold")
+    yield Text()
+    yield from _tables(groups, [_Column(*entry) for entry in spread_columns()])
 
 
 def _frequency_columns(confidence: float) -> list[_Column]:
@@ -181,7 +226,7 @@ def _name(group: Group, cell: CellSummary) -> str:
     return show(cell.parameters[group.axis]) if group.axis in cell.parameters else "-"
 
 
-def _checks(summaries: Sequence[CellSummary]) -> Iterable[RenderableType]:
+def _checks(summaries: Sequence[CellSummary], confidence: float) -> Iterable[RenderableType]:
     """Theorems, statuses, open brackets and users without a scale, over the whole scan."""
     markets = sum(cell.markets for cell in summaries)
     asked = any(cell.has_equilibria for cell in summaries)
@@ -191,8 +236,10 @@ def _checks(summaries: Sequence[CellSummary]) -> Iterable[RenderableType]:
     for name in (name for name in events if name.endswith("_theorem")):
         checked = sum((cell.events[name] for cell in summaries), Proportion())
         undecided = f"; undecided in {checked.open:,}" if checked.open else ""
+        bound = checked.unseen(confidence) if checked.yes else None
+        rare = f" (at {100 * confidence:g} % confidence in no more than {100 * bound:.2g} %)" if bound else ""
         yield Text(
-            f"{name}: violated in {checked.no:,} of {checked.yes + checked.no:,} markets{undecided}",
+            f"{name}: violated in {checked.no:,} of {checked.yes + checked.no:,} markets{rare}{undecided}",
             "bold red" if checked.no else "",
         )
     for status in Status:

@@ -6,6 +6,8 @@ from typing import Any
 
 from rich.console import Console
 
+from .._scan._adaptive import Stopping
+from .._scan._config import ScanConfig
 from .._scan._estimate import CONFIDENCE, check_confidence, summarize
 from .._scan._store import read_manifest, read_table
 from ._csv import summary_csv
@@ -38,22 +40,31 @@ def write_report(
     table = read_table(Path(path))
     if not table.num_rows:
         raise ValueError(f"{path} holds a scan, but no finished rows yet. Run the scan first.")
-    summaries, about = summarize(table), _about(read_manifest(Path(path)), table.num_rows)
+    manifest = read_manifest(Path(path))
+    stopping = _stopping(manifest)
+    summaries = summarize(table, sequential=stopping is not None)
+    about = _about(manifest, table.num_rows)
     out = Path(path) / "report" if out is None else Path(out)
     written = [out / "report.txt", out / "summary.csv"]
     out.mkdir(parents=True, exist_ok=True)
-    written[0].write_text(plain_report(summaries, confidence, about), encoding="utf-8")
-    written[1].write_text(summary_csv(summaries, confidence), encoding="utf-8")
+    written[0].write_text(plain_report(summaries, confidence, about, stopping), encoding="utf-8")
+    written[1].write_text(summary_csv(summaries, confidence, stopping), encoding="utf-8")
     for each in draw_figures(summaries, confidence) if formats else ():
         for name in formats:
             written.append(out / f"{each.name}.{name}")
             save_figure(each.figure, written[-1])
-    print_report(summaries, console or Console(), confidence, about)
+    print_report(summaries, console or Console(), confidence, about, stopping)
     return written
+
+
+def _stopping(manifest: Mapping[str, Any]) -> Stopping | None:
+    config = manifest["config"]
+    return Stopping.of(ScanConfig.from_mapping(config, "manifest.json")) if "until" in config else None
 
 
 def _about(manifest: Mapping[str, Any], rows: int) -> str:
     """Says what defines the scan, and whether it is finished."""
     config = manifest["config"]
-    unfinished = f"; unfinished: {rows:,} of {config['markets']:,} markets" if rows < config["markets"] else ""
+    missing = "until" not in config and rows < config["markets"]
+    unfinished = f"; unfinished: {rows:,} of {config['markets']:,} markets" if missing else ""
     return f"seed {config['seed']}, equilibria within delta = {config['delta']:g}{unfinished}"

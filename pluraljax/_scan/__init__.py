@@ -6,11 +6,22 @@ from ._config import FamilyGrid, ScanConfig
 from ._default import default_config
 from ._search import Search
 from ._store import open_scan, read_manifest, read_table
+from ._until import Until
 
 if TYPE_CHECKING:
     from ._run import scan
 
-__all__ = ["FamilyGrid", "ScanConfig", "Search", "default_config", "open_scan", "read_manifest", "read_table", "scan"]
+__all__ = [
+    "FamilyGrid",
+    "ScanConfig",
+    "Search",
+    "Until",
+    "default_config",
+    "open_scan",
+    "read_manifest",
+    "read_table",
+    "scan",
+]
 
 
 def __getattr__(name: str) -> Any:

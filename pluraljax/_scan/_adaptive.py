@@ -48,6 +48,25 @@ class Verdict:
     look: int
 
 
+@dataclass(frozen=True)
+class Stopping:
+    """How a scan that stops by itself was to stop; `most` holds the most markets that each cell may have."""
+
+    until: Until
+    most: tuple[int, ...]
+
+    @classmethod
+    def of(cls, config: ScanConfig) -> "Stopping | None":
+        """Reads it from a config; None where the number of markets is given."""
+        cells = config.cells
+        most = tuple(replicates(config.markets, len(cells), cell.index) for cell in cells)
+        return None if config.until is None else cls(config.until, most)
+
+    def progress(self, cell: int, share: Proportion) -> Progress:
+        """Says how far a cell has come whose markets, `invalid` ones included, are counted in `share`."""
+        return progress(self.until, share, share.trials + share.invalid, self.most[cell])
+
+
 def progress(until: Until, share: Proportion, sampled: int, most: int) -> Progress:
     """Says whether a cell is done; markets left open count for whichever side makes its interval wider."""
     if is_narrow(until, share):
@@ -134,11 +153,10 @@ class Sampler:
     """Decides for every cell of a scan which markets to measure next; knows what has been measured so far."""
 
     def __init__(self, config: ScanConfig):
-        if config.until is None:
+        if (stopping := Stopping.of(config)) is None:
             raise ValueError("An adaptive scan needs a config with until.")
-        self._until, cells = config.until, config.cells
-        self._most = [replicates(config.markets, len(cells), cell.index) for cell in cells]
-        self._codes = [np.empty(0, np.int8) for _ in cells]
+        self._until, self._most = stopping.until, stopping.most
+        self._codes = [np.empty(0, np.int8) for _ in config.cells]
 
     @property
     def columns(self) -> tuple[str, str]:

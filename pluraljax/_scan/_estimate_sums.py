@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.special import bdtrc
 
-from ._estimate_intervals import CONFIDENCE, clopper_pearson, confidence_sequence, rule_of_three
+from ._estimate_intervals import CONFIDENCE, clopper_pearson, confidence_sequence, rule_of_three, wilson
 
 YES, NO, OPEN = 0, 1, 2
 
@@ -58,6 +58,12 @@ class Proportion:
         lower, _ = _interval(self.yes, self.trials, confidence, self.sequential)
         _, upper = _interval(self.yes + self.open, self.trials, confidence, self.sequential)
         return lower, upper
+
+    def wilson(self, confidence: float = CONFIDENCE) -> tuple[float, float]:
+        """The score interval over all that open markets may turn out to be; only for a fixed number of markets."""
+        return float(wilson(self.yes, self.trials, confidence)[0]), float(
+            wilson(self.yes + self.open, self.trials, confidence)[1]
+        )
 
     def unseen(self, confidence: float = CONFIDENCE) -> float | None:
         """How likely, at most, is what no market showed: the property where none has it, its absence where all do.

@@ -1,0 +1,120 @@
+"""Columns of the report beyond plain frequencies and means: pairs of events, spreads, and where a cell stopped."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+from .._scan._adaptive import Stopping
+from .._scan._estimate import BracketQuantiles, CellSummary, PairedProportions
+
+# The heading of a column, and the text of its entry for one cell.
+Entry = tuple[str, Callable[[CellSummary], str]]
+SPREAD = (0.05, 0.5, 0.95)
+# Ends of a quantile further apart than this are shown as a range; a bin of the sketch is narrower.
+SAME_QUANTILE = 0.02
+
+
+def interval_name(summaries: Sequence[CellSummary], confidence: float) -> str:
+    """Names the intervals of a scan's frequencies, such as `95 % Clopper-Pearson interval`."""
+    kind = "anytime-valid" if is_sequential(summaries) else "Clopper-Pearson"
+    return f"{100 * confidence:g} % {kind} interval"
+
+
+def is_sequential(summaries: Sequence[CellSummary]) -> bool:
+    """Whether the numbers of markets were decided while they were measured."""
+    return any(share.sequential for cell in summaries for share in cell.events.values())
+
+
+def paired_columns(summaries: Sequence[CellSummary], confidence: float) -> list[Entry]:
+    """Personalized minus anonymous in the same markets, event by event, as far as the scan measured them."""
+    headings = {
+        "guaranteed": "guaranteed",
+        "worst_aligned": "worst\nequilibrium\naligned",
+        "silence": "silence an\nequilibrium",
+        "found_aligned": "found\nequilibrium\naligned",
+    }
+
+    def difference(event: str) -> Entry:
+        return headings[event], lambda cell: show_difference(cell.paired[event], confidence)
+
+    asked = [event for event in headings if any(_decided(cell.paired[event]) for cell in summaries)]
+    columns = [difference(event) for event in asked]
+    if "guaranteed" in asked:
+        columns.insert(1, ("only p :\nonly a", lambda cell: _discordant(cell.paired["guaranteed"])))
+        columns.insert(2, ("McNemar\np-value", lambda cell: _p_value(cell.paired["guaranteed"].mcnemar())))
+    # Three differences and two short columns fit on a page.
+    return columns[:5]
+
+
+def spread_columns() -> list[Entry]:
+    """Quantiles over markets of what is guaranteed, on the scale where silent is 0 and aligned 1."""
+    names = {"personalized": "personalized", "anonymous": "anonymous", "difference": "difference"}
+    return [(heading, lambda cell, name=name: _spread(cell.quantiles[name])) for name, heading in names.items()]
+
+
+def stopping_columns(stopping: Stopping) -> list[Entry]:
+    """How far each cell of a scan that stops by itself has come."""
+    until = stopping.until
+
+    def interval(cell: CellSummary) -> str:
+        low, high = cell.events[until.event].interval(until.confidence)
+        return f"[{100 * low:5.1f},{100 * high:5.1f}]"
+
+    def width(cell: CellSummary) -> str:
+        low, high = cell.events[until.event].interval(until.confidence)
+        return f"{100 * (high - low) / 2:.2f}"
+
+    return [
+        ("markets", lambda cell: f"{cell.markets:,}"),
+        ("at most", lambda cell: f"{stopping.most[cell.cell]:,}"),
+        ("interval, %", interval),
+        ("half width, %", width),
+        ("state", lambda cell: stopping.progress(cell.cell, cell.events[until.event]).value),
+    ]
+
+
+def stopping_line(stopping: Stopping, summaries: Iterable[CellSummary]) -> str:
+    """One line on a scan that stops by itself: what it waits for, and how many cells are in which state."""
+    until = stopping.until
+    states = [stopping.progress(cell.cell, cell.events[until.event]).value for cell in summaries]
+    states += ["unfinished"] * (len(stopping.most) - len(states))
+    counts = ", ".join(f"{states.count(state):,} {state}" for state in dict.fromkeys(states))
+    return (
+        f"until {until.event} is known to ±{100 * until.half_width:g} % at {100 * until.confidence:g} %: cells {counts}"
+    )
+
+
+def show_difference(pair: PairedProportions, confidence: float) -> str:
+    """A difference of two frequencies in percentage points with its interval; `≥` where markets are open."""
+    if not _decided(pair):
+        return "-"
+    (estimate, most), (low, high) = pair.estimate, pair.interval(confidence)
+    mark = "≥" if most > estimate else ""
+    return f"{mark}{100 * estimate:+.1f} [{100 * low:+6.1f},{100 * high:+6.1f}]"
+
+
+def _decided(pair: PairedProportions) -> int:
+    """Markets in which both events are known."""
+    return sum(pair.counts[first][second] for first in (0, 1) for second in (0, 1))
+
+
+def _discordant(pair: PairedProportions) -> str:
+    ends = [f"{surely:,}" + ("+" if most > surely else "") for surely, most in (pair.only_first, pair.only_second)]
+    return " : ".join(ends)
+
+
+def _p_value(value: float) -> str:
+    if math.isnan(value):
+        return "-"
+    return f"{value:.3f}" if value >= 0.001 else f"{value:.0e}" if value > 1e-99 else "0"
+
+
+def _spread(quantiles: BracketQuantiles) -> str:
+    return "  ".join(_quantile(*quantiles.quantile(share)) for share in SPREAD)
+
+
+def _quantile(low: float, high: float) -> str:
+    if math.isnan(low):
+        return "-"
+    # Zero has a bin around it, and would else show as -0.00.
+    low, high = (0.0 if abs(end) < 0.005 else end for end in (low, high))
+    return f"{low:.2f}" if high - low <= SAME_QUANTILE else f"{low:.2f}..{high:.2f}"
