@@ -1,16 +1,13 @@
-"""Columns of the report beyond plain frequencies and means: pairs of events, spreads, and where a cell stopped."""
+"""Columns of the report beyond plain frequencies and means: pairs of events, and where a cell stopped."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
 
 from .._scan._adaptive import Stopping
-from .._scan._estimate import BracketQuantiles, CellSummary, PairedProportions
+from .._scan._estimate import CellSummary, PairedProportions
 
 # The heading of a column, and the text of its entry for one cell.
 Entry = tuple[str, Callable[[CellSummary], str]]
-SPREAD = (0.05, 0.5, 0.95)
-# Ends of a quantile further apart than this are shown as a range; a bin of the sketch is narrower.
-SAME_QUANTILE = 0.02
 
 
 def interval_name(summaries: Sequence[CellSummary], confidence: float) -> str:
@@ -43,12 +40,6 @@ def paired_columns(summaries: Sequence[CellSummary], confidence: float) -> list[
         columns.insert(2, ("McNemar\np-value", lambda cell: _p_value(cell.paired["guaranteed"].mcnemar())))
     # Three differences and two short columns fit on a page.
     return columns[:5]
-
-
-def spread_columns() -> list[Entry]:
-    """Quantiles over markets of what is guaranteed, on the scale where silent is 0 and aligned 1."""
-    names = {"personalized": "personalized", "anonymous": "anonymous", "difference": "difference"}
-    return [(heading, lambda cell, name=name: _spread(cell.quantiles[name])) for name, heading in names.items()]
 
 
 def stopping_columns(stopping: Stopping) -> list[Entry]:
@@ -106,15 +97,3 @@ def _p_value(value: float) -> str:
     if math.isnan(value):
         return "-"
     return f"{value:.3f}" if value >= 0.001 else f"{value:.0e}" if value > 1e-99 else "0"
-
-
-def _spread(quantiles: BracketQuantiles) -> str:
-    return "  ".join(_quantile(*quantiles.quantile(share)) for share in SPREAD)
-
-
-def _quantile(low: float, high: float) -> str:
-    if math.isnan(low):
-        return "-"
-    # Zero has a bin around it, and would else show as -0.00.
-    low, high = (0.0 if abs(end) < 0.005 else end for end in (low, high))
-    return f"{low:.2f}" if high - low <= SAME_QUANTILE else f"{low:.2f}..{high:.2f}"

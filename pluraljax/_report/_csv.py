@@ -8,7 +8,9 @@ from typing import Any
 from .._scan._adaptive import Stopping
 from .._scan._estimate import CONFIDENCE, CellSummary, Moments, PairedProportions, Proportion
 from .._status import Status
-from ._comparisons import SPREAD
+
+# Quantiles over markets of what is guaranteed, on the scale from silent to aligned.
+SPREAD = (0.05, 0.5, 0.95)
 
 
 def summary_csv(

@@ -14,7 +14,7 @@ from .._scan._adaptive import Stopping
 from .._scan._columns import EQUILIBRIA, FOUND
 from .._scan._estimate import CONFIDENCE, BracketMoments, CellSummary, Proportion
 from .._status import Status
-from ._comparisons import interval_name, paired_columns, spread_columns, stopping_columns, stopping_line
+from ._comparisons import interval_name, paired_columns, stopping_columns, stopping_line
 from ._layout import Group, group_cells, readable, show
 
 PLAIN_WIDTH = 100
@@ -125,9 +125,6 @@ def _comparisons(
         )
         yield Text()
         yield from _tables(groups, [_Column(*entry) for entry in columns])
-    yield Text("Spread over markets of what is guaranteed: 5 %, 50 % and 95 % quantile, on the same scale", "bold")
-    yield Text()
-    yield from _tables(groups, [_Column(*entry) for entry in spread_columns()])
 
 
 def _frequency_columns(confidence: float) -> list[_Column]:

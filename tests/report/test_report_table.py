@@ -32,7 +32,7 @@ def _lines(rows, **options):
 def test_a_line_holds_the_numbers_of_its_cell():
     lines = _lines(_cell(0, "conic", {"providers": 4}, weak=3, own=0.75, everyone=0.25))
     low, high = Proportion(3, 7).interval()
-    frequency, guarantee, equilibria = (line for line in lines if line.strip().startswith("4  "))
+    frequency, guarantee, _, equilibria = (line for line in lines if line.strip().startswith("4  "))
     assert f"30.0 [{100 * low:5.1f},{100 * high:5.1f}]" in frequency
     assert frequency.split()[1] == "30.0"
     assert guarantee.split() == [
@@ -59,7 +59,7 @@ def test_equilibria_are_left_out_where_nobody_asked():
     nothing = {f"{scheme}_worst": [float("nan")] for scheme in ("personalized", "anonymous")}
     nothing |= {column.name: -1 for column in EQUILIBRIA if column.kind == "event"}
     lines = _lines(_cell(0, "conic", {"providers": 4}, weak=3, **nothing))
-    assert len([line for line in lines if line.strip().startswith("4  ")]) == 2
+    assert len([line for line in lines if line.strip().startswith("4  ")]) == 3
     assert not any("worst" in line or "silence" in line or "equilibria_theorem" in line for line in lines)
 
 
@@ -68,7 +68,7 @@ def test_what_play_found_is_shown_where_somebody_asked():
     lines = _lines(_cell(0, "conic", {"providers": 4}, weak=3, **found))
     (shown,) = (line for line in lines[-30:] if line.strip().startswith("4  ") and "50.0" in line)
     assert shown.split() == ["4", "0.7500", "±", "0.0000", "50.0", "-", "nan"]
-    assert "found_theorem: violated in 0 of 10 markets" in lines
+    assert "found_theorem: violated in 0 of 10 markets (at 95 % confidence in no more than 26 %)" in lines
     assert not any("found" in line for line in _lines(_cell(0, "conic", {"providers": 4}, weak=3)) if "theorem" in line)
 
 
@@ -116,13 +116,13 @@ def test_nothing_that_went_wrong_is_left_out():
     text = plain_report(summarize(table(fine + bad)))
     flowing = " ".join(text.split())
     assert "personalized_theorem: violated in 1 of 19 markets\n" in text
-    assert "anonymous_theorem: violated in 0 of 19 markets\n" in text
+    assert "anonymous_theorem: violated in 0 of 19 markets (at 95 % confidence in no more than 15 %)\n" in text
     assert f"status OPEN: 1 of 20 markets. {Status.OPEN.sentence}" in flowing
     assert f"status MASS_NOT_POSITIVE: 1 of 20 markets. {Status.MASS_NOT_POSITIVE.sentence}" in flowing
     assert "RESCUED" not in text
     assert "bracket anonymous_guarantee: open in 1 markets, see cell 1 of summary.csv\n" in text
     assert "event weakly_aligned: undecided in 1 markets, see cell 1 of summary.csv\n" in text
-    frequency, guarantee, _ = (line for line in text.splitlines() if line.strip().startswith("2  "))
+    frequency, guarantee, *_ = (line for line in text.splitlines() if line.strip().startswith("2  "))
     low, high = Proportion(8, 0, 1).interval()
     assert f"≥88.9 [{100 * low:5.1f},{100 * high:5.1f}]" in frequency
     # Nine markets of which one has the bracket [0.5, 0.9]; one violation, one open, one invalid.
@@ -151,9 +151,9 @@ def test_a_large_scan_fits_the_page(kind):
     assert max(len(line) for line in lines) <= PLAIN_WIDTH
     headings = [line for line in lines if line.lstrip().startswith("providers")]
     # One heading a section, however many groups there are.
-    assert len(headings) == 3
+    assert len(headings) == 4
     cells = [line for line in lines if "[" in line and "," in line]
-    assert len(cells) == (96 if kind == "usual" else 2)
+    assert len(cells) == (144 if kind == "usual" else 3)
 
 
 def test_terminals_get_styles_and_files_get_plain_text():
