@@ -162,6 +162,9 @@ if TYPE_CHECKING:
         default_config as default_config,
     )
     from ._scan import (
+        markets_needed as markets_needed,
+    )
+    from ._scan import (
         open_scan as open_scan,
     )
     from ._scan import (
@@ -223,6 +226,7 @@ _HOME = {
     "load_market": "_market_file",
     "load_profile": "_profile_file",
     "market_status": "_market",
+    "markets_needed": "_scan",
     "observed_market": "_market",
     "open_scan": "_scan",
     "personalized": "_segments",
