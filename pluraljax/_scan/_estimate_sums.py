@@ -17,9 +17,10 @@ from ._estimate_intervals import CONFIDENCE, clopper_pearson, confidence_sequenc
 YES, NO, OPEN = 0, 1, 2
 
 
-def _interval(successes: int, trials: int, confidence: float, sequential: bool) -> tuple[float, float]:
-    lower, upper = (confidence_sequence if sequential else clopper_pearson)(successes, trials, confidence)
-    return float(lower), float(upper)
+def _interval(least: int, most: int, trials: int, confidence: float, sequential: bool) -> tuple[float, float]:
+    """From the lower end at `least` successes to the upper end at `most`."""
+    lower, upper = (confidence_sequence if sequential else clopper_pearson)([least, most], trials, confidence)
+    return float(lower[0]), float(upper[1])
 
 
 @dataclass(frozen=True)
@@ -55,15 +56,12 @@ class Proportion:
 
     def interval(self, confidence: float = CONFIDENCE) -> tuple[float, float]:
         """The interval that is valid whatever the open markets turn out to be."""
-        lower, _ = _interval(self.yes, self.trials, confidence, self.sequential)
-        _, upper = _interval(self.yes + self.open, self.trials, confidence, self.sequential)
-        return lower, upper
+        return _interval(self.yes, self.yes + self.open, self.trials, confidence, self.sequential)
 
     def wilson(self, confidence: float = CONFIDENCE) -> tuple[float, float]:
         """The score interval over all that open markets may turn out to be; only for a fixed number of markets."""
-        return float(wilson(self.yes, self.trials, confidence)[0]), float(
-            wilson(self.yes + self.open, self.trials, confidence)[1]
-        )
+        lower, upper = wilson([self.yes, self.yes + self.open], self.trials, confidence)
+        return float(lower[0]), float(upper[1])
 
     def unseen(self, confidence: float = CONFIDENCE) -> float | None:
         """How likely, at most, is what no market showed: the property where none has it, its absence where all do.
@@ -74,7 +72,7 @@ class Proportion:
         if self.open or bool(self.yes) == bool(self.no):
             return None
         if self.sequential:
-            return _interval(0, self.trials, confidence, sequential=True)[1]
+            return _interval(0, 0, self.trials, confidence, sequential=True)[1]
         return float(rule_of_three(self.trials, confidence))
 
     def __add__(self, other: "Proportion") -> "Proportion":
@@ -135,19 +133,17 @@ class PairedProportions:
         hold together with confidence c at least (Bonferroni), and then so do the differences of opposite ends.
         """
         both = (1.0 + confidence) / 2.0
-        ends = []
-        for surely, most in (self.only_first, self.only_second):
-            lower, _ = _interval(surely, self.trials, both, self.sequential)
-            _, upper = _interval(most, self.trials, both, self.sequential)
-            ends.append((lower, upper))
-        (first_low, first_high), (second_low, second_high) = ends
+        (first_low, first_high), (second_low, second_high) = (
+            _interval(surely, most, self.trials, both, self.sequential)
+            for surely, most in (self.only_first, self.only_second)
+        )
         return first_low - second_high, first_high - second_low
 
     def leaning(self, confidence: float = CONFIDENCE) -> tuple[float, float]:
         """The interval of the probability that a discordant market has the first property; 1/2 means no difference."""
         (first, first_most), (second, second_most) = self.only_first, self.only_second
-        lower, _ = _interval(first, first + second_most, confidence, self.sequential)
-        _, upper = _interval(first_most, first_most + second, confidence, self.sequential)
+        lower, _ = _interval(first, first, first + second_most, confidence, self.sequential)
+        _, upper = _interval(first_most, first_most, first_most + second, confidence, self.sequential)
         return lower, upper
 
     def mcnemar(self) -> float:

@@ -89,8 +89,8 @@ def _adaptive(config: ScanConfig, cells: int) -> list[str]:
     assert until is not None
     most = replicates(config.markets, cells, 0)
     lines = [
-        f"This scan: {cells:,} cells until {until.event} is known to {until.half_width:g}, with {most:,} markets each and "
-        f"{config.markets:,} in all at most."
+        f"This scan: {cells:,} cells until {until.event} is known to {until.half_width:g}, with at most {most:,} "
+        f"markets each and {config.markets:,} in all."
     ]
     for p in PROBABILITIES:
         each = markets_needed(p, until.half_width, until.confidence, anytime=True)

@@ -103,10 +103,13 @@ class Store:
         if manifest is None:
             manifest = _new_manifest(config)
         else:
-            # What was decided while markets were looked at stays so, whatever else is asked for later.
             known, wanted = manifest["config"], config.to_mapping()
             changed = {"markets": max(known["markets"], config.markets)}
-            changed |= {"until": wanted["until"]} if "until" in wanted else {}
+            if "until" in wanted:
+                changed = {"markets": config.markets, "until": wanted["until"]}
+            elif "until" in known:
+                # Numbers of markets that were decided while they were measured stay so, whatever is asked for later.
+                changed["until"] = {name: value for name, value in known["until"].items() if name != "most"}
             if known | changed == known:
                 return
             known |= changed

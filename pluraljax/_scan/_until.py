@@ -23,8 +23,8 @@ class Until:
     """
 
     event: str
-    half_width: float = 0.01
-    confidence: float = 0.95
+    half_width: int | float = 0.01
+    confidence: int | float = 0.95
     most: int | None = None
 
     def __post_init__(self):
