@@ -159,6 +159,9 @@ if TYPE_CHECKING:
         Until as Until,
     )
     from ._scan import (
+        confidence_sequence as confidence_sequence,
+    )
+    from ._scan import (
         default_config as default_config,
     )
     from ._scan import (
@@ -215,6 +218,7 @@ _HOME = {
     "anonymous_frontier": "_anonymous",
     "benchmarks": "_market",
     "certify": "_certify",
+    "confidence_sequence": "_scan",
     "default_config": "_scan",
     "deviation": "_deviation",
     "families": "_families",

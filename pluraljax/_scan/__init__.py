@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._config import FamilyGrid, ScanConfig
 from ._default import default_config
+from ._estimate_intervals import confidence_sequence
 from ._power import markets_needed
 from ._search import Search
 from ._store import open_scan, read_manifest, read_table
@@ -17,6 +18,7 @@ __all__ = [
     "ScanConfig",
     "Search",
     "Until",
+    "confidence_sequence",
     "default_config",
     "markets_needed",
     "open_scan",

@@ -80,7 +80,12 @@ def confidence_sequence(successes: Any, trials: Any, confidence: float = CONFIDE
     At the true p the ratio is a martingale that starts at 1, and Ville's inequality does the rest (method of mixtures,
     Robbins 1970). Its logarithm is convex in p, so the set is an interval. Docs: estimation.md.
 
-    **Arguments:** as for `clopper_pearson`; with no trials the interval is [0, 1].
+    **Arguments:**
+
+    - `successes`, `trials`: counts, of shapes that broadcast; 0 <= successes <= trials.
+    - `confidence`: two-sided, strictly between 0 and 1.
+
+    **Returns:** lower and upper ends; [0, 1] with no trials.
     """
     successes, trials = _counts(successes, trials, confidence)
     # The upper end is 1 minus the lower end of the opposite.
