@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from .._status import Status
 from . import _equilibria, _measure
 from ._batch import Launched, Programs
 from ._config import ScanConfig
-from ._plan import missing_blocks
+from ._plan import Block, missing_blocks
 from ._progress import Progress, Silent, make_progress
 from ._store import Memory, Store
 
@@ -80,18 +80,26 @@ def _resolve(config: ScanConfig | Mapping[str, Any] | str | Path, **changes: Any
     return config.replace(**{name: value for name, value in changes.items() if value is not None})
 
 
-def run(config: ScanConfig, store: Store | Memory, progress: Progress | None = None) -> RunSummary:
-    """Measures every market of a scan that its store lacks."""
+def run(
+    config: ScanConfig,
+    store: Store | Memory,
+    progress: Progress | None = None,
+    blocks: Sequence[Block] | None = None,
+) -> RunSummary:
+    """Measures every market of a scan that its store lacks, or the `blocks` that are named."""
     progress = progress or Silent()
-    covered, aside = store.covered()
-    for each in aside:
-        progress.note(f"{each.name} was set aside and is redone: {each.reason}")
-    blocks = missing_blocks(config, store.chunk, covered)
+    if blocks is None:
+        covered, aside = store.covered()
+        for each in aside:
+            progress.note(f"{each.name} was set aside and is redone: {each.reason}")
+        blocks, total = missing_blocks(config, store.chunk, covered), config.markets
+    else:
+        total = sum(map(len, blocks))
     missing = sum(map(len, blocks))
-    progress.start(config.markets, config.markets - missing)
+    progress.start(total, total - missing)
     if not blocks:
         progress.close()
-        return RunSummary(0, config.markets, 0, 0)
+        return RunSummary(0, total, 0, 0)
     programs = Programs(config, store.chunk, jax.local_devices())
     finisher = _Finisher(config, store, progress)
     try:
@@ -103,7 +111,7 @@ def run(config: ScanConfig, store: Store | Memory, progress: Progress | None = N
         programs.close()
         finisher.close()
         progress.close()
-    return RunSummary(missing, config.markets - missing, finisher.second_pass, programs.num_compiled)
+    return RunSummary(missing, total - missing, finisher.second_pass, programs.num_compiled)
 
 
 class _Finisher:
