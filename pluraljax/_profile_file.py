@@ -20,10 +20,13 @@ def save_profile(path: str | os.PathLike[str], profile: Profile) -> None:
     - `profile`: one profile, with concrete arrays.
 
     Raises `FileExistsError` when there is something at `path` already, and `ValueError` for a profile of several
-    rounds, which files do not hold.
+    rounds, which files do not hold (`in_one_round` tells it as one).
     """
     if len(profile.rounds) > 1:
-        raise ValueError(f"{path}: profile files hold conversations of one round, got {len(profile.rounds)} rounds.")
+        raise ValueError(
+            f"{path}: profile files hold conversations of one round, got {len(profile.rounds)} rounds; "
+            "pluraljax.in_one_round tells them as one."
+        )
     leaves = {name: getattr(profile, name) for name in _NAMES}
     arrays = {name: np.asarray(leaf) for name, leaf in leaves.items() if leaf is not None}
     _check_policy(Path(path), arrays["policy"])

@@ -91,7 +91,10 @@ class ProfileError(ValueError):
 def _labels_of_profile(market: Any, profile: Any, regimes: Mapping[str, Labels]) -> Labels:
     """Finds the segments that a profile is for by how many policies it has."""
     if isinstance(profile.policy, tuple):
-        raise ProfileError(f"the profile has {len(profile.policy)} rounds; exact proofs are for those of one round.")
+        raise ProfileError(
+            f"the profile has {len(profile.policy)} rounds; exact proofs are for those of one round, "
+            "as pluraljax.in_one_round tells it."
+        )
     providers, users = market.provider_value.shape[:2]
     wanted = {"policy": (providers, None, market.prior.shape[2]), "choice": (users,)}
     wanted |= dict.fromkeys(("recommended", "asked"), (providers, users, market.prior.shape[1]))

@@ -1,11 +1,9 @@
 """Conversations of several rounds told as one: a query is a plan of what to ask after every possible answer."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from .._precision import float64_scope, to_float64
 from ._play import Kernels, as_kernels
@@ -81,7 +79,8 @@ def in_one_round(profile: Profile) -> Profile:
     """Tells a conversation of several rounds as one round, whose queries are plans of what to ask after every answer.
 
     A signal of the new profile is the sequence of all answers. Users do as well with it, and are recommended the same
-    actions and queries. So what is said of profiles of one round (`deviation`, certificates, files) can be said of it.
+    actions and queries; a user whose recommended queries are not all best ones asks none of them. So what is said of
+    profiles of one round (`deviation`, certificates, files) can be said of it.
 
     **Arguments:**
 
@@ -99,23 +98,24 @@ def in_one_round(profile: Profile) -> Profile:
     if told is not None:
         walk = _Walk(rounds, queries, signals, evidences)
         told = told.reshape(*told.shape[:3], -1)[..., walk.history[-1]]
-    asked = None if profile.asked is None else _plans_asked(profile.asked, queries, signals)
+    # With several rounds it is a tuple; `Profile` sees to that.
+    asked = _plans_asked(profile.asked, queries, signals) if isinstance(profile.asked, tuple) else None
     return Profile(policy, told, asked, profile.choice)
 
 
-def _plans_asked(asked: Any, queries: int, signals: int) -> Array:
+def _plans_asked(asked: tuple[Array, ...], queries: int, signals: int) -> Int[Array, "provider user type"]:
     """The plan that asks what is wanted after each answer; -1, which wants nothing, where a round wants nothing."""
     lead = asked[0].shape
     history = jnp.zeros((*lead, 1), jnp.int32)
     plan, known = jnp.zeros(lead, jnp.int32), jnp.ones(lead, bool)
     for wanted in asked:
-        flat = wanted.astype(jnp.int32).reshape(*lead, -1)
+        flat = jnp.reshape(wanted.astype(jnp.int32), (*lead, -1))
         query = jnp.take_along_axis(flat, history, axis=-1)
         known = known & ((query >= 0) & (query < queries)).all(axis=-1)
         query = jnp.clip(query, 0, queries - 1)
         for node in range(query.shape[-1]):
             plan = plan * jnp.int32(queries) + query[..., node]
-        answers = jnp.arange(signals, dtype=jnp.int32)
+        answers = jnp.arange(signals, dtype=jnp.int32).reshape(*[1] * history.ndim, -1)
         history = (history * jnp.int32(queries) + query)[..., None] * jnp.int32(signals) + answers
         history = history.reshape(*lead, -1)
-    return jnp.where(known, plan, jnp.int32(-1))
+    return jnp.asarray(jnp.where(known, plan, jnp.int32(-1)))

@@ -40,8 +40,9 @@ class Logit(eqx.Module):
 
 def _as_temperature(name: str, value: Any) -> Array:
     value = _as_float_array(value)
-    if not isinstance(value, Tracer) and not np.all(np.asarray(value) >= 0):
-        raise ValueError(f"Logit.{name} is a temperature and must be >= 0, got {value}.")
+    sound = isinstance(value, Tracer) or (np.isfinite(np.asarray(value)) & (np.asarray(value) >= 0)).all()
+    if not sound:
+        raise ValueError(f"Logit.{name} is a temperature: wanted a finite number >= 0, got {value}.")
     return value
 
 

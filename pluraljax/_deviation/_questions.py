@@ -67,8 +67,9 @@ def silence(market: Market, segments: Any, delta: Any = 0.0, *, solver: Solver =
 
     A deviating provider wins the users to whom its new policy is worth more than silence; the others go on with their
     best uninformed action, the first one where several tie (another choice among them can change the gains). With one
-    provider, users at a tie do as it says. The new policy has no queries, except to segments of one user: queries can
-    set users of a segment apart and gain more, but never more than `most`.
+    provider, users at a tie do as it says. The new policy has no queries, except to segments of one user, and, where
+    users have types, menus that ask for the type: other queries can set users of a segment apart and gain more, but
+    never more than `most`.
 
     In a segment of one user, and in one of several users of one type each whose profiles of actions are few (at most
     256, and at most 4,096 times sets of users), the bracket closes but for knife-edge ties. In others it is the best
@@ -113,7 +114,8 @@ def deviation(
     A user without the provider is won by strictly more than she has; one who is with it stays at a tie with her best
     other offer, and takes that where she is left (silence if there is no other provider). Offers within 1e-11 of the
     size of her payoffs tie. The deviation is any policy without queries (one signal for all users of a segment; menus
-    where a segment is one user). Queries can set users of a segment apart and gain more, but never more than `most`.
+    where a segment is one user, and menus that ask for the type are tried elsewhere). Other queries can set users of a
+    segment apart and gain more, but never more than `most`.
 
     In a segment of one user, and in one of several users of one type each whose profiles of actions are few (at most
     256, and at most 4,096 times sets of users), the bracket closes but for knife-edge ties. In others it is the best

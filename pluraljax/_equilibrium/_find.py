@@ -53,16 +53,18 @@ class Equilibrium(eqx.Module):
     """An equilibrium found by play: the certified one that is worst for users, out of `found`.
 
     `profile` are its policies, told as one round (a query is a plan of what to ask). `user_value` is what each user
-    gets, `provider_value` each provider's objective, and `gain` brackets its best deviation. `verdict` is a `Verdict`:
-    where it is not `CERTIFIED`, nothing that was found is an equilibrium for sure, and the profile is only where play
-    from some start ended. `num_certified` counts the starts that ended in one. `status` is a `Status` code; where the
-    market's data are invalid, every number is NaN and the verdict open.
+    gets, `provider_value` each provider's objective, `gain` brackets its best deviation, and `most` bounds what it
+    gains by any conversation at all. `verdict` is a `Verdict`: where it is not `CERTIFIED`, nothing that was found is
+    an equilibrium for sure, and the profile is only where play from some start ended. `num_certified` counts the starts
+    that ended in one. `status` is the `Status` code of this profile's brackets; where the market's data are invalid,
+    every number is NaN and the verdict open.
     """
 
     profile: Profile
     user_value: Float[Array, " user"]
     provider_value: Float[Array, " provider"]
     gain: Bracket
+    most: Float[Array, " provider"]
     verdict: Int[Array, ""]
     num_certified: Int[Array, ""]
     found: Equilibria
@@ -219,10 +221,11 @@ def _collect(
         user_value=found.user_value[place],
         provider_value=found.provider_value[place],
         gain=take(found.gain),
+        most=found.most[place],
         verdict=verdict[place],
         num_certified=(verdict == Verdict.CERTIFIED).sum(dtype=jnp.int32),
         found=found,
-        status=jnp.where(valid, jnp.max(looked.status), status).astype(jnp.int32),
+        status=jnp.where(valid, jnp.max(row(looked.status)[place]), status).astype(jnp.int32),
     )
 
 

@@ -59,14 +59,14 @@ def stopping_columns(stopping: Stopping) -> list[Entry]:
         ("at most", lambda cell: f"{stopping.most[cell.cell]:,}"),
         ("interval, %", interval),
         ("half width, %", width),
-        ("state", lambda cell: stopping.progress(cell.cell, cell.events[until.event]).value),
+        ("state", lambda cell: stopping.state(cell.cell, cell.events[until.event]).value),
     ]
 
 
 def stopping_line(stopping: Stopping, summaries: Iterable[CellSummary]) -> str:
     """One line on a scan that stops by itself: what it waits for, and how many cells are in which state."""
     until = stopping.until
-    states = [stopping.progress(cell.cell, cell.events[until.event]).value for cell in summaries]
+    states = [stopping.state(cell.cell, cell.events[until.event]).value for cell in summaries]
     states += ["unfinished"] * (len(stopping.most) - len(states))
     counts = ", ".join(f"{states.count(state):,} {state}" for state in dict.fromkeys(states))
     return (

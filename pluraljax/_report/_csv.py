@@ -102,7 +102,7 @@ def _stopped(cell: CellSummary, stopping: Stopping | None) -> dict[str, Any]:
         "until_interval_low": low,
         "until_interval_high": high,
         "until_most": stopping.most[cell.cell],
-        "until_state": stopping.progress(cell.cell, share).value,
+        "until_state": stopping.state(cell.cell, share).value,
     }
 
 

@@ -8,17 +8,20 @@ moment of a kill. The interval is that of `confidence_sequence`, which holds wha
 import enum
 import functools
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from .._status import Status
 from ._config import ScanConfig
 from ._estimate_intervals import confidence_sequence
 from ._estimate_sums import Proportion
 from ._plan import Block, Interval, replicates
+from ._progress import Progress, Silent
+from ._store import Memory, Store, read_table
 from ._until import Until
 
 # Looks come after multiples of this many markets, which devices measure together anyway.
@@ -30,7 +33,7 @@ _LATER = 1.0 + np.arange(1, 26) / 25.0
 _INVALID, _UNKNOWN = -2, -3
 
 
-class Progress(enum.Enum):
+class State(enum.Enum):
     """How far a cell has come: its interval is narrow enough, it has all markets it may have, or it needs more."""
 
     NARROW = "narrow enough"
@@ -42,7 +45,7 @@ class Progress(enum.Enum):
 class Verdict:
     """Where a cell stands after `sampled` markets, `share` of which the event holds in; `look` is the next one due."""
 
-    progress: Progress
+    state: State
     share: Proportion
     sampled: int
     look: int
@@ -62,16 +65,16 @@ class Stopping:
         most = tuple(replicates(config.markets, len(cells), cell.index) for cell in cells)
         return None if config.until is None else cls(config.until, most)
 
-    def progress(self, cell: int, share: Proportion) -> Progress:
+    def state(self, cell: int, share: Proportion) -> State:
         """Says how far a cell has come whose markets, `invalid` ones included, are counted in `share`."""
-        return progress(self.until, share, share.trials + share.invalid, self.most[cell])
+        return state_of(self.until, share, share.trials + share.invalid, self.most[cell])
 
 
-def progress(until: Until, share: Proportion, sampled: int, most: int) -> Progress:
+def state_of(until: Until, share: Proportion, sampled: int, most: int) -> State:
     """Says whether a cell is done; markets left open count for whichever side makes its interval wider."""
     if is_narrow(until, share):
-        return Progress.NARROW
-    return Progress.CAPPED if sampled >= most else Progress.UNFINISHED
+        return State.NARROW
+    return State.CAPPED if sampled >= most else State.UNFINISHED
 
 
 @functools.lru_cache(maxsize=4096)
@@ -128,16 +131,16 @@ def replay(until: Until, codes: np.ndarray, most: int) -> Verdict:
     looks, look = _Tally(codes), first_look(until, most)
     while look <= len(codes):
         share = looks.share(look)
-        state = progress(until, share, look, most)
-        if state is not Progress.UNFINISHED and look < len(codes):
+        state = state_of(until, share, look, most)
+        if state is not State.UNFINISHED and look < len(codes):
             # More is stored than this rule asks for: a scan under another rule went on. All of it counts.
             look = len(codes)
             share = looks.share(look)
-            state = progress(until, share, look, most)
-        if state is not Progress.UNFINISHED:
+            state = state_of(until, share, look, most)
+        if state is not State.UNFINISHED:
             return Verdict(state, share, look, look)
         look = next_look(until, share, look, most)
-    return Verdict(Progress.UNFINISHED, looks.share(len(codes)), len(codes), look)
+    return Verdict(State.UNFINISHED, looks.share(len(codes)), len(codes), look)
 
 
 class _Tally:
@@ -161,31 +164,32 @@ class Sampler:
         self._codes = [np.empty(0, np.int8) for _ in config.cells]
 
     @property
-    def columns(self) -> tuple[str, str]:
-        """The measured columns that it looks at."""
-        return "status", self._until.event
-
-    @property
     def markets(self) -> int:
         """How many markets have been measured, in all cells."""
         return sum(int((codes != _UNKNOWN).sum()) for codes in self._codes)
 
     def closing(self) -> list[str]:
         """Says how the cells ended."""
-        ended = [verdict.progress for verdict in self.verdicts()]
-        counts = [(state, ended.count(state)) for state in Progress]
+        ended = [verdict.state for verdict in self.verdicts()]
+        counts = [(state, ended.count(state)) for state in State]
         listed = ", ".join(f"{count:,} {state.value}" for state, count in counts if count)
         return [f"{self.markets:,} markets for {self._until.event} to {self._until.half_width:g}; cells: {listed}"]
 
-    def observe(self, block: Block, rows: Mapping[str, np.ndarray]) -> None:
-        """Takes note of the measured rows of a block, in its order; blocks may come in any order."""
-        known = self._codes[block.cell]
-        if block.stop > len(known):
-            size = max(block.stop, 2 * len(known))
-            known = np.concatenate([known, np.full(size - len(known), _UNKNOWN, np.int8)])
-            self._codes[block.cell] = known
-        valid = np.asarray(rows["status"]) < Status.NOT_FINITE
-        known[block.start : block.stop] = np.where(valid, rows[self._until.event], _INVALID)
+    def observe(self, table: pa.Table) -> None:
+        """Takes note of measured rows, of any cells and in any order."""
+        market, cells, status, event = (
+            table.column(name).to_numpy() for name in ("market", "cell", "status", self._until.event)
+        )
+        codes = np.where(status < Status.NOT_FINITE, event, _INVALID)
+        for cell in np.unique(cells):
+            self._note(int(cell), market[cells == cell] // len(self._codes), codes[cells == cell])
+
+    def _note(self, cell: int, places: np.ndarray, codes: np.ndarray) -> None:
+        known, reached = self._codes[cell], int(places.max()) + 1
+        if reached > len(known):
+            known = np.concatenate([known, np.full(max(reached, 2 * len(known)) - len(known), _UNKNOWN, np.int8)])
+            self._codes[cell] = known
+        known[places] = codes
 
     def verdicts(self) -> list[Verdict]:
         """Where each cell stands; only markets without a gap before them count."""
@@ -198,7 +202,7 @@ class Sampler:
         """The blocks to measure before the next look at each cell that is not done; none when all cells are."""
         blocks: list[Block] = []
         for cell, (verdict, codes) in enumerate(zip(self.verdicts(), self._codes, strict=True)):
-            if verdict.progress is Progress.UNFINISHED:
+            if verdict.state is State.UNFINISHED:
                 blocks += _cut(cell, _unknown(codes, verdict.look), chunk)
         return sorted(blocks, key=lambda block: (block.start // chunk, block.cell, block.start))
 
@@ -223,3 +227,47 @@ def _cut(cell: int, stretches: Iterable[Interval], chunk: int) -> list[Block]:
         edges = [start, *range((start // chunk + 1) * chunk, stop, chunk), stop]
         blocks += [Block(cell, low, high) for low, high in itertools.pairwise(edges)]
     return blocks
+
+
+def sample_until(
+    config: ScanConfig, store: Store | Memory, progress: Progress, measure: Callable[..., Any]
+) -> tuple[int, list[Any]]:
+    """Runs a scan that stops by itself: measures what each cell needs before the next look at it, round by round.
+
+    **Arguments:**
+
+    - `measure`: called as `measure(config, store, progress, blocks)`; writes the rows of the blocks to the store.
+
+    **Returns:** how many markets were stored before, and what `measure` returned in each round.
+    """
+    sampler = Sampler(config)
+    _, aside = store.covered()
+    for each in aside:
+        progress.note(f"{each.name} was set aside and is redone: {each.reason}")
+    if isinstance(store, Store):
+        sampler.observe(read_table(store.path))
+    stored, rounds = sampler.markets, []
+    progress.start(config.markets, stored)
+    try:
+        while blocks := sampler.further(store.chunk):
+            rounds.append(measure(config, store, _Round(progress), blocks))
+            for block in blocks:
+                sampler.observe(store.read(block))
+        for line in sampler.closing():
+            progress.note(line)
+    finally:
+        progress.close()
+    return stored, rounds
+
+
+class _Round(Silent):
+    """One round's part of the progress of the whole: its start and its end are not those of the scan."""
+
+    def __init__(self, progress: Progress):
+        self._progress = progress
+
+    def advance(self, markets: int) -> None:
+        self._progress.advance(markets)
+
+    def note(self, text: str) -> None:
+        self._progress.note(text)

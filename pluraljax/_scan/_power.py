@@ -7,6 +7,7 @@ import numpy as np
 from ._config import ScanConfig
 from ._estimate_intervals import CONFIDENCE, check_confidence, clopper_pearson, confidence_sequence
 from ._plan import replicates
+from ._until import Until
 
 PROBABILITIES = (0.5, 0.9, 0.99)
 HALF_WIDTHS = (0.05, 0.02, 0.01, 0.005)
@@ -61,7 +62,7 @@ def half_width_after(
 
 def power_report(config: ScanConfig) -> str:
     """The table that is printed before a scan: markets per cell for some widths, and what this config gives."""
-    until, cells = config.until, len(config.cells)
+    until = config.until
     confidence = CONFIDENCE if until is None else until.confidence
     widths = sorted({*HALF_WIDTHS} | (set() if until is None else {until.half_width}), reverse=True)
     lines = [
@@ -73,7 +74,7 @@ def power_report(config: ScanConfig) -> str:
         pairs = [[markets_needed(p, width, confidence, anytime) for anytime in (False, True)] for p in PROBABILITIES]
         lines.append(_row([f"{width:g}", *(f"{fixed:,} / {anytime:,}" for fixed, anytime in pairs)]))
     lines += ["fixed: N is given before the scan. any time: the scan stops by itself (until), whenever that is.", ""]
-    return "\n".join([*lines, *(_fixed(config) if until is None else _adaptive(config, cells))]) + "\n"
+    return "\n".join([*lines, *(_fixed(config) if until is None else _adaptive(config, until))]) + "\n"
 
 
 def _fixed(config: ScanConfig) -> list[str]:
@@ -84,9 +85,8 @@ def _fixed(config: ScanConfig) -> list[str]:
     return [f"This scan: {config.markets:,} markets, {least:,} in each of {cells:,} cells; half widths {listed}."]
 
 
-def _adaptive(config: ScanConfig, cells: int) -> list[str]:
-    until = config.until
-    assert until is not None
+def _adaptive(config: ScanConfig, until: Until) -> list[str]:
+    cells = len(config.cells)
     most = replicates(config.markets, cells, 0)
     lines = [
         f"This scan: {cells:,} cells until {until.event} is known to {until.half_width:g}, with at most {most:,} "

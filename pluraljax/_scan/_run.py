@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ import numpy as np
 
 from .._status import Status
 from . import _equilibria, _measure
-from ._adaptive import Sampler
+from ._adaptive import sample_until
 from ._batch import Launched, Programs
 from ._config import ScanConfig
 from ._plan import Block, missing_blocks
@@ -81,77 +81,53 @@ def _resolve(config: ScanConfig | Mapping[str, Any] | str | Path, **changes: Any
     return config.replace(**{name: value for name, value in changes.items() if value is not None})
 
 
-def run(config: ScanConfig, store: Store | Memory, progress: Progress | None = None) -> RunSummary:
-    """Measures every market of a scan that its store lacks."""
+def run(
+    config: ScanConfig,
+    store: Store | Memory,
+    progress: Progress | None = None,
+    blocks: Sequence[Block] | None = None,
+) -> RunSummary:
+    """Measures every market of a scan that its store lacks, or the `blocks` that are named.
+
+    Where the config has `until`, what is lacking follows from what has been measured, round by round.
+    """
     progress = progress or Silent()
-    covered, aside = store.covered()
-    for each in aside:
-        progress.note(f"{each.name} was set aside and is redone: {each.reason}")
-    plan = _Whole(config, store.chunk, covered) if config.until is None else _Adaptive(config, store)
-    stored = plan.stored
-    progress.start(config.markets, stored)
-    blocks, measured = plan.further(), 0
+    if blocks is None and config.until is not None:
+        stored, rounds = sample_until(config, store, progress, run)
+        again, programs = sum(each.second_pass for each in rounds), max((each.programs for each in rounds), default=0)
+        return RunSummary(sum(each.measured for each in rounds), stored, again, programs)
+    if blocks is None:
+        covered, aside = store.covered()
+        for each in aside:
+            progress.note(f"{each.name} was set aside and is redone: {each.reason}")
+        blocks, total = missing_blocks(config, store.chunk, covered), config.markets
+    else:
+        total = sum(map(len, blocks))
+    missing = sum(map(len, blocks))
+    progress.start(total, total - missing)
     if not blocks:
         progress.close()
-        return RunSummary(0, stored, 0, 0)
+        return RunSummary(0, total, 0, 0)
     programs = Programs(config, store.chunk, jax.local_devices())
-    finisher = _Finisher(config, store, progress, plan.observe)
+    finisher = _Finisher(config, store, progress)
     try:
-        while blocks:
-            programs.prepare([block.cell for block in blocks])
-            for block in blocks:
-                finisher.take(programs.launch(block))
-            measured += sum(map(len, blocks))
-            finisher.wait()
-            blocks = plan.further()
-        for line in plan.closing():
-            progress.note(line)
+        programs.prepare([block.cell for block in blocks])
+        for block in blocks:
+            finisher.take(programs.launch(block))
+        finisher.wait()
     finally:
         programs.close()
         finisher.close()
         progress.close()
-    return RunSummary(measured, stored, finisher.second_pass, programs.num_compiled)
-
-
-class _Whole:
-    """The plan of a scan whose number of markets is given: all that its store lacks, at once."""
-
-    def __init__(self, config: ScanConfig, chunk: int, covered: Mapping[int, Any]):
-        self._blocks = missing_blocks(config, chunk, covered)
-        self.stored = config.markets - sum(map(len, self._blocks))
-
-    def further(self) -> list[Block]:
-        blocks, self._blocks = self._blocks, []
-        return blocks
-
-    def observe(self, block: Block, rows: Mapping[str, np.ndarray]) -> None:
-        pass
-
-    def closing(self) -> list[str]:
-        return []
-
-
-class _Adaptive:
-    """The plan of a scan that stops by itself: what each cell needs before the next look at it."""
-
-    def __init__(self, config: ScanConfig, store: Store | Memory):
-        self._sampler, self._chunk = Sampler(config), store.chunk
-        for block, rows in store.stored(self._sampler.columns):
-            self._sampler.observe(block, rows)
-        self.stored = self._sampler.markets
-        self.observe = self._sampler.observe
-        self.closing = self._sampler.closing
-
-    def further(self) -> list[Block]:
-        return self._sampler.further(self._chunk)
+    return RunSummary(missing, total - missing, finisher.second_pass, programs.num_compiled)
 
 
 class _Finisher:
     """Finishes chunks in the background, in order, while the devices and the compiler go on."""
 
-    def __init__(self, config: ScanConfig, store: Store | Memory, progress: Progress, observe: Callable[..., None]):
+    def __init__(self, config: ScanConfig, store: Store | Memory, progress: Progress):
         self.second_pass = 0
-        self._config, self._store, self._progress, self._observe = config, store, progress, observe
+        self._config, self._store, self._progress = config, store, progress
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="finish")
         self._pending: deque[Future[None]] = deque()
         self._stopped = threading.Event()
@@ -181,7 +157,6 @@ class _Finisher:
             self.second_pass += 1
         if not self._stopped.is_set():
             self._store.write(launched.block, rows)
-            self._observe(launched.block, rows)
             self._progress.advance(len(launched.block))
 
     def _again(self, launched: Launched, rows: dict[str, np.ndarray], row: int) -> None:

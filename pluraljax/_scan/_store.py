@@ -10,7 +10,7 @@ import itertools
 import json
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from ._chunk import ChunkFormat, DamagedChunk, replacing
+from ._chunk import ChunkFormat, DamagedChunk, chunk_name, replacing
 from ._config import Cell, ScanConfig, column_table, columns_version, differences
 from ._plan import Block, Interval
 
@@ -138,16 +138,13 @@ class Store:
         names = (folder / f"{path.name}.{number}" for number in itertools.count(1))
         os.replace(path, next(name for name in names if not name.exists()))
 
-    def stored(self, columns: Sequence[str]) -> Iterator[tuple[Block, dict[str, np.ndarray]]]:
-        """Yields some columns of every chunk that is whole, one number per market each."""
-        for path in sorted(self._rows.glob("*.parquet")):
-            with suppress(DamagedChunk):
-                block, table = self.format.read(path)
-                yield block, {name: table.column(name).to_numpy() for name in columns}
-
     def write(self, block: Block, rows: Mapping[str, np.ndarray]) -> None:
         """Stores the rows of a block; once this returns they survive a crash."""
         self.format.write(self._rows, block, self.format.table(block, rows), self._versions)
+
+    def read(self, block: Block) -> pa.Table:
+        """The rows of a block that was written; raises `DamagedChunk` where they are not whole."""
+        return self.format.read(self._rows / chunk_name(block))[1]
 
     def dataset(self) -> "xr.Dataset":
         """All rows stored so far, with their labels."""
@@ -161,21 +158,21 @@ class Memory:
         self.chunk = config.chunk
         self.format = _format_of(config)
         self._config = config
-        self._tables: list[pa.Table] = []
+        self._tables: dict[Block, pa.Table] = {}
 
     def covered(self) -> tuple[dict[int, list[Interval]], list[SetAside]]:
         return {}, []
 
-    def stored(self, columns: Sequence[str]) -> Iterator[tuple[Block, dict[str, np.ndarray]]]:
-        return iter(())
-
     def write(self, block: Block, rows: Mapping[str, np.ndarray]) -> None:
-        self._tables.append(self.format.table(block, rows))
+        self._tables[block] = self.format.table(block, rows)
+
+    def read(self, block: Block) -> pa.Table:
+        return self._tables[block]
 
     def dataset(self) -> "xr.Dataset":
         from ._dataset import to_dataset
 
-        table = pa.concat_tables([self.format.schema.empty_table(), *self._tables])
+        table = pa.concat_tables([self.format.schema.empty_table(), *self._tables.values()])
         return to_dataset(table.sort_by("market"), _new_manifest(self._config))
 
 

@@ -234,10 +234,10 @@ def test_signals_may_be_left_to_the_market():
     assert plx.Conversation(2, 3) == plx.Conversation(rounds=2, queries=3, signals=None)
 
 
-@pytest.mark.parametrize("wrong", [-1e-9, np.nan, -np.inf])
+@pytest.mark.parametrize("wrong", [-1e-9, np.nan, -np.inf, np.inf])
 @pytest.mark.parametrize("name", ["action", "query", "provider"])
-def test_temperatures_are_not_negative(name, wrong):
-    with pytest.raises(ValueError, match=rf"Logit.{name} is a temperature and must be >= 0"):
+def test_temperatures_are_finite_and_not_negative(name, wrong):
+    with pytest.raises(ValueError, match=rf"Logit.{name} is a temperature: wanted a finite number >= 0"):
         plx.Logit(**{"action": 0.0, name: wrong})
 
 

@@ -186,6 +186,35 @@ def test_menus_of_plans_are_the_same_conversation():
     np.testing.assert_allclose(menu[1, 0].swapaxes(0, 1), plans, atol=1e-15)
 
 
+def test_telling_a_conversation_as_one_round_keeps_what_is_recommended_and_asked():
+    generator, talk = np.random.default_rng(6), Talk()
+    options = (talk.queries, talk.signals)
+    for name in ("all_zero", "keen"):
+        # Where nothing matters, users do whatever they are told.
+        market, policies = make(name, 6), oracle.random_policies(generator, talk, SHAPE, 2, zeros=0.0)
+        lead = (SHAPE.providers, SHAPE.users, SHAPE.types)
+        profile = plx.Profile(
+            policies,
+            generator.integers(SHAPE.actions, size=(*lead, *options, *options)),
+            (generator.integers(2, size=lead), generator.integers(2, size=(*lead, *options))),
+            generator.integers(2, size=SHAPE.users),
+        )
+        there = plx.payoffs(market, MIXED, None, profile)
+        here = plx.payoffs(market, MIXED, None, plx.in_one_round(profile))
+        for field in ("user_value", "provider_value", "offer_value", "choice"):
+            np.testing.assert_allclose(getattr(here, field), getattr(there, field), rtol=0, atol=1e-12)
+        if name == "all_zero":
+            np.testing.assert_allclose(here.outcome, there.outcome, rtol=0, atol=1e-12)
+            plain = plx.payoffs(market, MIXED, None, plx.Profile(policies))
+            assert np.abs(np.asarray(plain.outcome) - np.asarray(there.outcome)).max() > 0.1
+        assert plx.in_one_round(profile).policy.shape == (2, 2, 3, 8, 4)
+    # A round that wants no query of its own leaves the plan to the user, and one round is left as it is.
+    quiet = plx.Profile(policies, None, (np.full(lead, -1), profile.asked[1]))
+    assert (np.asarray(plx.in_one_round(quiet).asked) == -1).all()
+    once = plx.in_one_round(profile)
+    jax.tree.map(np.testing.assert_array_equal, plx.in_one_round(once), once)
+
+
 def test_menus_of_too_many_plans_are_refused():
     with pytest.raises(ValueError, match="too many plans of queries"):
         menu_from_kernels(as_kernels(tuple(jnp.ones((1, *(128, 2) * turn)) for turn in (1, 2))))

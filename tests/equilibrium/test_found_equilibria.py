@@ -1,5 +1,6 @@
 """Equilibria that play finds: certified ones are equilibria, and what is proved of all equilibria holds for them."""
 
+import cases
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -22,9 +23,9 @@ def apart(market, key):
 
 
 @jax.jit
-@jax.vmap
-def together(market, key):
-    return plx.equilibrium(market, ANONYMOUS, key=key, starts=STARTS, method="best_response", rounds=3)
+def together(markets, keys, delta=0.0):
+    options = {"starts": STARTS, "method": "best_response", "rounds": 3, "delta": delta}
+    return jax.vmap(lambda market, key: plx.equilibrium(market, ANONYMOUS, key=key, **options))(markets, keys)
 
 
 recheck_apart = jax.jit(jax.vmap(lambda market, profile: plx.deviation(market, PERSONALIZED, profile)))
@@ -109,6 +110,48 @@ def test_silence_is_found_where_opposed_providers_hold_each_other_and_not_where_
     told = np.asarray(result.found.user_value)[start == 1]
     np.testing.assert_allclose(told, marks.aligned)
     assert (verdict[start == 1] == plx.Verdict.CERTIFIED).all()
+
+
+def test_a_profile_that_leaves_less_than_delta_on_the_table_is_an_equilibrium():
+    market, keys = pair(0.5), jr.split(jr.key(0), 1)
+    for mass in (np.ones(2), np.array([1.0, 1.5])):
+        market = plx.Market(market.prior, market.user_value, market.provider_value, mass)
+        worth = np.asarray(plx.silence(market, ANONYMOUS).gain.upper).max()
+        assert worth > 0.1
+        for share, certified in ((1.01, True), (0.99, False)):
+            found = together(stack([market]), keys, share * worth).found
+            silent = np.isclose(found.user_value[0], plx.benchmarks(market).silent).all(axis=-1)
+            verdict = np.asarray(found.verdict[0])
+            assert ((verdict == plx.Verdict.CERTIFIED) & silent & (np.asarray(found.start[0]) == 0)).any() == certified
+
+
+def test_labels_need_not_be_in_order():
+    market = plx.families.gaussian(**SHAPE)(jr.key(2))
+    result = plx.equilibrium(market, (7, -3), method="best_response", starts=1, rounds=2)
+    # The policies of the profile are in the order of the sorted labels.
+    paid = plx.payoffs(market, (7, -3), None, result.profile)
+    np.testing.assert_allclose(paid.user_value, result.user_value, atol=1e-9)
+    assert np.abs(plx.payoffs(market, (-3, 7), None, result.profile).user_value - paid.user_value).max() > 1e-3
+    assert (np.asarray(result.most) >= np.asarray(result.gain.upper) - 1e-9).all()
+    assert result.status == plx.Status.OK
+
+
+def test_a_single_provider_of_a_user_with_types_does_as_well_as_it_can():
+    shape = cases.Shape(providers=1, users=1, types=2, evidence=2, states=2, actions=2)
+    for seed in range(4):
+        market = cases.as_market(cases.build("gaussian", seed, shape))
+        result = plx.equilibrium(market, (0,), method="best_response", starts=1, rounds=2)
+        assert result.verdict == plx.Verdict.CERTIFIED
+        silence = plx.deviation(market, (0,), plx.silent_profile(market, (0,)))
+        np.testing.assert_allclose(result.provider_value, silence.provider_value + silence.gain.upper, atol=1e-6)
+
+
+def test_users_with_nothing_to_choose_are_in_equilibrium_whatever_they_are_told():
+    market = cases.as_market(cases.build("gaussian", 0, cases.Shape(providers=2, users=2, actions=1)))
+    result = plx.equilibrium(market, PERSONALIZED, method="best_response", starts=3, rounds=1)
+    assert result.num_certified == 3
+    np.testing.assert_allclose(result.user_value, plx.benchmarks(market).silent, atol=1e-12)
+    assert int(result.found.is_first.sum()) == 1
 
 
 def test_batch_rows_do_not_depend_on_each_other_and_starts_on_the_key_alone():

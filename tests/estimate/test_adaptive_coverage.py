@@ -6,7 +6,7 @@ from math import comb
 import numpy as np
 import pytest
 
-from pluraljax._scan._adaptive import Progress, first_look, is_narrow, replay
+from pluraljax._scan._adaptive import State, first_look, is_narrow, replay
 from pluraljax._scan._estimate_intervals import clopper_pearson, confidence_sequence
 from pluraljax._scan._until import Until
 
@@ -30,7 +30,7 @@ def centre_in_hull(rng, scans, markets, providers):
 def sample(until, codes, most):
     """One adaptive scan: it sees the markets up to each look, and no more."""
     verdict = replay(until, codes[:0], most)
-    while verdict.progress is Progress.UNFINISHED:
+    while verdict.state is State.UNFINISHED:
         verdict = replay(until, codes[: verdict.look], most)
     return verdict
 
@@ -55,13 +55,13 @@ def test_intervals_of_a_thousand_adaptive_scans_cover_wendels_probability(provid
     ends = _ends(shares)
     assert sum(low <= truth <= high for low, high in ends) >= 0.95 * SCANS
     for verdict, (low, high) in zip(verdicts, ends, strict=True):
-        assert verdict.progress is not Progress.UNFINISHED
+        assert verdict.state is not State.UNFINISHED
         assert verdict.share.trials == verdict.sampled <= most
-        if verdict.progress is Progress.NARROW:
+        if verdict.state is State.NARROW:
             assert high - low <= 2 * half_width
         else:
             assert verdict.sampled == most
-    capped = sum(verdict.progress is Progress.CAPPED for verdict in verdicts)
+    capped = sum(verdict.state is State.CAPPED for verdict in verdicts)
     assert (capped > SCANS / 2) == (most == 290)
     assert len({verdict.sampled for verdict in verdicts}) > 1
 
@@ -99,11 +99,11 @@ def test_no_look_comes_before_an_interval_can_be_narrow(until):
     look = first_look(until, 10**6)
     assert look % 32 == 0
     for codes in (np.zeros(look, np.int8), np.ones(look, np.int8)):
-        assert replay(until, codes, 10**6).progress is Progress.NARROW
-        assert replay(until, codes[: look - 33], 10**6).progress is Progress.UNFINISHED
+        assert replay(until, codes, 10**6).state is State.NARROW
+        assert replay(until, codes[: look - 33], 10**6).state is State.UNFINISHED
     # Stopping at all markets that would do is not later than a step of 32.
     early = np.zeros(look - 32, np.int8)
-    assert replay(until, early, look - 32).progress is Progress.CAPPED
+    assert replay(until, early, look - 32).state is State.CAPPED
 
 
 def test_open_and_invalid_markets_never_make_a_cell_stop_early():
@@ -111,17 +111,17 @@ def test_open_and_invalid_markets_never_make_a_cell_stop_early():
     until, most = Until("weakly_aligned", 0.1), 3000
     codes = (rng.random(most) < 0.9).astype(np.int8)
     plain = sample(until, codes, most)
-    assert plain.progress is Progress.NARROW
+    assert plain.state is State.NARROW
     # Every fifth is open: the interval cannot become narrower than a fifth.
     doubtful = codes.copy()
     doubtful[::5] = -1
     capped = replay(until, doubtful, most)
-    assert (capped.progress, capped.sampled, capped.share.open) == (Progress.CAPPED, most, most // 5)
+    assert (capped.state, capped.sampled, capped.share.open) == (State.CAPPED, most, most // 5)
     # Rows that held no market are sampled, and are no trials.
     invalid = np.full(2 * most, -2, np.int8)
     invalid[::2] = codes
     late = sample(until, invalid, 2 * most)
-    assert late.progress is Progress.NARROW
+    assert late.state is State.NARROW
     assert late.share.invalid == late.sampled // 2
     assert late.share.trials == late.sampled // 2
     assert is_narrow(until, late.share)
@@ -134,4 +134,4 @@ def test_what_is_stored_beyond_a_stop_counts_too():
     stop = sample(until, codes, 4000)
     more = replay(until, codes, 4000)
     assert stop.sampled < 1000
-    assert (more.progress, more.sampled, more.share.trials) == (Progress.NARROW, 4000, 4000)
+    assert (more.state, more.sampled, more.share.trials) == (State.NARROW, 4000, 4000)

@@ -12,7 +12,7 @@ from tiny import tiny
 import pluraljax as plx
 from pluraljax._cli import main
 from pluraljax._scan import ScanConfig, read_manifest
-from pluraljax._scan._adaptive import Progress, Stopping, replay
+from pluraljax._scan._adaptive import State, Stopping, replay
 from pluraljax._scan._estimate_intervals import clopper_pearson, confidence_sequence
 from pluraljax._scan._power import power_report
 from pluraljax._scan._run import run
@@ -90,8 +90,8 @@ def test_rows_and_stops_do_not_depend_on_chunks(stand_in_measure):
     for codes in sampled(wanted):
         # Each cell stopped where its own rows say, and not before.
         verdict = replay(UNTIL, codes, 1000)
-        assert (verdict.progress, verdict.sampled) == (Progress.NARROW, len(codes))
-        assert replay(UNTIL, codes[:-1], 1000).progress is Progress.UNFINISHED
+        assert (verdict.state, verdict.sampled) == (State.NARROW, len(codes))
+        assert replay(UNTIL, codes[:-1], 1000).state is State.UNFINISHED
         assert len(codes) % 48
         lower, upper = confidence_sequence(codes.sum(), len(codes))
         assert upper - lower <= 0.2
