@@ -25,6 +25,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--out", metavar="DIR", help="folder for the results (default: scan-results/NAME-OF-CONFIG)")
     parser.add_argument("--markets", type=int, metavar="N", help="markets in all, in place of the config's")
     parser.add_argument("--seed", type=int, metavar="S", help="root of the random draws, in place of the config's")
+    parser.add_argument(
+        "--power", action="store_true", help="print how many markets an interval of a given width needs; scan nothing"
+    )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     parser.set_defaults(run=run)
 
@@ -33,6 +36,8 @@ def run(args: argparse.Namespace) -> int:
     """Runs the scan and its report; returns the exit code."""
     try:
         config = _config(args)
+        if args.power:
+            return _power(config)
         out = (
             Path(args.out)
             if args.out
@@ -50,6 +55,13 @@ def run(args: argparse.Namespace) -> int:
             os._exit(130)
         return 130
     return _report(out)
+
+
+def _power(config: "ScanConfig") -> int:
+    from .._scan._power import power_report
+
+    print(power_report(config), end="")
+    return 0
 
 
 def _fail(message: str) -> int:

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -182,7 +183,7 @@ def test_the_report_says_which_cells_are_unfinished(stand_in_measure, tmp_path, 
     assert "cells 3 unfinished" in text
 
 
-def test_power_says_what_a_width_costs():
+def test_power_says_what_a_width_costs(tmp_path, monkeypatch, capsys):
     assert plx.markets_needed(0.5, 0.01) == 9701
     for anytime, interval in ((False, clopper_pearson), (True, confidence_sequence)):
         for p in (0.5, 0.9, 1.0):
@@ -197,6 +198,11 @@ def test_power_says_what_a_width_costs():
     text = power_report(config(until=plx.Until("weakly_aligned", 0.01, most=1000)))
     assert re.search(r"0\.01 +9,701 / \d\d,\d{3}", text)
     assert "If p were 0.5 in all of them: about 3,000 markets, stopped by the cap." in text
+    monkeypatch.chdir(tmp_path)
+    Path("study.toml").write_text(tiny(markets=402).to_toml())
+    assert main(["scan", "study.toml", "--power"]) == 0
+    assert capsys.readouterr().out == power_report(tiny(markets=402))
+    assert [path.name for path in tmp_path.iterdir()] == ["study.toml"]
     lower, upper = clopper_pearson(67, 134)
     assert f"134 in each of 3 cells; half widths {float(upper - lower) / 2:.2g} at p = 0.5" in power_report(
         tiny(markets=402)
