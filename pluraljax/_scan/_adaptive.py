@@ -20,6 +20,7 @@ from ._config import ScanConfig
 from ._estimate_intervals import confidence_sequence
 from ._estimate_sums import Proportion
 from ._plan import Block, Interval, replicates
+from ._power import markets_needed
 from ._progress import Progress, Silent
 from ._store import Memory, Store, read_table
 from ._until import Until
@@ -168,6 +169,19 @@ class Sampler:
         """How many markets have been measured, in all cells."""
         return sum(int((codes != _UNKNOWN).sum()) for codes in self._codes)
 
+    def foreseen(self) -> int:
+        """How many markets it will take in all, if the shares stayed as they are; 1/2 where nothing is known."""
+        total = 0
+        for verdict, most in zip(self.verdicts(), self._most, strict=True):
+            reached = verdict.sampled
+            if verdict.state is State.UNFINISHED:
+                low, high = verdict.share.estimate
+                middle = (low + high) / 2.0 if verdict.share.trials else 0.5
+                needed = markets_needed(middle, self._until.half_width, self._until.confidence, anytime=True)
+                reached = min(max(needed, verdict.look), most)
+            total += reached
+        return total
+
     def closing(self) -> list[str]:
         """Says how the cells ended."""
         ended = [verdict.state for verdict in self.verdicts()]
@@ -247,9 +261,10 @@ def sample_until(
     if isinstance(store, Store):
         sampler.observe(read_table(store.path))
     stored, rounds = sampler.markets, []
-    progress.start(config.markets, stored)
+    progress.start(sampler.foreseen(), stored)
     try:
         while blocks := sampler.further(store.chunk):
+            progress.expect(sampler.foreseen())
             rounds.append(measure(config, store, _Round(progress), blocks))
             for block in blocks:
                 sampler.observe(store.read(block))

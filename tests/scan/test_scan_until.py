@@ -107,6 +107,17 @@ def test_rows_and_stops_do_not_depend_on_chunks(stand_in_measure):
     assert_same_rows(whole.sel(market=wanted.market.values), wanted)
 
 
+def test_progress_foresees_the_end(stand_in_measure, capsys):
+    dataset = plx.scan(config(), progress=True)
+    lines = capsys.readouterr().err.splitlines()
+    foreseen = int(re.search(r"scan: ([\d,]+) markets to measure", lines[0])[1].replace(",", ""))
+    # Nothing is known yet, so that it takes as many as for a probability of 1/2 in both cells.
+    assert foreseen == 2 * plx.markets_needed(0.5, 0.1, anytime=True)
+    markets = dataset.sizes["market"]
+    assert lines[-1] == f"scan: {markets:,} markets for weakly_aligned to 0.1; cells: 2 narrow enough"
+    assert 0.8 * foreseen < markets < 1.2 * foreseen
+
+
 class Killed(Exception):
     pass
 
