@@ -1,4 +1,6 @@
-"""The report of a scan whose numbers of markets were decided on the way: other intervals, and none that would not hold."""
+"""The report of a scan that decided on its numbers of markets on the way: its intervals, and none that fails then."""
+
+import itertools
 
 import pytest
 from synthetic_scan import realistic
@@ -50,7 +52,7 @@ def test_the_table_tells_the_states_apart():
 def test_parts_of_a_scan_add_up_in_any_order(sequential):
     size = ROWS.num_rows
     cuts = [0, 5, size // 3, size - 40, size]
-    parts = [summarize(ROWS.slice(low, high - low), sequential) for low, high in zip(cuts[:-1], cuts[1:], strict=True)]
+    parts = [summarize(ROWS.slice(low, high - low), sequential) for low, high in itertools.pairwise(cuts)]
     for order in ([0, 1, 2, 3], [3, 1, 0, 2]):
         merged, whole = merge_summaries(*(parts[each] for each in order)), summarize(ROWS, sequential)
         for one, other in zip(merged, whole, strict=True):
