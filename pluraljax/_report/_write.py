@@ -8,8 +8,8 @@ from rich.console import Console
 
 from .._scan._adaptive import Stopping
 from .._scan._config import ScanConfig
-from .._scan._estimate import CONFIDENCE, check_confidence, summarize
-from .._scan._store import read_manifest, read_table
+from .._scan._estimate import CONFIDENCE, CellSummary, check_confidence, merge_summaries, summarize
+from .._scan._read import read_manifest, read_parts
 from ._csv import summary_csv
 from ._figures import FORMATS, draw_figures, save_figure
 from ._table import plain_report, print_report
@@ -37,13 +37,14 @@ def write_report(
     check_confidence(confidence)
     if unknown := [name for name in formats if name not in FORMATS]:
         raise ValueError(f"Unknown figure format {', '.join(unknown)}; choose from {', '.join(FORMATS)}.")
-    table = read_table(Path(path))
-    if not table.num_rows:
-        raise ValueError(f"{path} holds a scan, but no finished rows yet. Run the scan first.")
     manifest = read_manifest(Path(path))
     stopping = _stopping(manifest)
-    summaries = summarize(table, sequential=stopping is not None)
-    about = _about(manifest, table.num_rows)
+    summaries: list[CellSummary] = []
+    for part in read_parts(Path(path)):
+        summaries = merge_summaries(summaries, summarize(part, sequential=stopping is not None))
+    if not summaries:
+        raise ValueError(f"{path} holds a scan, but no finished rows yet. Run the scan first.")
+    about = _about(manifest, sum(summary.markets for summary in summaries))
     out = Path(path) / "report" if out is None else Path(out)
     written = [out / "report.txt", out / "summary.csv"]
     out.mkdir(parents=True, exist_ok=True)

@@ -6,8 +6,8 @@ from ._config import FamilyGrid, ScanConfig
 from ._default import default_config
 from ._estimate_intervals import confidence_sequence
 from ._power import markets_needed
+from ._read import open_scan, read_manifest, read_table
 from ._search import Search
-from ._store import open_scan, read_manifest, read_table
 from ._until import Until
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from ._estimate_sums import Proportion
 from ._plan import Block, Interval, replicates
 from ._power import markets_needed
 from ._progress import Progress, Silent
-from ._store import Memory, Store, read_table
+from ._read import read_parts
+from ._store import Memory, Store
 from ._until import Until
 
 # Looks come after multiples of this many markets, which devices measure together anyway.
@@ -259,7 +260,8 @@ def sample_until(
     for each in aside:
         progress.note(f"{each.name} was set aside and is redone: {each.reason}")
     if isinstance(store, Store):
-        sampler.observe(read_table(store.path))
+        for part in read_parts(store.path):
+            sampler.observe(part)
     stored, rounds = sampler.markets, []
     progress.start(sampler.foreseen(), stored)
     try:

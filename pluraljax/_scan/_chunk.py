@@ -34,6 +34,12 @@ def chunk_name(block: Block) -> str:
     return f"cell-{block.cell:05}-rows-{block.start:010}-{block.stop:010}.parquet"
 
 
+def block_of(name: str) -> Block | None:
+    """The block whose rows a file of this name holds; None where it is not that of a chunk."""
+    match = _NAME.fullmatch(name)
+    return Block(*(int(group) for group in match.groups())) if match else None
+
+
 @dataclass(frozen=True)
 class ChunkFormat:
     """What all chunk files of one scan have in common."""
@@ -113,9 +119,8 @@ class ChunkFormat:
 
     def read(self, path: Path) -> tuple[Block, pa.Table]:
         """Reads a chunk and checks all of it; raises `DamagedChunk` for anything but a whole chunk of this scan."""
-        if not (match := _NAME.fullmatch(path.name)):
+        if (block := block_of(path.name)) is None:
             raise DamagedChunk("its name is not that of a chunk")
-        block = Block(*(int(group) for group in match.groups()))
         try:
             table = pq.ParquetFile(path, page_checksum_verification=True).read()
             note = json.loads((table.schema.metadata or {}).get(_KEY, b"{}"))

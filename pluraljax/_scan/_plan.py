@@ -36,8 +36,33 @@ def replicates(markets: int, num_cells: int, cell: int) -> int:
     return max(0, -(-(markets - cell) // num_cells))
 
 
-def missing_blocks(config: ScanConfig, chunk: int, covered: Mapping[int, Iterable[Interval]]) -> list[Block]:
-    """Plans what is left to do, given the replicates that are stored, as intervals per cell.
+@dataclass(frozen=True)
+class Shard:
+    """Part `number` of `count` parts of a scan, from 1: every `count`-th chunk."""
+
+    number: int
+    count: int
+
+    def __post_init__(self):
+        if not 1 <= self.number <= self.count:
+            raise ValueError(f"a shard is one of 1/n, 2/n, ..., n/n, got {self.number}/{self.count}.")
+
+    @classmethod
+    def parse(cls, text: str) -> "Shard":
+        """Reads "2/5"; raises `ValueError` for anything else."""
+        number, slash, count = text.partition("/")
+        if not (slash and number.isdecimal() and count.isdecimal()):
+            raise ValueError(f"a shard is written like 2/5, the second of five, got {text!r}.")
+        return cls(int(number), int(count))
+
+    def holds(self, block: Block, chunk: int, num_cells: int) -> bool:
+        return (block.start // chunk * num_cells + block.cell) % self.count == self.number - 1
+
+
+def missing_blocks(
+    config: ScanConfig, chunk: int, covered: Mapping[int, Iterable[Interval]], shard: Shard | None = None
+) -> list[Block]:
+    """Plans what is left to do, of all or of a shard, given the replicates that are stored, as intervals per cell.
 
     Blocks start at multiples of `chunk` unless what is stored ends elsewhere; the first blocks of all cells come first,
     so that an unfinished scan says something about every cell.
@@ -49,6 +74,8 @@ def missing_blocks(config: ScanConfig, chunk: int, covered: Mapping[int, Iterabl
         for start, stop in _gaps(covered.get(cell.index, ()), total):
             edges = [start, *range((start // chunk + 1) * chunk, stop, chunk), stop]
             blocks += [Block(cell.index, low, high) for low, high in itertools.pairwise(edges)]
+    if shard is not None:
+        blocks = [block for block in blocks if shard.holds(block, chunk, num_cells)]
     return sorted(blocks, key=lambda block: (block.start // chunk, block.cell, block.start))
 
 

@@ -1,8 +1,10 @@
 """Runs a scan: plans what is missing, keeps the devices busy, stores each chunk as soon as it is measured."""
 
+import dataclasses
 import threading
+import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -17,7 +19,8 @@ from . import _equilibria, _measure
 from ._adaptive import sample_until
 from ._batch import Launched, Programs
 from ._config import ScanConfig
-from ._plan import Block, missing_blocks
+from ._journal import this_process
+from ._plan import Block, Shard, missing_blocks
 from ._progress import Progress, Silent, make_progress
 from ._store import Memory, Store
 
@@ -85,31 +88,47 @@ def run(
     config: ScanConfig,
     store: Store | Memory,
     progress: Progress | None = None,
-    blocks: Sequence[Block] | None = None,
+    *,
+    shard: Shard | None = None,
+    measure: "Measure | None" = None,
 ) -> RunSummary:
-    """Measures every market of a scan that its store lacks, or the `blocks` that are named.
+    """Measures every market of a scan, or of its shard, that its store lacks.
 
-    Where the config has `until`, what is lacking follows from what has been measured, round by round.
+    Where the config has `until`, what is lacking follows from what has been measured, round by round. `measure` does
+    the work; default `measure_here`.
     """
-    progress = progress or Silent()
-    if blocks is None and config.until is not None:
-        stored, rounds = sample_until(config, store, progress, run)
+    progress, measure = progress or Silent(), measure or measure_here
+    if config.until is not None:
+        if shard is not None:
+            raise ValueError("a scan with until decides by all markets of a cell, so it cannot be split into shards.")
+        stored, rounds = sample_until(config, store, progress, measure)
         again, programs = sum(each.second_pass for each in rounds), max((each.programs for each in rounds), default=0)
         return RunSummary(sum(each.measured for each in rounds), stored, again, programs)
-    if blocks is None:
-        covered, aside = store.covered()
-        for each in aside:
-            progress.note(f"{each.name} was set aside and is redone: {each.reason}")
-        blocks, total = missing_blocks(config, store.chunk, covered), config.markets
-    else:
-        total = sum(map(len, blocks))
+    covered, aside = store.covered()
+    for each in aside:
+        progress.note(f"{each.name} was set aside and is redone: {each.reason}")
+    blocks = missing_blocks(config, store.chunk, covered, shard)
+    total = sum(map(len, missing_blocks(config, store.chunk, {}, shard)))
     missing = sum(map(len, blocks))
     progress.start(total, total - missing)
-    if not blocks:
+    try:
+        done = measure(config, store, progress, blocks)
+    finally:
         progress.close()
-        return RunSummary(0, total, 0, 0)
-    programs = Programs(config, store.chunk, jax.local_devices())
-    finisher = _Finisher(config, store, progress)
+    return dataclasses.replace(done, stored_before=total - missing)
+
+
+# What measures blocks of markets and stores them: `measure_here`, or a cluster.
+Measure = Callable[[ScanConfig, Store | Memory, Progress, Sequence[Block]], RunSummary]
+
+
+def measure_here(config: ScanConfig, store: Store | Memory, progress: Progress, blocks: Sequence[Block]) -> RunSummary:
+    """Measures blocks on this process's devices, and stores each as soon as it is measured."""
+    if not blocks:
+        return RunSummary(0, 0, 0, 0)
+    devices = jax.local_devices()
+    programs = Programs(config, store.chunk, devices)
+    finisher = _Finisher(config, store, progress, this_process(devices))
     try:
         programs.prepare([block.cell for block in blocks])
         for block in blocks:
@@ -118,19 +137,47 @@ def run(
     finally:
         programs.close()
         finisher.close()
-        progress.close()
-    return RunSummary(missing, total - missing, finisher.second_pass, programs.num_compiled)
+    return RunSummary(sum(map(len, blocks)), 0, finisher.second_pass, programs.num_compiled)
+
+
+def finish(config: ScanConfig, launched: Launched, stopped: Callable[[], bool] = lambda: False) -> tuple[Any, int]:
+    """Waits for a chunk and measures its open rows again, with the exact host solver.
+
+    **Returns:** the rows, and how many went through that second pass; no rows where `stopped` said so meanwhile.
+    """
+    rows = launched.rows()
+    hard = np.flatnonzero(rows["status"] == Status.OPEN)
+    for row in hard:
+        if stopped():
+            return None, 0
+        _again(config, launched, rows, int(row))
+    return rows, len(hard)
+
+
+def _again(config: ScanConfig, launched: Launched, rows: dict[str, np.ndarray], row: int) -> None:
+    market, delta = launched.market(row), config.delta
+
+    def put(again: Mapping[str, Any]) -> None:
+        for name, value in again.items():
+            rows[name][row] = np.asarray(value)
+
+    put(_measure.measure_again(market, delta))
+    if launched.equilibria is not None:
+        known = {name: rows[name][row] for name in _equilibria.KNOWN}
+        found = _equilibria.measure_equilibria_again(market, delta, launched.alone, known)
+        put(found | {"status": max(rows["status"][row], np.asarray(found["status"]))})
 
 
 class _Finisher:
     """Finishes chunks in the background, in order, while the devices and the compiler go on."""
 
-    def __init__(self, config: ScanConfig, store: Store | Memory, progress: Progress):
+    def __init__(self, config: ScanConfig, store: Store | Memory, progress: Progress, maker: Mapping[str, Any]):
         self.second_pass = 0
-        self._config, self._store, self._progress = config, store, progress
+        self._config, self._store, self._progress, self._maker = config, store, progress, maker
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="finish")
         self._pending: deque[Future[None]] = deque()
         self._stopped = threading.Event()
+        self._stored = time.monotonic()
 
     def take(self, launched: Launched) -> None:
         """Takes a chunk over; waits while too many are unfinished, and raises what went wrong with an earlier one."""
@@ -149,26 +196,13 @@ class _Finisher:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _finish(self, launched: Launched) -> None:
-        rows = launched.rows()
-        for row in np.flatnonzero(rows["status"] == Status.OPEN):
-            if self._stopped.is_set():
-                return
-            self._again(launched, rows, int(row))
-            self.second_pass += 1
-        if not self._stopped.is_set():
-            self._store.write(launched.block, rows)
-            self._progress.advance(len(launched.block))
-
-    def _again(self, launched: Launched, rows: dict[str, np.ndarray], row: int) -> None:
-        """Measures a row with the exact host solver."""
-        market, delta = launched.market(row), self._config.delta
-
-        def put(again: Mapping[str, Any]) -> None:
-            for name, value in again.items():
-                rows[name][row] = np.asarray(value)
-
-        put(_measure.measure_again(market, delta))
-        if launched.equilibria is not None:
-            known = {name: rows[name][row] for name in _equilibria.KNOWN}
-            found = _equilibria.measure_equilibria_again(market, delta, launched.alone, known)
-            put(found | {"status": max(rows["status"][row], np.asarray(found["status"]))})
+        rows, again = finish(self._config, launched, self._stopped.is_set)
+        if rows is None or self._stopped.is_set():
+            return
+        self.second_pass += again
+        self._store.write(launched.block, rows)
+        # Chunks overlap on the devices: what adds up to the whole time is that between one file and the next.
+        now = time.monotonic()
+        self._store.record(launched.block, now - self._stored, self._maker)
+        self._stored = now
+        self._progress.advance(len(launched.block))

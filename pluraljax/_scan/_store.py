@@ -1,7 +1,8 @@
-"""A scan on disk: a folder with a manifest and one Parquet file per finished chunk. Reads without JAX.
+"""A scan on disk, written: a folder with a manifest and one Parquet file per finished chunk.
 
 DIR/manifest.json        config, identity, versions, columns; written before the first chunk
 DIR/rows/*.parquet       the chunks; a file's existence is the record that its rows are done
+DIR/journal.jsonl        who measured which chunk, when, on what and how fast; no row depends on it
 DIR/set-aside/           files found damaged or foreign among the chunks, kept for inspection
 """
 
@@ -9,7 +10,6 @@ import importlib.metadata
 import itertools
 import json
 import os
-import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,8 +21,10 @@ import numpy as np
 import pyarrow as pa
 
 from ._chunk import ChunkFormat, DamagedChunk, chunk_name, replacing
-from ._config import Cell, ScanConfig, column_table, columns_version, differences
+from ._config import ScanConfig, column_table, differences
+from ._journal import Journal
 from ._plan import Block, Interval
+from ._read import FORMAT, FORMAT_VERSION, MANIFEST, ROWS, open_scan, read_manifest
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -32,9 +34,7 @@ try:
 except ImportError:  # Windows has no such lock; there atomic renames alone protect a scan.
     fcntl = None
 
-_FORMAT = "pluraljax scan"
-_FORMAT_VERSION = 1
-_MANIFEST, _ROWS, _ASIDE, _LOCK = "manifest.json", "rows", "set-aside", ".lock"
+_ASIDE, _LOCK = "set-aside", ".lock"
 
 
 def versions() -> dict[str, str]:
@@ -83,6 +83,7 @@ class Store:
             raise
         self.chunk: int = read_manifest(self.path)["config"]["chunk"]
         self._versions = versions()
+        self._journal = Journal(self.path)
 
     def __enter__(self) -> "Store":
         return self
@@ -97,7 +98,7 @@ class Store:
 
     @property
     def _rows(self) -> Path:
-        return self.path / _ROWS
+        return self.path / ROWS
 
     def _write_manifest(self, manifest: dict[str, Any] | None, config: ScanConfig) -> None:
         if manifest is None:
@@ -113,7 +114,7 @@ class Store:
             if known | changed == known:
                 return
             known |= changed
-        with replacing(self.path / _MANIFEST) as sink:
+        with replacing(self.path / MANIFEST) as sink:
             sink.write((json.dumps(manifest, indent=2) + "\n").encode())
 
     def covered(self) -> tuple[dict[int, list[Interval]], list[SetAside]]:
@@ -142,6 +143,10 @@ class Store:
         """Stores the rows of a block; once this returns they survive a crash."""
         self.format.write(self._rows, block, self.format.table(block, rows), self._versions)
 
+    def record(self, block: Block, seconds: float, maker: Mapping[str, Any]) -> None:
+        """Notes in the journal who made a chunk (`_journal.this_process`, say), and how long it took."""
+        self._journal.record(chunk_name(block), len(block), seconds, maker)
+
     def read(self, block: Block) -> pa.Table:
         """The rows of a block that was written; raises `DamagedChunk` where they are not whole."""
         return self.format.read(self._rows / chunk_name(block))[1]
@@ -165,6 +170,9 @@ class Memory:
 
     def write(self, block: Block, rows: Mapping[str, np.ndarray]) -> None:
         self._tables[block] = self.format.table(block, rows)
+
+    def record(self, block: Block, seconds: float, maker: Mapping[str, Any]) -> None:
+        pass
 
     def read(self, block: Block) -> pa.Table:
         return self._tables[block]
@@ -210,8 +218,8 @@ class _Lock:
 
 def _new_manifest(config: ScanConfig) -> dict[str, Any]:
     return {
-        "format": _FORMAT,
-        "format_version": _FORMAT_VERSION,
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
         "identity": config.identity,
         "definition": config.definition(),
         "config": config.to_mapping(),
@@ -235,8 +243,8 @@ def _check_folder(path: Path, config: ScanConfig) -> dict[str, Any] | None:
         names = {entry.name for entry in path.iterdir()}
     except OSError as error:
         raise ValueError(f"{path} cannot be read ({error.strerror}).") from None
-    if _MANIFEST not in names:
-        foreign = sorted(name for name in names if name != _LOCK and not name.startswith(f".{_MANIFEST}."))
+    if MANIFEST not in names:
+        foreign = sorted(name for name in names if name != _LOCK and not name.startswith(f".{MANIFEST}."))
         if foreign:
             listed = ", ".join(foreign[:3]) + (", ..." if len(foreign) > 3 else "")
             raise ValueError(f"{path} holds other files ({listed}) and no scan. Choose an empty or a new folder.")
@@ -249,63 +257,3 @@ def _check_folder(path: Path, config: ScanConfig) -> dict[str, Any] | None:
             "Nothing there was changed: choose another folder, or scan with the config in its manifest.json."
         )
     return manifest
-
-
-def read_manifest(path: str | Path) -> dict[str, Any]:
-    """Reads the manifest of a scan; raises `ValueError` where there is none."""
-    file = Path(path) / _MANIFEST
-    try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"{path} holds no scan: it has no {_MANIFEST}.") from None
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{file} cannot be read ({error}).") from None
-    if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
-        raise ValueError(f"{file} is not the manifest of a scan.")
-    if manifest.get("format_version") != _FORMAT_VERSION:
-        raise ValueError(f"{file} has format {manifest.get('format_version')}; this version reads {_FORMAT_VERSION}.")
-    return manifest
-
-
-def read_table(path: str | Path) -> pa.Table:
-    """Reads all rows of a scan, finished or not, sorted by market.
-
-    Damaged or foreign files among the chunks are left out, with a warning that names them; a rerun of the scan
-    redoes them. Raises `ValueError` where there is no scan.
-    """
-    manifest = read_manifest(path)
-    definition = manifest["definition"]
-    if definition["columns"] != columns_version():
-        raise ValueError(
-            f"{path} was measured by pluraljax {manifest['versions']['pluraljax']}, which has other columns. Open it "
-            f"with that version, or read {_ROWS}/*.parquet as plain Parquet."
-        )
-    cells = tuple(Cell(index, family, values) for index, (family, values) in enumerate(definition["cells"]))
-    chunks = ChunkFormat(manifest["identity"], definition["seed"], cells)
-    tables, damaged = [chunks.schema.empty_table()], []
-    for file in sorted((Path(path) / _ROWS).glob("*.parquet")):
-        try:
-            tables.append(chunks.read(file)[1])
-        except DamagedChunk as damage:
-            damaged.append(f"{file.name}: {damage}")
-    if damaged:
-        warnings.warn(
-            f"{path}: {len(damaged)} chunk files left out, run the scan again to redo them ({'; '.join(damaged)})",
-            stacklevel=2,
-        )
-    table = pa.concat_tables(tables).combine_chunks()
-    # Runs with different chunk sizes can overlap where a folder has no locks; their rows are the same.
-    _, first = np.unique(table.column("market").to_numpy(), return_index=True)
-    return table.take(pa.array(first)) if len(first) else table
-
-
-def open_scan(path: str | Path) -> "xr.Dataset":
-    """Opens a scan, finished or not, as a labelled dataset.
-
-    Dimensions are `market` and `user`; where cells differ in users the missing ones are NaN. What identifies a row
-    (cell, family, parameters) are coordinates; a parameter that a family does not have is NaN, or an empty text.
-    Units and descriptions are attributes.
-    """
-    from ._dataset import to_dataset
-
-    return to_dataset(read_table(path), read_manifest(path))
