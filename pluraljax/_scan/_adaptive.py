@@ -21,7 +21,7 @@ from ._estimate_intervals import confidence_sequence
 from ._estimate_sums import Proportion
 from ._plan import Block, Interval, replicates
 from ._power import markets_needed
-from ._progress import Progress, Silent
+from ._progress import Progress
 from ._read import read_parts
 from ._store import Memory, Store
 from ._until import Until
@@ -267,7 +267,7 @@ def sample_until(
     try:
         while blocks := sampler.further(store.chunk):
             progress.expect(sampler.foreseen())
-            rounds.append(measure(config, store, _Round(progress), blocks))
+            rounds.append(measure(config, store, progress, blocks))
             for block in blocks:
                 sampler.observe(store.read(block))
         for line in sampler.closing():
@@ -275,16 +275,3 @@ def sample_until(
     finally:
         progress.close()
     return stored, rounds
-
-
-class _Round(Silent):
-    """One round's part of the progress of the whole: its start and its end are not those of the scan."""
-
-    def __init__(self, progress: Progress):
-        self._progress = progress
-
-    def advance(self, markets: int) -> None:
-        self._progress.advance(markets)
-
-    def note(self, text: str) -> None:
-        self._progress.note(text)

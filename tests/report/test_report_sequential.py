@@ -13,7 +13,7 @@ from pluraljax._report._table import PLAIN_WIDTH, plain_report
 from pluraljax._scan._adaptive import Stopping
 from pluraljax._scan._estimate import merge_summaries, summarize
 
-ROWS = realistic(markets=12, providers=(2, 6))
+ROWS = realistic(markets=12, providers=(4,))
 
 
 def texts(figure):

@@ -12,6 +12,7 @@ from tiny import SIZES, tiny
 
 import pluraljax as plx
 from pluraljax._cli import main
+from pluraljax._report import _write
 from pluraljax._scan import FamilyGrid, ScanConfig, read_manifest
 from pluraljax._scan._adaptive import State, Stopping, replay
 from pluraljax._scan._estimate_intervals import clopper_pearson, confidence_sequence
@@ -181,7 +182,7 @@ def test_a_narrower_interval_goes_on_and_the_cap_is_reported(stand_in_measure, t
     assert stopping == Stopping(plx.Until("weakly_aligned", 0.06), (601, 600))
 
 
-def test_the_report_says_which_cells_are_unfinished(stand_in_measure, tmp_path, monkeypatch):
+def test_the_report_says_which_cells_are_unfinished(stand_in_measure, tmp_path, monkeypatch, capsys):
     write, left = Store.write, [0] * 3
 
     def dying(self, block, rows):
@@ -196,6 +197,14 @@ def test_the_report_says_which_cells_are_unfinished(stand_in_measure, tmp_path, 
     assert main(["report", str(tmp_path), "--format", ""]) == 0
     text = " ".join((tmp_path / "report" / "report.txt").read_text(encoding="utf-8").split())
     assert "cells 2 unfinished" in text
+    # The command goes on where it stopped, and says how the cells ended.
+    monkeypatch.setattr(Store, "write", write)
+    monkeypatch.setattr(_write, "draw_figures", lambda *_: [])
+    study = tmp_path.with_suffix(".toml")
+    study.write_text(config().to_toml())
+    assert main(["scan", str(study), "--out", str(tmp_path), "--quiet"]) == 0
+    assert "cells 2 narrow enough" in " ".join(capsys.readouterr().out.split())
+    assert_same_rows(plx.open_scan(tmp_path), plx.scan(config(), progress=False))
 
 
 def test_power_says_what_a_width_costs(tmp_path, monkeypatch, capsys):
