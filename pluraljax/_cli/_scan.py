@@ -1,14 +1,24 @@
 """`pluraljax scan [CONFIG]`: measures random markets, stores them, and reports on them."""
 
 import argparse
+import errno
 import os
+import signal
 import sys
-from contextlib import suppress
+import threading
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
     from .._scan import ScanConfig
+    from .._scan._run import Measure
+
+EXIT_CODES = """exit codes: 0 done; 2 something is wrong with the arguments, the config or the folder, or the disk is
+full; 130 interrupted (the same command, or resume, continues)"""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -18,6 +28,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="measure random markets and report how often alignment holds",
         description="Samples random markets, measures alignment and guarantees, and reports. Every finished chunk is "
         "stored for good: after an interruption, the same command continues.",
+        epilog=EXIT_CODES,
     )
     parser.add_argument(
         "config", nargs="?", metavar="CONFIG", help="TOML file that says what to scan (default: a scan of all families)"
@@ -28,33 +39,63 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--power", action="store_true", help="print how many markets an interval of a given width needs; scan nothing"
     )
-    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    add_running_options(parser)
     parser.set_defaults(run=run)
+
+
+def add_running_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options on how to run a scan, which no row depends on."""
+    parser.add_argument("--shard", metavar="I/N", help="measure only every N-th chunk, from the I-th on; see merge")
+    parser.add_argument(
+        "--cluster",
+        metavar="WHERE",
+        help="measure on the workers of dask.distributed: local:N for N processes here, or a scheduler's address",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be measured, and how long that takes; store nothing"
+    )
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
 
 
 def run(args: argparse.Namespace) -> int:
     """Runs the scan and its report; returns the exit code."""
+    default = Path("scan-results") / (Path(args.config).stem if args.config else "default")
+    if args.power:
+        try:
+            return _power(_config(args))
+        except ValueError as error:
+            return _fail(str(error))
+    return run_into(args.out or default, lambda: _config(args), args)
+
+
+def run_into(out: str | Path, make_config: "Callable[[], ScanConfig]", args: argparse.Namespace) -> int:
+    """Runs a scan into a folder, and reports on it; returns the exit code."""
+    stop = signal.signal(signal.SIGTERM, signal.default_int_handler) if _is_main_thread() else None
     try:
-        config = _config(args)
-        if args.power:
-            return _power(config)
-        out = (
-            Path(args.out)
-            if args.out
-            else Path("scan-results") / (Path(args.config).stem if args.config else "default")
-        )
-        _scan(config, out, shown=not args.quiet)
+        config = make_config()
+        if args.dry_run:
+            return _rehearse(config, Path(out), args)
+        _scan(config, Path(out), args)
     except ValueError as error:
         return _fail(str(error))
     except OSError as error:
-        return _fail(f"{error}. What is stored is whole: make room, and run the same command to continue.")
+        room = "make room, and " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        return _fail(f"{error}. What is stored is whole: {room}run the same command to continue.")
     except KeyboardInterrupt:
-        print("pluraljax scan: interrupted. Run the same command to continue.", file=sys.stderr, flush=True)
+        message = f"interrupted. Run the same command to continue, or `pluraljax resume {out}`."
+        print(f"pluraljax scan: {message}", file=sys.stderr, flush=True)
         if Path(sys.argv[0]).name in ("pluraljax", "__main__.py"):
             # A compiler at work cannot be stopped, and Python would wait for it. What is stored is whole.
             os._exit(130)
         return 130
-    return _report(out)
+    finally:
+        if stop is not None:
+            signal.signal(signal.SIGTERM, stop)
+    return _report(Path(out))
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def _power(config: "ScanConfig") -> int:
@@ -77,18 +118,23 @@ def _config(args: argparse.Namespace) -> "ScanConfig":
     return config.replace(**{name: value for name, value in changes.items() if value is not None})
 
 
-def _scan(config: "ScanConfig", out: Path, *, shown: bool) -> None:
+def _scan(config: "ScanConfig", out: Path, args: argparse.Namespace) -> None:
+    from .._scan._plan import Shard
     from .._scan._progress import make_progress
     from .._scan._store import Store
 
+    shard = Shard.parse(args.shard) if args.shard else None
     # The folder is checked before JAX is loaded, so that a wrong one is known at once.
     with Store(out, config) as store:
-        progress = make_progress(shown)
+        progress = make_progress(not args.quiet)
+        from .._scan._prepare import prepare_jax
+
         prepare_jax()
         from .._scan._run import run
 
-        summary = run(config, store, progress)
-    if shown:
+        with _measure_on(args.cluster) as measure:
+            summary = run(config, store, progress, shard=shard, measure=measure)
+    if not args.quiet:
         print(
             f"scan: {summary.measured:,} markets measured, {summary.second_pass:,} of them twice, "
             f"{summary.stored_before:,} found stored; results are in {out}",
@@ -96,47 +142,32 @@ def _scan(config: "ScanConfig", out: Path, *, shown: bool) -> None:
         )
 
 
+def _measure_on(cluster: str | None) -> "AbstractContextManager[Measure | None]":
+    """What measures: the workers of a cluster, or by default this process."""
+    if cluster is None:
+        return nullcontext()
+    from .._scan._cluster import connect
+
+    return connect(cluster)
+
+
+def _rehearse(config: "ScanConfig", out: Path, args: argparse.Namespace) -> int:
+    from .._scan._plan import Shard
+
+    shard = Shard.parse(args.shard) if args.shard else None
+    from .._scan._prepare import prepare_jax
+
+    prepare_jax()
+    from .._scan._rehearse import rehearse
+
+    if not args.quiet:
+        print("scan: compiling, and measuring some markets of every cell", file=sys.stderr, flush=True)
+    print(rehearse(config, out, shard))
+    return 0
+
+
 def _report(out: Path) -> int:
     from . import build_parser
 
     args = build_parser().parse_args(["report", str(out)])
     return args.run(args)
-
-
-def prepare_jax() -> None:
-    """Gives JAX one CPU device per core and a compilation cache, unless the environment says otherwise.
-
-    `XLA_FLAGS` with a device count or `JAX_NUM_CPU_DEVICES` keep the number of devices; `PLURALJAX_NO_CACHE` turns the
-    cache off and `JAX_COMPILATION_CACHE_DIR` places it elsewhere.
-    """
-    # XLA reports two harmless features of this processor as errors whenever it loads a program from the cache.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import jax
-
-    chosen = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    if not chosen and "JAX_NUM_CPU_DEVICES" not in os.environ:
-        # Devices are fixed once JAX has run something, as in a process that calls this command as a function.
-        with suppress(RuntimeError):
-            jax.config.update("jax_num_cpu_devices", _num_cores())
-    if not os.environ.get("PLURALJAX_NO_CACHE"):
-        if not jax.config.jax_compilation_cache_dir:  # pyright: ignore[reportAttributeAccessIssue]
-            jax.config.update("jax_compilation_cache_dir", str(_cache_folder(jax.__version__)))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _cache_folder(jax_version: str) -> Path:
-    """A folder per JAX version and kind of processor: compiled programs use all that a processor can do."""
-    import hashlib
-    import platform
-
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        processor = "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
-    except OSError:
-        processor = f"{platform.machine()} {platform.processor()}"
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "pluraljax" / f"jax-{jax_version}-{hashlib.sha256(processor.encode()).hexdigest()[:12]}"

@@ -285,7 +285,8 @@ class Programs:
                     again = (*arguments, _equilibria.measure_equilibria)
                     self._equilibria[shape] = self._pool.submit(_compile_equilibria, *again)
             self._prepare_play(index)
-            self._draw[index] = self._pool.submit(_compile_draw, self._layout, family, _num_providers(shape))
+            if index not in self._draw:
+                self._draw[index] = self._pool.submit(_compile_draw, self._layout, family, _num_providers(shape))
 
     def _prepare_play(self, cell: int) -> None:
         own, search = self._own[cell], self._config.equilibria

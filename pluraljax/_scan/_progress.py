@@ -74,7 +74,7 @@ class Lines(Progress):
             rate = self._new / max(now - self._began, 1e-9)
             left = (self._total - self._done) / max(rate, 1e-9)
             share = 100 * self._done / max(self._total, 1)
-            ending = f"about {_duration(left)} left" if self._done < self._total else f"{_duration(now - self._began)}"
+            ending = f"about {duration(left)} left" if self._done < self._total else f"{duration(now - self._began)}"
             self.note(f"{self._done:,} of {self._total:,} markets ({share:.0f} %), {rate:,.0f} a second, {ending}")
 
     def expect(self, total: int) -> None:
@@ -116,7 +116,7 @@ class Bar(Progress):
         rate = self._new / max(time.monotonic() - self._began, 1e-9)
         task = self._bar.tasks[0]
         left = ((task.total or 0) - task.completed) / max(rate, 1e-9)
-        ending = f"about {_duration(left)} left" if left else ""
+        ending = f"about {duration(left)} left" if left else ""
         self._bar.update(self._task, rate=f"{rate:,.0f} a second", left=ending)
 
     def expect(self, total: int) -> None:
@@ -129,7 +129,8 @@ class Bar(Progress):
         self._bar.stop()
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time in words, in its two largest units."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)

@@ -115,6 +115,10 @@ def run(
         done = measure(config, store, progress, blocks)
     finally:
         progress.close()
+    if done.measured != missing:
+        raise RuntimeError(
+            f"{missing} markets were to be measured, but {done.measured} are stored; please report this."
+        )
     return dataclasses.replace(done, stored_before=total - missing)
 
 

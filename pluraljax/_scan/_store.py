@@ -10,7 +10,8 @@ import importlib.metadata
 import itertools
 import json
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -66,13 +67,13 @@ class Store:
     def __init__(self, path: str | Path, config: ScanConfig):
         self.path = Path(path)
         self.format = _format_of(config)
-        _check_folder(self.path, config)
+        check_folder(self.path, config)
         self._lock = None
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = _Lock(self.path / _LOCK)
             # Somebody else may have started a scan here before the lock was ours.
-            manifest = _check_folder(self.path, config)
+            manifest = check_folder(self.path, config)
             self._write_manifest(manifest, config)
             self._rows.mkdir(exist_ok=True)
         except OSError as error:
@@ -147,6 +148,24 @@ class Store:
         """Notes in the journal who made a chunk (`_journal.this_process`, say), and how long it took."""
         self._journal.record(chunk_name(block), len(block), seconds, maker)
 
+    def adopt(self, file: Path) -> bool:
+        """Copies a chunk of the same scan from elsewhere; tells whether it was new here.
+
+        Raises `DamagedChunk` where it is not whole.
+        """
+        self.format.read(file)
+        target = self._rows / file.name
+        if target.exists():
+            return False
+        with replacing(target) as sink, open(file, "rb") as source:
+            shutil.copyfileobj(source, sink)
+        return True
+
+    def adopt_journal(self, entries: Sequence[Mapping[str, Any]]) -> None:
+        """Takes over what another journal says of chunks that were adopted."""
+        if entries:
+            self._journal.append(entries)
+
     def read(self, block: Block) -> pa.Table:
         """The rows of a block that was written; raises `DamagedChunk` where they are not whole."""
         return self.format.read(self._rows / chunk_name(block))[1]
@@ -216,6 +235,21 @@ class _Lock:
             self._file.close()
 
 
+def writer(path: str | Path) -> str | None:
+    """The process that writes to the folder of a scan, "" where it does not say which; None where nobody does."""
+    if fcntl is None:
+        return None
+    try:
+        with open(Path(path) / _LOCK) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return file.read().strip()
+    except OSError:
+        return None
+    return None
+
+
 def _new_manifest(config: ScanConfig) -> dict[str, Any]:
     return {
         "format": FORMAT,
@@ -233,7 +267,7 @@ def _format_of(config: ScanConfig) -> ChunkFormat:
     return ChunkFormat(config.identity, config.seed, config.cells)
 
 
-def _check_folder(path: Path, config: ScanConfig) -> dict[str, Any] | None:
+def check_folder(path: Path, config: ScanConfig) -> dict[str, Any] | None:
     """Returns the manifest of the same scan, or None where a new one may start; raises `ValueError` otherwise."""
     if path.exists() and not path.is_dir():
         raise ValueError(f"{path} is a file; a scan needs a folder.")

@@ -40,6 +40,8 @@ def main(out: str, mode: str) -> int:
     if mode == "cli":
         from pluraljax._cli import main
 
+        # As which it leaves without waiting for compilers.
+        sys.argv[0] = "pluraljax"
         return main(["scan", out + ".toml", "--out", out])
     import pluraljax as plx
 

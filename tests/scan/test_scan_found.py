@@ -92,7 +92,7 @@ def found_at(market, share, verdict=plx.Verdict.CERTIFIED):
         start=jnp.zeros(1, jnp.int32),
     )
     return plx.Equilibrium(
-        profile, value, nothing, gain, verdict, num_certified=jnp.int32(1), found=found, status=jnp.int32(0)
+        profile, value, nothing, gain, nothing, verdict, num_certified=jnp.int32(1), found=found, status=jnp.int32(0)
     )
 
 

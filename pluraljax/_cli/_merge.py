@@ -1,0 +1,34 @@
+"""`pluraljax merge DIR DIR... --out DIR`: puts shards of one scan together."""
+
+import argparse
+import sys
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds the subcommand."""
+    parser = subparsers.add_parser(
+        "merge",
+        help="put shards of one scan, from several machines, together",
+        description="Copies the chunks of several folders that hold parts of one scan into one. Every chunk is "
+        "checked. Scans with other definitions (seed, grid, version, ...) are refused, and nothing is changed then.",
+        epilog="exit codes: 0 done; 1 damaged chunks were left out (resume measures them again); 2 something is wrong "
+        "with a folder",
+    )
+    parser.add_argument("directories", nargs="+", metavar="DIR", help="directories of the shards")
+    parser.add_argument("--out", required=True, metavar="DIR", help="directory of the whole: new, or of the same scan")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Merges; returns the exit code."""
+    from .._scan._merge import merge
+
+    try:
+        merged = merge(args.directories, args.out)
+    except (ValueError, OSError) as error:
+        print(f"pluraljax merge: {error}", file=sys.stderr)
+        return 2
+    print(f"copied {merged.copied:,} chunks, {merged.present:,} were there already; the scan is in {args.out}")
+    for line in merged.damaged:
+        print(f"pluraljax merge: left out {line}", file=sys.stderr)
+    return 1 if merged.damaged else 0

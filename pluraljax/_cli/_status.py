@@ -1,0 +1,75 @@
+"""`pluraljax status DIR`: how far a scan has come, how fast it goes, and which cells to look at."""
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .._scan._survey import CellSurvey, Survey
+
+_MOST_CELLS = 5
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds the subcommand."""
+    parser = subparsers.add_parser(
+        "status",
+        help="say how far a scan has come",
+        description="Says how much of a scan is stored, how fast it goes, how long it still takes, and which cells "
+        "have the most open or invalid markets or take longest. Reads only; the scan may be running.",
+        epilog="exit codes: 0 the scan is done; 1 markets are missing; 2 there is no scan",
+    )
+    parser.add_argument("directory", metavar="DIR", help="directory of the scan")
+    parser.add_argument("--json", action="store_true", help="print everything, cell by cell, as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the status; returns the exit code."""
+    from .._scan._survey import survey
+
+    try:
+        found = survey(args.directory)
+    except (ValueError, OSError) as error:
+        print(f"pluraljax status: {error}", file=sys.stderr)
+        return 2
+    if args.json:
+        import json
+
+        print(json.dumps(found.as_data(), indent=1))
+    else:
+        print("\n".join(_lines(found)))
+    return 0 if found.is_done else 1
+
+
+def _lines(found: "Survey") -> list[str]:
+    from .._scan._progress import duration
+
+    share = 100 * found.stored / max(found.wanted, 1)
+    wanted = f"at most {found.wanted:,}" if found.until else f"{found.wanted:,}"
+    lines = [f"{found.path}: {found.stored:,} of {wanted} markets stored ({share:.0f} %)"]
+    if found.writer is not None:
+        lines.append(f"being written to by process {found.writer or '(unknown)'}")
+    elif not found.is_done:
+        lines.append(f"nobody is writing to it; `pluraljax resume {found.path}` continues")
+    if found.rate:
+        left = f", about {duration(found.seconds_left or 0)} left" if not found.is_done and not found.until else ""
+        lines.append(f"{found.rate:,.0f} markets a second in the last run{left}; last chunk stored {found.last_stored}")
+    if found.unreadable:
+        lines.append(f"{len(found.unreadable)} chunk files cannot be read: {', '.join(found.unreadable[:3])}")
+    lines += _worst("most markets open", found, lambda cell: cell.open)
+    lines += _worst("most markets invalid", found, lambda cell: cell.invalid)
+    if not found.is_done:
+        lines += _worst("most markets missing", found, lambda cell: cell.wanted - cell.stored)
+    lines += _worst("slowest, milliseconds a market", found, lambda cell: 1000 * (cell.seconds_per_market or 0))
+    return lines
+
+
+def _worst(title: str, found: "Survey", size: Any) -> list[str]:
+    """The cells in which something is largest, with their parameters; nothing where it is zero everywhere."""
+    ranked = sorted((cell for cell in found.cells if size(cell) > 0), key=size, reverse=True)[:_MOST_CELLS]
+    return [f"{title}:", *(f"  {size(cell):10,.4g}  {_name(cell)}" for cell in ranked)] if ranked else []
+
+
+def _name(cell: "CellSurvey") -> str:
+    return f"cell {cell.cell}: {cell.family} " + " ".join(f"{key}={value}" for key, value in cell.parameters.items())

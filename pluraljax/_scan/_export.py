@@ -1,0 +1,85 @@
+"""All rows of a scan in one file for other tools."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as csv
+import pyarrow.parquet as pq
+
+from ._read import read_parts
+
+
+def export(path: str | Path, target: str | Path) -> int:
+    """Writes all rows of a scan to one file, part by part: memory does not grow with the scan.
+
+    **Arguments:**
+
+    - `path`: folder of the scan, finished or not.
+    - `target`: a new file that ends in `.parquet` (columns as they are stored) or `.csv` (a column per user, `_1`,
+      `_2`, ..., empty where a market has fewer).
+
+    **Returns:** how many rows were written: cell by cell, and in a cell by market. Raises `FileExistsError` when there
+    is something at `target`, and `ValueError` for another ending, and where there is no scan.
+    """
+    target = Path(target)
+    if target.suffix not in (".parquet", ".csv"):
+        raise ValueError(f"{target}: rows are exported to .parquet or .csv, got {target.suffix or 'no ending'!r}.")
+    users = max((_most_users(part) for part in read_parts(path)), default=0) if target.suffix == ".csv" else 0
+    rows = 0
+    with _new_file(target) as sink:
+        writer: Any = None
+        for part in read_parts(path):
+            part = _flat(part, users) if users else part
+            if writer is None:
+                make = csv.CSVWriter if target.suffix == ".csv" else pq.ParquetWriter
+                writer = make(sink, part.schema)
+            writer.write_table(part)
+            rows += part.num_rows
+        if writer is not None:
+            writer.close()
+    return rows
+
+
+def _most_users(table: pa.Table) -> int:
+    lists = [column for column in table.columns if pa.types.is_list(column.type)]
+    lengths = [chunk.value_lengths() for column in lists[:1] for chunk in column.chunks if len(chunk)]
+    return max((max(each.to_pylist()) for each in lengths), default=0)
+
+
+def _flat(table: pa.Table, users: int) -> pa.Table:
+    """Lists become columns, one per user."""
+    columns: dict[str, Any] = {}
+    for field, column in zip(table.schema, table.columns, strict=True):
+        if not pa.types.is_list(field.type):
+            columns[field.name] = column
+            continue
+        rows = column.to_pylist()
+        for user in range(users):
+            values = [row[user] if user < len(row) else None for row in rows]
+            columns[f"{field.name}_{user + 1}"] = pa.array(values, pa.float64())
+    return pa.table(columns)
+
+
+@contextmanager
+def _new_file(target: Path) -> Iterator[Any]:
+    """A file that appears under its name when it is whole, if nothing is there by then."""
+    taken = FileExistsError(f"{target} exists already, and nothing is overwritten. Choose another name.")
+    if target.exists():
+        raise taken
+    hidden = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with open(hidden, "wb") as sink:
+            yield sink
+        try:
+            os.link(hidden, target)
+        except FileExistsError:
+            raise taken from None
+        except OSError:  # a file system without links
+            os.rename(hidden, target)
+    finally:
+        with suppress(OSError):
+            hidden.unlink()

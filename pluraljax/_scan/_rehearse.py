@@ -1,0 +1,120 @@
+"""What a scan would do, and what it takes: measures some markets of every cell, and stores nothing."""
+
+import resource
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from ._chunk import block_of
+from ._config import ScanConfig
+from ._plan import Block, Interval, Shard, missing_blocks, replicates
+from ._progress import Silent, duration
+from ._read import chunk_files, read_manifest
+from ._run import measure_here
+from ._store import Memory, check_folder
+
+# Markets of each cell that are measured: a tile for each of two devices.
+_TRIAL = 64
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What a scan would do.
+
+    `seconds_compiling` is what the first markets waited for, with whatever the compilation cache held already, and
+    `seconds_measuring` is extrapolated from a second pass over them. `peak` is this process's peak memory in bytes,
+    which stays what it is however many markets follow: rows leave for the disk chunk by chunk.
+    """
+
+    out: str
+    devices: str
+    markets: int
+    stored: int
+    chunks: int
+    chunk: int
+    cells: int
+    seconds_compiling: float
+    seconds_measuring: float
+    peak: int
+
+    def __str__(self) -> str:
+        rate = (self.markets - self.stored) / max(self.seconds_measuring, 1e-9)
+        return "\n".join(
+            [
+                f"{self.markets:,} markets in {self.cells:,} cells, {self.stored:,} of them stored in {self.out}",
+                f"to measure: {self.markets - self.stored:,} in {self.chunks:,} chunks of at most {self.chunk:,}, on "
+                f"{self.devices}",
+                f"time: about {duration(self.seconds_measuring)} ({rate:,.0f} markets a second), after "
+                f"{duration(self.seconds_compiling)} to compile",
+                f"memory: {self.peak / 2**30:.1f} GiB, however many markets there are",
+            ]
+        )
+
+
+def rehearse(config: ScanConfig, out: Path, shard: Shard | None = None) -> Rehearsal:
+    """Plans a scan into a folder, which is only looked at, and measures some markets of every cell twice.
+
+    With `until` the plan is that of every cell going to its most. Raises `ValueError` for a folder that holds something
+    else.
+    """
+    known = check_folder(out, config)
+    chunk = read_manifest(out)["config"]["chunk"] if known else config.chunk
+    covered: dict[int, list[Interval]] = defaultdict(list)
+    for block in map(block_of, (file.name for file in chunk_files(out))):
+        if block is not None:
+            covered[block.cell].append((block.start, block.stop))
+    blocks = missing_blocks(config, chunk, covered, shard)
+    total = sum(map(len, missing_blocks(config, chunk, {}, shard)))
+    missing: dict[int, int] = defaultdict(int)
+    for block in blocks:
+        missing[block.cell] += len(block)
+    first, speeds = _try(config, sorted(missing))
+    return Rehearsal(
+        out=str(out),
+        devices=_named(jax.local_devices()),
+        markets=total,
+        stored=total - sum(missing.values()),
+        chunks=len(blocks),
+        chunk=chunk,
+        cells=len(config.cells),
+        seconds_compiling=first,
+        seconds_measuring=sum(speeds[cell] * number for cell, number in missing.items()),
+        peak=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+    )
+
+
+def _try(config: ScanConfig, cells: Sequence[int]) -> tuple[float, dict[int, float]]:
+    """Measures some markets of each cell; returns what compiling took, and the seconds per market of each cell."""
+    count = lambda cell: min(_TRIAL, replicates(config.markets, len(config.cells), cell))
+    blocks = [Block(cell, 0, count(cell)) for cell in cells]
+    took = []
+    store = _Stopwatch(config)
+    for _ in range(2):
+        began = time.monotonic()
+        measure_here(config, store, Silent(), blocks)
+        took.append(time.monotonic() - began)
+    return max(0.0, took[0] - took[1]), store.seconds
+
+
+class _Stopwatch(Memory):
+    """Keeps how long markets took, and no rows."""
+
+    def __init__(self, config: ScanConfig):
+        super().__init__(config)
+        self.seconds: dict[int, float] = {}
+
+    def write(self, block: Block, rows: Mapping[str, Any]) -> None:
+        self.format.table(block, rows)
+
+    def record(self, block: Block, seconds: float, maker: Mapping[str, Any]) -> None:
+        self.seconds[block.cell] = seconds / len(block)
+
+
+def _named(devices: Sequence[Any]) -> str:
+    return f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform})"
