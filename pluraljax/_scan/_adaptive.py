@@ -20,7 +20,8 @@ from ._config import ScanConfig
 from ._estimate_intervals import confidence_sequence
 from ._estimate_sums import Proportion
 from ._plan import Block, Interval, replicates
-from ._progress import Progress, Silent
+from ._power import markets_needed
+from ._progress import Progress
 from ._read import read_parts
 from ._store import Memory, Store
 from ._until import Until
@@ -169,6 +170,19 @@ class Sampler:
         """How many markets have been measured, in all cells."""
         return sum(int((codes != _UNKNOWN).sum()) for codes in self._codes)
 
+    def foreseen(self) -> int:
+        """How many markets it will take in all, if the shares stayed as they are; 1/2 where nothing is known."""
+        total = 0
+        for verdict, most in zip(self.verdicts(), self._most, strict=True):
+            reached = verdict.sampled
+            if verdict.state is State.UNFINISHED:
+                low, high = verdict.share.estimate
+                middle = (low + high) / 2.0 if verdict.share.trials else 0.5
+                needed = markets_needed(middle, self._until.half_width, self._until.confidence, anytime=True)
+                reached = min(max(needed, verdict.look), most)
+            total += reached
+        return total
+
     def closing(self) -> list[str]:
         """Says how the cells ended."""
         ended = [verdict.state for verdict in self.verdicts()]
@@ -249,10 +263,11 @@ def sample_until(
         for part in read_parts(store.path):
             sampler.observe(part)
     stored, rounds = sampler.markets, []
-    progress.start(config.markets, stored)
+    progress.start(sampler.foreseen(), stored)
     try:
         while blocks := sampler.further(store.chunk):
-            rounds.append(measure(config, store, _Round(progress), blocks))
+            progress.expect(sampler.foreseen())
+            rounds.append(measure(config, store, progress, blocks))
             for block in blocks:
                 sampler.observe(store.read(block))
         for line in sampler.closing():
@@ -260,16 +275,3 @@ def sample_until(
     finally:
         progress.close()
     return stored, rounds
-
-
-class _Round(Silent):
-    """One round's part of the progress of the whole: its start and its end are not those of the scan."""
-
-    def __init__(self, progress: Progress):
-        self._progress = progress
-
-    def advance(self, markets: int) -> None:
-        self._progress.advance(markets)
-
-    def note(self, text: str) -> None:
-        self._progress.note(text)

@@ -3,6 +3,7 @@
 All take counts only, so that what is merged from many chunks has the interval of the whole. NumPy and SciPy only.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,8 @@ CONFIDENCE = 0.95
 _STRENGTHS = 2.0 * 16.0 ** np.arange(5)
 # One more prior, the same for all p (Jeffreys): it refuses p = 0 as soon as the event was seen once.
 _SPREAD = 0.5
-# Halvings of [0, share]: past these, rounding decides.
-_HALVINGS = 40
+# Steps towards an end, and how near to a known point, as a share of what is left, a step may come.
+_STEPS, _MARGIN = 10, 1e-3
 
 
 def clopper_pearson(successes: Any, trials: Any, confidence: float = CONFIDENCE) -> tuple[np.ndarray, np.ndarray]:
@@ -89,32 +90,61 @@ def confidence_sequence(successes: Any, trials: Any, confidence: float = CONFIDE
     """
     successes, trials = _counts(successes, trials, confidence)
     # The upper end is 1 minus the lower end of the opposite.
-    ends = _sequence_lower(np.stack([successes, trials - successes]), np.stack([trials, trials]), confidence)
-    return np.asarray(ends[0]), np.asarray(1.0 - ends[1])
+    own, opposite = _log_lower(np.stack([successes, trials - successes]), np.stack([trials, trials]), confidence)
+    return np.asarray(np.exp(own)), np.asarray(-np.expm1(opposite))
 
 
-def _sequence_lower(successes: np.ndarray, trials: np.ndarray, confidence: float) -> np.ndarray:
-    """The lower end of the confidence sequence, by bisection; of the last two points the one outside is returned."""
-    level = -np.log1p(-confidence)
-    outside, inside = np.zeros(trials.shape), successes / np.maximum(trials, 1.0)
-    for _ in range(_HALVINGS):
-        middle = (outside + inside) / 2.0
-        refused = _log_mixture(middle, successes, trials) >= level
-        outside, inside = np.where(refused, middle, outside), np.where(refused, inside, middle)
-    return np.where(successes > 0, outside, 0.0)
+def _log_lower(successes: np.ndarray, trials: np.ndarray, confidence: float) -> np.ndarray:
+    """The logarithm of the sequence's lower end: keeps a point outside and one inside, and returns the one outside.
+
+    The logarithm of the ratio is convex in log p, too, and falls from the end to the share. So the chord between the
+    two points meets the level inside, and the line through two points inside meets it outside: they are taken in turn.
+    On which side a point is, is decided by the ratio at that point alone.
+    """
+    seen = successes > 0
+    s, n = np.where(seen, successes, 1.0), np.where(seen, trials, 1.0)
+    height = lambda place: _log_ratio(place, s, n) + np.log1p(-confidence)
+    outside = _start(s, n, confidence, height)
+    inside = np.log1p((s - n) / n)
+    h_outside, h_inside = height(outside), height(inside)
+    further, h_further = inside, h_inside
+    for step in range(_STEPS):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            chord = outside + (inside - outside) * h_outside / (h_outside - h_inside)
+            line = inside - h_inside * (further - inside) / (h_further - h_inside)
+        guess = chord if step % 2 == 0 else line
+        # What rounding or a missing point spoils is halved, and what lies too near an end is moved off it.
+        margin = _MARGIN * (inside - outside)
+        point = np.where(np.isfinite(guess), guess, (outside + inside) / 2.0)
+        point = np.clip(point, outside + margin, inside - margin)
+        h_point = height(point)
+        refused = h_point >= 0
+        further, h_further = np.where(refused, further, inside), np.where(refused, h_further, h_inside)
+        inside, h_inside = np.where(refused, inside, point), np.where(refused, h_inside, h_point)
+        outside, h_outside = np.where(refused, point, outside), np.where(refused, h_point, h_outside)
+    return np.where(seen, outside, -np.inf)
 
 
-def _log_mixture(p: np.ndarray, successes: np.ndarray, trials: np.ndarray) -> np.ndarray:
-    """Logarithm of the likelihood ratio against p, 0 < p < 1; entries without successes are not used and 0."""
-    use = successes > 0
-    p, s, n = np.where(use, p, 0.5)[..., None], np.where(use, successes, 0.0)[..., None], trials[..., None]
-    yes, no = _STRENGTHS * p, _STRENGTHS * (1.0 - p)
-    near = gammaln(yes + s) - gammaln(yes) + gammaln(no + n - s) - gammaln(no) + gammaln(_STRENGTHS)
-    near -= gammaln(_STRENGTHS + n)
-    wide = betaln(_SPREAD + s, _SPREAD + n - s) - betaln(_SPREAD, _SPREAD)
-    mixed = np.logaddexp.reduce(np.concatenate([near, wide], axis=-1), axis=-1) - np.log(len(_STRENGTHS) + 1)
-    ratio = mixed - (s * np.log(p) + (n - s) * np.log1p(-p))[..., 0]
-    return np.where(use, ratio, 0.0)
+def _start(s: np.ndarray, n: np.ndarray, confidence: float, height: Callable[..., np.ndarray]) -> np.ndarray:
+    """A point outside, in log p: the end of the fixed interval at a far higher confidence, if that is outside.
+
+    Else where the Jeffreys prior alone, with p^s (1 - p)^(n - s) <= p^s, refuses.
+    """
+    near = np.log(np.maximum(betaincinv(s, n - s + 1.0, (1.0 - confidence) * 1e-4), 1e-300))
+    safe = betaln(_SPREAD + s, _SPREAD + n - s) - betaln(_SPREAD, _SPREAD) - np.log(len(_STRENGTHS) + 1.0)
+    safe = (safe + np.log1p(-confidence)) / s - 1e-9
+    return np.where(height(near) >= 0, near, safe)
+
+
+def _log_ratio(log_p: np.ndarray, s: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """Logarithm of the likelihood ratio of the mixture to p, 0 < p <= 1, after `s` > 0 successes in `n` trials."""
+    miss = np.maximum(-np.expm1(log_p), 1e-300)[..., None]
+    yes, no, s_, n_ = _STRENGTHS * np.exp(log_p)[..., None], _STRENGTHS * miss, s[..., None], n[..., None]
+    near = gammaln(yes + s_) - gammaln(yes) + gammaln(no + n_ - s_) - gammaln(no)
+    near += gammaln(_STRENGTHS) - gammaln(_STRENGTHS + n_)
+    wide = betaln(_SPREAD + s_, _SPREAD + n_ - s_) - betaln(_SPREAD, _SPREAD)
+    mixed = np.logaddexp.reduce(np.concatenate([near, wide], axis=-1), axis=-1) - np.log(len(_STRENGTHS) + 1.0)
+    return mixed - s * log_p - (n - s) * np.log(miss[..., 0])
 
 
 def check_confidence(confidence: float) -> None:

@@ -1,5 +1,6 @@
 """How many markets an interval of a wanted width needs, before any is measured."""
 
+import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -36,6 +37,11 @@ def markets_needed(probability: float, half_width: float, confidence: float = CO
             f"probability must lie between 0 and 1 and half_width strictly between 0 and 1/2, got {probability} and "
             f"{half_width}."
         )
+    return _needed(float(probability), float(half_width), float(confidence), anytime)
+
+
+@functools.lru_cache(maxsize=4096)
+def _needed(probability: float, half_width: float, confidence: float, anytime: bool) -> int:
     interval = confidence_sequence if anytime else clopper_pearson
     low, high = 0, 1
     while half_width_after(high, probability, confidence, interval) > half_width:

@@ -18,6 +18,9 @@ class Progress(ABC):
     def advance(self, markets: int) -> None:
         """So many more are stored."""
 
+    def expect(self, total: int) -> None:  # noqa: B027
+        """There will be `total` markets, as far as one can tell by now."""
+
     @abstractmethod
     def note(self, text: str) -> None:
         """Something worth a line of its own."""
@@ -74,6 +77,9 @@ class Lines(Progress):
             ending = f"about {duration(left)} left" if self._done < self._total else f"{duration(now - self._began)}"
             self.note(f"{self._done:,} of {self._total:,} markets ({share:.0f} %), {rate:,.0f} a second, {ending}")
 
+    def expect(self, total: int) -> None:
+        self._total = total
+
     def note(self, text: str) -> None:
         print(f"scan: {text}", file=sys.stderr, flush=True)
 
@@ -112,6 +118,9 @@ class Bar(Progress):
         left = ((task.total or 0) - task.completed) / max(rate, 1e-9)
         ending = f"about {duration(left)} left" if left else ""
         self._bar.update(self._task, rate=f"{rate:,.0f} a second", left=ending)
+
+    def expect(self, total: int) -> None:
+        self._bar.update(self._task, total=total)
 
     def note(self, text: str) -> None:
         self._bar.console.print(f"scan: {text}", markup=False, highlight=False)

@@ -39,7 +39,6 @@ def sample(until, codes, most):
     ("providers", "half_width", "most"),
     [
         (3, 0.1, 640),
-        (6, 0.1, 640),
         # A cap that stops most of the scans before their intervals are narrow.
         (4, 0.1, 290),
     ],

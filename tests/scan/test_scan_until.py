@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import stand_in
-from tiny import tiny
+from tiny import SIZES, tiny
 
 import pluraljax as plx
 from pluraljax._cli import main
-from pluraljax._scan import ScanConfig, read_manifest
+from pluraljax._report import _write
+from pluraljax._scan import FamilyGrid, ScanConfig, read_manifest
 from pluraljax._scan._adaptive import State, Stopping, replay
 from pluraljax._scan._estimate_intervals import clopper_pearson, confidence_sequence
 from pluraljax._scan._power import power_report
@@ -22,8 +23,12 @@ from pluraljax._scan._store import Store
 UNTIL = plx.Until("weakly_aligned", half_width=0.1, most=1000)
 
 
+# Two cells that share all programmes but their draws.
+GRID = (FamilyGrid("gaussian", SIZES | {"shared": [0.0, 1.0]}),)
+
+
 def config(**changes):
-    return tiny(**{"markets": 3000, "until": UNTIL} | changes)
+    return tiny(**{"grid": GRID, "markets": 2000, "equilibria": False, "until": UNTIL} | changes)
 
 
 @pytest.fixture
@@ -34,7 +39,7 @@ def stand_in_measure(monkeypatch):
 
 def sampled(dataset):
     """The event in the markets of each cell, in order."""
-    return [dataset.weakly_aligned.values[dataset.cell.values == cell] for cell in range(3)]
+    return [dataset.weakly_aligned.values[dataset.cell.values == cell] for cell in range(2)]
 
 
 def assert_same_rows(one, other):
@@ -99,8 +104,19 @@ def test_rows_and_stops_do_not_depend_on_chunks(stand_in_measure):
     # Other chunks of as many tiles, so that nothing is compiled again.
     assert_same_rows(plx.scan(config(chunk=61), progress=False), wanted)
     # A cell's rows are those of a scan of a given number of markets.
-    whole = plx.scan(tiny(markets=int(wanted.market.max()) + 1), progress=False)
+    whole = plx.scan(config(until=None, markets=int(wanted.market.max()) + 1), progress=False)
     assert_same_rows(whole.sel(market=wanted.market.values), wanted)
+
+
+def test_progress_foresees_the_end(stand_in_measure, capsys):
+    dataset = plx.scan(config(), progress=True)
+    lines = capsys.readouterr().err.splitlines()
+    foreseen = int(re.search(r"scan: ([\d,]+) markets to measure", lines[0])[1].replace(",", ""))
+    # Nothing is known yet, so that it takes as many as for a probability of 1/2 in both cells.
+    assert foreseen == 2 * plx.markets_needed(0.5, 0.1, anytime=True)
+    markets = dataset.sizes["market"]
+    assert lines[-1] == f"scan: {markets:,} markets for weakly_aligned to 0.1; cells: 2 narrow enough"
+    assert 0.8 * foreseen < markets < 1.2 * foreseen
 
 
 class Killed(Exception):
@@ -120,7 +136,7 @@ def test_killed_anywhere_and_resumed_it_stops_at_the_same_rows(stand_in_measure,
 
     monkeypatch.setattr(Store, "write", dying)
     kills = 0
-    for survives in (1, 2, 7, 3, len(files)):
+    for survives in (1, 2, 4, 3, len(files)):
         left[:] = range(survives)
         try:
             plx.scan(config(), tmp_path / "killed", progress=False)
@@ -139,16 +155,16 @@ def test_killed_anywhere_and_resumed_it_stops_at_the_same_rows(stand_in_measure,
 
 def test_a_narrower_interval_goes_on_and_the_cap_is_reported(stand_in_measure, tmp_path, capsys):
     first = plx.scan(config(), tmp_path, progress=False)
-    capped = config(until=plx.Until("weakly_aligned", half_width=0.06, most=600), markets=1800)
+    capped = config(until=plx.Until("weakly_aligned", half_width=0.06, most=600), markets=1200)
     second = plx.scan(capped, tmp_path, progress=False)
     assert set(first.market.values) < set(second.market.values)
-    assert [len(codes) for codes in sampled(second)] == [600, 600, 600]
+    assert [len(codes) for codes in sampled(second)] == [600, 600]
     manifest = read_manifest(tmp_path)["config"]
     assert manifest["until"] == {"event": "weakly_aligned", "half_width": 0.06, "confidence": 0.95, "most": 600}
-    assert main(["report", str(tmp_path), "--format", "png"]) == 0
+    assert main(["report", str(tmp_path), "--format", ""]) == 0
     text = (tmp_path / "report" / "report.txt").read_text(encoding="utf-8")
     flowing = " ".join(text.split())
-    assert "until weakly_aligned is known to ±6 % at 95 %: cells 3 at the cap" in flowing
+    assert "until weakly_aligned is known to ±6 % at 95 %: cells 2 at the cap" in flowing
     assert "95 % anytime-valid interval" in flowing
     assert "Clopper-Pearson" not in text
     rows = list(csv.DictReader(io.StringIO((tmp_path / "report" / "summary.csv").read_text(encoding="utf-8"))))
@@ -161,13 +177,13 @@ def test_a_narrower_interval_goes_on_and_the_cap_is_reported(stand_in_measure, t
         assert cell["weakly_aligned_wilson_low"] == ""
         assert cell["paired_guaranteed_mcnemar_p"] == "nan"
     # Once decided on the way, always decided on the way.
-    plx.scan(tiny(markets=2000), tmp_path, progress=False)
+    plx.scan(config(until=None, markets=1201), tmp_path, progress=False)
     stopping = Stopping.of(ScanConfig.from_mapping(read_manifest(tmp_path)["config"]))
-    assert stopping == Stopping(plx.Until("weakly_aligned", 0.06), (667, 667, 666))
+    assert stopping == Stopping(plx.Until("weakly_aligned", 0.06), (601, 600))
 
 
-def test_the_report_says_which_cells_are_unfinished(stand_in_measure, tmp_path, monkeypatch):
-    write, left = Store.write, [0] * 5
+def test_the_report_says_which_cells_are_unfinished(stand_in_measure, tmp_path, monkeypatch, capsys):
+    write, left = Store.write, [0] * 3
 
     def dying(self, block, rows):
         if not left:
@@ -180,7 +196,15 @@ def test_the_report_says_which_cells_are_unfinished(stand_in_measure, tmp_path, 
         plx.scan(config(), tmp_path, progress=False)
     assert main(["report", str(tmp_path), "--format", ""]) == 0
     text = " ".join((tmp_path / "report" / "report.txt").read_text(encoding="utf-8").split())
-    assert "cells 3 unfinished" in text
+    assert "cells 2 unfinished" in text
+    # The command goes on where it stopped, and says how the cells ended.
+    monkeypatch.setattr(Store, "write", write)
+    monkeypatch.setattr(_write, "draw_figures", lambda *_: [])
+    study = tmp_path.with_suffix(".toml")
+    study.write_text(config().to_toml())
+    assert main(["scan", str(study), "--out", str(tmp_path), "--quiet"]) == 0
+    assert "cells 2 narrow enough" in " ".join(capsys.readouterr().out.split())
+    assert_same_rows(plx.open_scan(tmp_path), plx.scan(config(), progress=False))
 
 
 def test_power_says_what_a_width_costs(tmp_path, monkeypatch, capsys):
@@ -197,7 +221,7 @@ def test_power_says_what_a_width_costs(tmp_path, monkeypatch, capsys):
             plx.markets_needed(*arguments)
     text = power_report(config(until=plx.Until("weakly_aligned", 0.01, most=1000)))
     assert re.search(r"0\.01 +9,701 / \d\d,\d{3}", text)
-    assert "If p were 0.5 in all of them: about 3,000 markets, stopped by the cap." in text
+    assert "If p were 0.5 in all of them: about 2,000 markets, stopped by the cap." in text
     monkeypatch.chdir(tmp_path)
     Path("study.toml").write_text(tiny(markets=402).to_toml())
     assert main(["scan", "study.toml", "--power"]) == 0
