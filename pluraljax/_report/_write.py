@@ -10,6 +10,7 @@ from .._scan._estimate import CONFIDENCE, check_confidence, summarize
 from .._scan._store import read_manifest, read_table
 from ._csv import summary_csv
 from ._figures import FORMATS, draw_figures, save_figure
+from ._page import page
 from ._table import plain_report, print_report
 
 
@@ -38,12 +39,14 @@ def write_report(
     table = read_table(Path(path))
     if not table.num_rows:
         raise ValueError(f"{path} holds a scan, but no finished rows yet. Run the scan first.")
-    summaries, about = summarize(table), _about(read_manifest(Path(path)), table.num_rows)
+    manifest = read_manifest(Path(path))
+    summaries, about = summarize(table), _about(manifest, table.num_rows)
     out = Path(path) / "report" if out is None else Path(out)
-    written = [out / "report.txt", out / "summary.csv"]
+    written = [out / "report.txt", out / "summary.csv", out / "report.html"]
     out.mkdir(parents=True, exist_ok=True)
     written[0].write_text(plain_report(summaries, confidence, about), encoding="utf-8")
     written[1].write_text(summary_csv(summaries, confidence), encoding="utf-8")
+    written[2].write_text(page(summaries, manifest, confidence, about), encoding="utf-8")
     for each in draw_figures(summaries, confidence) if formats else ():
         for name in formats:
             written.append(out / f"{each.name}.{name}")
