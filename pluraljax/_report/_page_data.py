@@ -15,7 +15,7 @@ _SHARE = "silent = 0, aligned = 1"
 _DIGITS = 5
 
 # Ends of the estimate, ends of its interval, markets behind it, undecided ones among them. None where there is nothing.
-Numbers = list[float] | None
+Numbers = list[float | int] | None
 
 
 @dataclass(frozen=True)
