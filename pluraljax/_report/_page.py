@@ -148,11 +148,7 @@ def _tiles(summaries: Sequence[CellSummary], manifest: Mapping[str, Any]) -> str
 
 
 def _families(summaries: Sequence[CellSummary], confidence: float) -> str:
-    heads = [
-        "cells",
-        "markets",
-        *(readable(name).replace("ed guaranteed", "ed: guaranteed") for name in _FAMILY_EVENTS),
-    ]
+    heads = ["cells", "markets", *_FAMILY_EVENTS.values()]
     rows = []
     for family in dict.fromkeys(cell.family for cell in summaries):
         cells = [cell for cell in summaries if cell.family == family]

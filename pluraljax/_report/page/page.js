@@ -186,9 +186,11 @@
     const lines = family.rows.map((row, number) => {
       const y = head + number * (height + above) + above;
       const line = draw("g", { role: "row" });
-      const title = draw("g", { role: "rowheader", "aria-label": row.label || family.name });
-      title.append(caption(0, narrow ? y - 5 : y + height / 2 + 3, row.label, { class: "quiet" }));
-      line.append(title);
+      if (row.label) {
+        const title = draw("g", { role: "rowheader", "aria-label": row.label });
+        title.append(caption(0, narrow ? y - 5 : y + height / 2 + 3, row.label, { class: "quiet" }));
+        line.append(title);
+      }
       const squares = [];
       row.cells.forEach((number, column) => {
         if (number === null) return;
@@ -208,7 +210,7 @@
 
   function curves(family, measure, index, scale, room) {
     const width = Math.min(room, 300);
-    const [height, left, right, top, bottom] = [170, 44, 12, 10, 34];
+    const [height, left, right, top, bottom] = [186, 44, 12, 26, 34];
     const x = (column) => left + ((width - left - right) * (column + 0.5)) / family.values.length;
     const y = (value) => top + (height - top - bottom) * (1 - place(value, scale));
     return family.rows.map((row) => {
@@ -219,6 +221,7 @@
         svg.append(draw("path", { class: "rule", d: `M${left},${y(value)}H${width - right}` }));
         svg.append(caption(left - 6, y(value) + 4, brief(value, measure), { "text-anchor": "end", class: "quiet" }));
       }
+      svg.append(caption(0, 12, measure.unit, { class: "quiet" }));
       const every = Math.ceil(family.values.length / 8);
       family.values.forEach((value, column) => {
         if (column % every) return;
