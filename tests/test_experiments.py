@@ -1,6 +1,7 @@
 """Every experiment runs in a small version, and says what is true."""
 
 import importlib.util
+import itertools
 import json
 import os
 import subprocess
@@ -81,7 +82,7 @@ def test_ratings_reports_fits_and_equilibria(tmp_path):
         assert 0 < row["filled"] < 1
         if row["providers"] > 1:
             assert 0 <= mean["anonymous"] <= mean["personalized"] <= mean["personalized, at most"] + 1e-9 <= 1 + 2e-6
-    for one, more in zip(results, results[1:], strict=False):
+    for one, more in itertools.pairwise(results):
         if one["group"] == more["group"]:
             # Providers are added to the same markets, so each of them fits no worse.
             assert all(more["mean"][name][0] <= one["mean"][name][0] + 1e-9 for name in ("single", "hull", "cone"))
