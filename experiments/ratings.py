@@ -110,17 +110,17 @@ def measure(config: Config, data: str, path: str, share: float, group: int) -> l
 def draw(results: list[Result], out: Path) -> None:
     kinds = (
         ("largest error (rating points)", ("single", "hull", "cone"), ("", ", held out")),
-        ("utility in every equilibrium\n(silent = 0, aligned = 1)", ("personalized", "anonymous"), ("",)),
+        ("every equilibrium gives at least\n(silent = 0, aligned = 1)", ("personalized", "anonymous"), ("",)),
     )
     names = dict.fromkeys(row.data for row in results)
     figure = Figure(figsize=(9, 3.3 * len(names)), layout="constrained")
     for name, panels in zip(names, figure.subplots(len(names), 2, squeeze=False), strict=True):
         for panel, (unit, series, ends) in zip(panels, kinds, strict=True):
-            for what, colour in zip(reversed(series), ("#D55E00", "#0072B2", "0.4"), strict=False):
+            for what, colour, marker in zip(reversed(series), ("#D55E00", "#0072B2", "0.4"), "so^", strict=False):
                 rows = [row for row in results if (row.data, row.group) == (name, 1) and what in row.mean]
                 for end in ends:
                     mean, width = np.array([row.mean[what + end] for row in rows]).T
-                    k, line = [row.providers for row in rows], "s--" if end else "o-"
+                    k, line = [row.providers for row in rows], marker + ("--" if end else "-")
                     panel.errorbar(k, mean, yerr=width, fmt=line, color=colour, markersize=4, label=what + end)
             panel.set(title=Path(name).stem, xlabel="providers, each another rater", ylabel=unit, ylim=(0, None))
             panel.legend(frameon=False, fontsize=8)

@@ -118,6 +118,14 @@ def test_pointing_at_a_square_and_walking_to_it_show_the_same_interval(opened):
     page.keyboard.press("Escape")
     assert not tip.is_visible()
     assert page.locator("#panels [tabindex='0']").count() == 4
+    # What is out of sight comes into view, and its numbers with it.
+    page.evaluate("scrollTo(0, 0)")
+    squares.last.focus()
+    page.wait_for_function("document.activeElement.getBoundingClientRect().bottom <= innerHeight && scrollY > 0")
+    page.wait_for_timeout(200)
+    assert "conic: providers 4" in tip.inner_text()
+    square, box = squares.last.bounding_box(), tip.bounding_box()
+    assert 0 < square["y"] - (box["y"] + box["height"]) < 12
     # Tapping is pointing.
     squares.nth(15).click()
     assert tip.is_visible()

@@ -85,8 +85,10 @@
   // The box with the numbers of whatever is pointed at or has the focus.
 
   const tip = at("tip");
+  let told = null;
 
   function reveal(node, text) {
+    told = [node, text];
     tip.textContent = text;
     tip.hidden = false;
     const box = node.getBoundingClientRect();
@@ -96,7 +98,10 @@
     tip.style.top = `${above > 4 ? above : box.bottom + 8}px`;
   }
 
-  const conceal = () => { tip.hidden = true; };
+  function conceal() {
+    told = null;
+    tip.hidden = true;
+  }
 
   function tell(node, text) {
     node.setAttribute("aria-label", text.replaceAll("\n", "; "));
@@ -262,11 +267,11 @@
     svg.setAttribute("aria-label", `Shades from ${brief(scale[0], measure)} to ${brief(scale[1], measure)}, ${measure.unit}`);
     for (let step = 0; step < 20; step += 1) {
       const fill = css(blend(step / 19));
-      svg.append(draw("rect", { x: 12 + (step * width) / 20, y: 4, width: width / 20 + 0.5, height: 14, fill }));
+      svg.append(draw("rect", { x: 18 + (step * width) / 20, y: 4, width: width / 20 + 0.5, height: 14, fill }));
     }
     for (const share of [0, 0.5, 1]) {
       const value = scale[0] + share * (scale[1] - scale[0]);
-      svg.append(caption(12 + share * width, 33, brief(value, measure), { "text-anchor": "middle", class: "quiet" }));
+      svg.append(caption(18 + share * width, 33, brief(value, measure), { "text-anchor": "middle", class: "quiet" }));
     }
     const mark = draw("svg", { role: "img", "aria-label": "corner mark", width: 12, height: 12, viewBox: "0 0 12 12" });
     mark.append(draw("path", { d: "M2,2H10V10Z", fill: "var(--ink)" }));
@@ -402,5 +407,6 @@
     clearTimeout(waiting);
     waiting = setTimeout(render, 100);
   });
-  addEventListener("scroll", conceal, { passive: true });
+  // The box goes along with what it is about; scrolling inside a diagram counts, too.
+  addEventListener("scroll", () => told && reveal(...told), { passive: true, capture: true });
 })();
