@@ -20,7 +20,7 @@ def write_archive(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         raise FileExistsError(f"{path} exists already, and nothing is overwritten. Choose another name.") from None
 
 
-def read_archive(path: Path, names: Iterable[str], what: str) -> dict[str, np.ndarray]:
+def read_archive(path: Path, names: Iterable[str], what: str, allow_nan: bool = False) -> dict[str, np.ndarray]:
     """Reads real arrays, all of whose names are known; errors name the file and what it should be."""
     names = tuple(names)
     if not path.exists():
@@ -40,8 +40,8 @@ def read_archive(path: Path, names: Iterable[str], what: str) -> dict[str, np.nd
     for name, array in arrays.items():
         if array.dtype.kind not in "biuf":
             raise ValueError(f"{path}: {name!r} holds {array.dtype} instead of real numbers.")
-        if not np.isfinite(array).all():
-            raise ValueError(f"{path}: {name!r} holds NaN or infinity.")
+        if (np.isinf(array) if allow_nan else ~np.isfinite(array)).any():
+            raise ValueError(f"{path}: {name!r} holds {'' if allow_nan else 'NaN or '}infinity.")
     return arrays
 
 

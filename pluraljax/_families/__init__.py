@@ -11,5 +11,6 @@ from ._parameters import Spatial as spatial
 from ._registry import FAMILIES as FAMILIES
 from ._registry import make_family as make_family
 from ._registry import parameter_names as parameter_names
+from ._table_parameters import Table as table
 
-__all__ = ["FAMILIES", "Family", "conic", "gaussian", "make_family", "opposed", "parameter_names", "spatial"]
+__all__ = ["FAMILIES", "Family", "conic", "gaussian", "make_family", "opposed", "parameter_names", "spatial", "table"]

@@ -6,12 +6,14 @@ from typing import Any
 
 from ._family import Family, unknown
 from ._parameters import Conic, Gaussian, Opposed, Spatial
+from ._table_parameters import Table
 
 FAMILIES: dict[str, Callable[..., Family]] = {
     "spatial": Spatial,
     "gaussian": Gaussian,
     "opposed": Opposed,
     "conic": Conic,
+    "table": Table,
 }
 
 

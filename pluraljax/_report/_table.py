@@ -279,3 +279,18 @@ def show_mean(bracket: BracketMoments, sign: str = "") -> str:
         return f"{low.mean:{sign}.3f}..{high.mean:{sign}.3f}"
     error = "" if math.isnan(low.standard_error) else f" ± {low.standard_error:.4f}"
     return f"{low.mean:{sign}.4f}{error}"
+
+
+def table_sections(summaries: Sequence[CellSummary], confidence: float = CONFIDENCE) -> list[tuple[str, list[_Column]]]:
+    """The columns of every table of the report, under a heading each, for whoever sets them in another form."""
+    sections = [("how often, percent", _frequency_columns(confidence)), ("guaranteed", _guarantee_columns())]
+    if any(cell.has_equilibria for cell in summaries):
+        sections.append(("worst equilibrium", _equilibrium_columns(confidence)))
+    if any(cell.has_found for cell in summaries):
+        sections.append(("found by play", _found_columns()))
+    return sections
+
+
+def check_lines(summaries: Sequence[CellSummary]) -> list[str]:
+    """The lines under *Checks*, without style."""
+    return [line.plain for line in _checks(summaries) if isinstance(line, Text)]

@@ -12,6 +12,7 @@ from .._scan._estimate import CONFIDENCE, CellSummary, check_confidence, merge_s
 from .._scan._read import read_manifest, read_parts
 from ._csv import summary_csv
 from ._figures import FORMATS, draw_figures, save_figure
+from ._page import page
 from ._table import plain_report, print_report
 
 
@@ -46,10 +47,11 @@ def write_report(
         raise ValueError(f"{path} holds a scan, but no finished rows yet. Run the scan first.")
     about = _about(manifest, sum(summary.markets for summary in summaries))
     out = Path(path) / "report" if out is None else Path(out)
-    written = [out / "report.txt", out / "summary.csv"]
+    written = [out / "report.txt", out / "summary.csv", out / "report.html"]
     out.mkdir(parents=True, exist_ok=True)
     written[0].write_text(plain_report(summaries, confidence, about, stopping), encoding="utf-8")
     written[1].write_text(summary_csv(summaries, confidence, stopping), encoding="utf-8")
+    written[2].write_text(page(summaries, manifest, confidence, about), encoding="utf-8")
     for each in draw_figures(summaries, confidence) if formats else ():
         for name in formats:
             written.append(out / f"{each.name}.{name}")

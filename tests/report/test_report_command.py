@@ -55,7 +55,7 @@ def test_report_prints_the_table_and_names_its_files(store, capsys):
     assert "2 20 0.8000 ± 0.0000 0.4000 ± 0.0000 +0.4000 ± 0.0000 0 0 0" in " ".join(out.split())
     assert "scales [[1.0, -3.0], [-3.0, 1.0]]" in " ".join(out.split())
     written = sorted(path.name for path in (store / "report").iterdir())
-    assert written == sorted([*FIGURES, "report.txt", "summary.csv"])
+    assert written == sorted([*FIGURES, "report.html", "report.txt", "summary.csv"])
     for name in written:
         assert f"wrote {store / 'report' / name}\n" in out
     assert out.startswith((store / "report" / "report.txt").read_text(encoding="utf-8"))
@@ -74,6 +74,7 @@ def test_formats_and_confidence_are_followed(store, capsys):
     assert main(["report", str(store), "--format", "pdf", "--confidence", "0.999"]) == 0
     names = {path.name for path in (store / "report").iterdir()}
     assert names == {
+        "report.html",
         "report.txt",
         "summary.csv",
         "alignment.pdf",

@@ -1,0 +1,186 @@
+"""Reads ratings and scores from CSV, Parquet and NPZ files. Errors name the file and the row. Imports no JAX."""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._archive import listed, read_archive
+
+
+@dataclass(frozen=True)
+class Words:
+    """What the rows, and the numbers, of a file are called."""
+
+    rater: str
+    value: str
+    array: str
+
+
+RATINGS = Words("user", "rating", "ratings")
+SCORES = Words("provider", "score", "scores")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Values of one file, `[rater item context]`, NaN where missing; `contexts` is empty where it has none.
+
+    Names are texts, in the order in which the file brings them, but for an `.npz`, which numbers them.
+    """
+
+    raters: tuple[str, ...]
+    items: tuple[str, ...]
+    contexts: tuple[str, ...]
+    values: np.ndarray
+
+
+def read_grid(path: str, words: Words) -> Grid | None:
+    """Reads a file; None for an `.npz` without the array that `words` asks for."""
+    file = Path(path)
+    if file.suffix.lower() == ".npz":
+        return _read_arrays(file, words)
+    header, rows = _read_csv(file) if file.suffix.lower() == ".csv" else _read_parquet(file)
+    if repeated := sorted({name for name in header if header.count(name) > 1}):
+        raise ValueError(f"{file}: its columns {listed(repeated)} appear twice.")
+    if {words.rater, "item", words.value} <= set(header):
+        return _read_long(file, words, header, rows)
+    if header and header[0] == words.rater and words.value not in header and len(header) > 1:
+        return _read_wide(file, header, rows)
+    raise ValueError(
+        f"{file} needs the columns {words.rater!r}, 'item', {words.value!r} and perhaps 'context', in any order, "
+        f"or {words.rater!r} first and then a column per item; it has {listed(header)}."
+    )
+
+
+# A row of a file: what an error calls it, and its entries.
+_Row = tuple[str, Sequence[Any]]
+
+
+def _read_csv(path: Path) -> tuple[list[str], Iterator[_Row]]:
+    data = path.read_bytes()
+    try:
+        # A byte-order mark is no part of the first column's name.
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise ValueError(f"{path}, line {line}: not in UTF-8 ({error.reason}).") from None
+
+    def rows() -> Iterator[_Row]:
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        try:
+            for entries in reader:
+                if entries:
+                    yield f"line {reader.line_num}", [entry.strip() for entry in entries]
+        except csv.Error as error:
+            raise ValueError(f"{path}, line {reader.line_num}: not CSV ({error}).") from None
+
+    lines = rows()
+    _, header = next(lines, ("", []))
+    return list(header), lines
+
+
+def _read_parquet(path: Path) -> tuple[list[str], Iterator[_Row]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with path.open("rb") as file:
+        try:
+            table = pq.read_table(file)
+        except (pa.ArrowException, OSError) as error:
+            raise ValueError(f"{path} is not a Parquet file ({error}).") from None
+    columns = [column.to_pylist() for column in table.columns]
+    rows = zip(*columns, strict=True) if columns else iter(())
+    return table.column_names, ((f"row {number}", entries) for number, entries in enumerate(rows, start=1))
+
+
+def _read_arrays(path: Path, words: Words) -> Grid | None:
+    arrays = read_archive(path, (RATINGS.array, SCORES.array), "table of ratings", allow_nan=True)
+    if words.array not in arrays:
+        return None
+    values = np.asarray(arrays[words.array], np.float64)
+    if values.ndim not in (2, 3) or 0 in values.shape:
+        raise ValueError(
+            f"{path}: {words.array!r} must be [{words.rater} item] or [{words.rater} item context], not empty, "
+            f"got shape {values.shape}."
+        )
+    named = [tuple(map(str, range(size))) for size in values.shape]
+    contexts = named[2] if values.ndim == 3 else ()
+    values = values.reshape(*values.shape[:2], -1)
+    for axis, (what, names) in enumerate(((words.rater, named[0]), ("item", named[1]), ("context", contexts))):
+        empty = np.isnan(values).all(axis=tuple(other for other in range(3) if other != axis))
+        if empty.any():
+            where = f"{what} {int(empty.argmax())}" if names else "the table"
+            raise ValueError(f"{path}: {words.array!r} has no number at all for {where}.")
+    return Grid(named[0], named[1], contexts, values)
+
+
+def _read_wide(path: Path, header: Sequence[str], rows: Iterable[_Row]) -> Grid:
+    raters: dict[str, int] = {}
+    values, items = [], [str(name) for name in header[1:]]
+    for where, entries in rows:
+        if len(entries) != len(header):
+            raise ValueError(f"{path}, {where}: {len(entries)} entries under {len(header)} columns.")
+        rater = _name(path, where, header[0], entries[0])
+        if rater in raters:
+            raise ValueError(f"{path}, {where}: {header[0]} {rater!r} appears a second time.")
+        raters[rater] = len(raters)
+        numbers = [_number(path, where, name, entry) for name, entry in zip(items, entries[1:], strict=True)]
+        if all(math.isnan(number) for number in numbers):
+            raise ValueError(f"{path}, {where}: no number at all for {header[0]} {rater!r}.")
+        values.append(numbers)
+    if not values:
+        raise ValueError(f"{path} has no rows under its header.")
+    values = np.array(values)
+    if (empty := np.isnan(values).all(axis=0)).any():
+        raise ValueError(f"{path}: no number at all for item {items[int(empty.argmax())]!r}.")
+    return Grid(tuple(raters), tuple(items), (), values[:, :, None])
+
+
+def _read_long(path: Path, words: Words, header: Sequence[str], rows: Iterable[_Row]) -> Grid:
+    with_context = "context" in header
+    axes = (words.rater, "item", "context") if with_context else (words.rater, "item")
+    places, value_place = [header.index(name) for name in axes], header.index(words.value)
+    known: tuple[dict[str, int], ...] = tuple({} for _ in axes)
+    entries_at: dict[tuple[int, ...], float] = {}
+    for where, entries in rows:
+        if len(entries) != len(header):
+            raise ValueError(f"{path}, {where}: {len(entries)} entries under {len(header)} columns.")
+        value = _number(path, where, words.value, entries[value_place])
+        names = [_name(path, where, axis, entries[place]) for axis, place in zip(axes, places, strict=True)]
+        if math.isnan(value):
+            continue
+        at = tuple(index.setdefault(name, len(index)) for index, name in zip(known, names, strict=True))
+        if at in entries_at:
+            spelled = ", ".join(f"{axis} {name!r}" for axis, name in zip(axes, names, strict=True))
+            raise ValueError(f"{path}, {where}: a second {words.value} for {spelled}.")
+        entries_at[at] = value
+    if not entries_at:
+        raise ValueError(f"{path} holds no {words.value} at all.")
+    values = np.full([len(index) for index in known], np.nan)
+    values[tuple(np.array(list(entries_at)).T)] = list(entries_at.values())
+    raters, items, contexts = (tuple(index) for index in (*known, {})[:3])
+    return Grid(raters, items, contexts, values if with_context else values[:, :, None])
+
+
+def _name(path: Path, where: str, column: str, entry: Any) -> str:
+    if entry is None or entry == "":
+        raise ValueError(f"{path}, {where}: no {column}.")
+    return str(entry)
+
+
+def _number(path: Path, where: str, column: str, entry: Any) -> float:
+    """A finite number, or NaN for an entry that is missing: null, empty, or NA or NaN in any case."""
+    if entry is None or (isinstance(entry, str) and entry.lower() in ("", "na", "nan")):
+        return math.nan
+    try:
+        number = float(entry)
+    except (TypeError, ValueError):
+        number = math.inf
+    if math.isinf(number):
+        raise ValueError(f"{path}, {where}: {column} must be a finite number or empty, got {entry!r}.")
+    return number

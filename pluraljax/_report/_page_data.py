@@ -1,0 +1,149 @@
+"""The numbers of the page's diagrams as plain data: every measure of every cell, with its interval."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .._scan._columns import COLUMNS, EVENTS
+from .._scan._estimate import SCHEMES, BracketMoments, CellSummary, Moments, Proportion, normal_quantile
+from ._layout import Group, group_cells, readable, show
+
+_ABOUT = {column.name: column for column in COLUMNS}
+_SHARE = "silent = 0, aligned = 1"
+# Digits of the numbers on the page; summary.csv has them all.
+_DIGITS = 5
+
+# Ends of the estimate, ends of its interval, markets behind it, undecided ones among them. None where there is nothing.
+Numbers = list[float | int] | None
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One thing that the diagrams can show; `domain` is the range of its colours, None for that of its numbers."""
+
+    group: str
+    label: str
+    about: str
+    unit: str
+    percent: bool
+    domain: tuple[float, float] | None
+    numbers: tuple[Numbers, ...]
+
+    def plain(self) -> dict[str, Any]:
+        """Everything but the numbers."""
+        names = ("group", "label", "about", "unit", "percent", "domain")
+        return {name: getattr(self, name) for name in names}
+
+
+def measures(summaries: Sequence[CellSummary], confidence: float) -> list[Measure]:
+    """Lists what there are numbers of, in the order in which the page offers it."""
+    quantile = normal_quantile(confidence)
+    listed = [*_events(summaries, confidence), *_shares(summaries, quantile), *_values(summaries, quantile)]
+    return [measure for measure in listed if any(measure.numbers)]
+
+
+def families(summaries: Sequence[CellSummary]) -> list[dict[str, Any]]:
+    """How the cells of each family are laid out: values of its main axis, and a row per group, `None` for no cell."""
+    places = {id(cell): place for place, cell in enumerate(summaries)}
+    groups = group_cells(summaries)
+    return [
+        _family(name, [group for group in groups if group.family == name], places)
+        for name in dict.fromkeys(group.family for group in groups)
+    ]
+
+
+def _family(name: str, groups: Sequence[Group], places: dict[int, int]) -> dict[str, Any]:
+    axis = groups[0].axis
+    cells = [cell for group in groups for cell in group.cells]
+    values: dict[str, Any] = {show(cell.parameters.get(axis, "-")): cell.parameters.get(axis) for cell in cells}
+    if all(isinstance(value, int | float) for value in values.values()):
+        values = dict(sorted(values.items(), key=lambda item: float(item[1])))
+    rows = []
+    for group in groups:
+        found = {show(cell.parameters.get(axis, "-")): places[id(cell)] for cell in group.cells}
+        rows.append({"label": group.label, "cells": [found.get(value) for value in values]})
+    return {
+        "name": name,
+        "constants": groups[0].constants,
+        "axis": readable(axis),
+        "values": list(values),
+        "rows": rows,
+    }
+
+
+def _events(summaries: Sequence[CellSummary], confidence: float) -> Iterator[Measure]:
+    def measure(group: str, label: str, about: str, shares: list[Proportion]) -> Measure:
+        numbers = tuple(_of_proportion(share, confidence) for share in shares)
+        return Measure(group, label, about, "percent of markets", True, (0.0, 1.0), numbers)
+
+    for name in EVENTS:
+        shares = [cell.events[name] for cell in summaries]
+        # Not asked, as far as anybody knows: such events are left open in every market.
+        if any(share.yes + share.no for share in shares):
+            group = "Checks" if name.endswith("_theorem") else "How often"
+            about = f"Percent of markets: {_ABOUT[name].description}."
+            yield measure(group, readable(name), about, shares)
+    about = "Percent of markets in which personalized policies are proved to guarantee more than anonymous ones."
+    yield measure("How often", "personalization guarantees more", about, [cell.gains for cell in summaries])
+
+
+def _shares(summaries: Sequence[CellSummary], quantile: float) -> Iterator[Measure]:
+    scale = "on the scale where silent is 0 and aligned is 1, averaged over each market's users"
+    kinds = (
+        ("guaranteed", "shares", "What every {} equilibrium is proved to give, {}."),
+        ("guaranteed, least lucky user", "worst_shares", "What every {} equilibrium is proved to give, {}."),
+        ("worst equilibrium", "equilibria", "What the worst {} equilibrium gives, {}."),
+        ("found by play", "found", "What the worst {} equilibrium that play found gives, {}."),
+    )
+    for label, field, about in kinds:
+        for scheme in SCHEMES:
+            where = scale.replace(
+                "averaged over each market's users", "for the user of each market who is guaranteed least"
+            )
+            text = about.format(scheme, where if field == "worst_shares" else scale)
+            brackets = [getattr(cell, field)[scheme] for cell in summaries]
+            numbers = tuple(_of_bracket(bracket, quantile, (0.0, 1.0)) for bracket in brackets)
+            yield Measure("How much", f"{label}, {scheme}", text, _SHARE, False, (0.0, 1.0), numbers)
+    about = f"Guaranteed by personalized minus by anonymous policies, market by market, {scale}."
+    numbers = tuple(_of_bracket(cell.difference, quantile) for cell in summaries)
+    yield Measure("How much", "difference of the guarantees", about, _SHARE, False, None, numbers)
+
+
+def _values(summaries: Sequence[CellSummary], quantile: float) -> Iterator[Measure]:
+    """Measured columns as they are; the two ends of a bracket are one measure."""
+    for name in summaries[0].values if summaries else ():
+        if name.endswith("_upper"):
+            continue
+        base = name.removesuffix("_lower")
+        ends = [(cell.values[name], cell.values[f"{base}_upper" if base != name else name]) for cell in summaries]
+        numbers = tuple(_of_bracket(BracketMoments(*pair), quantile) for pair in ends)
+        unit = _ABOUT[name].unit
+        about = f"Mean over markets of: {_ABOUT[name].description.removesuffix(' (lower end of its bracket)')}."
+        yield Measure("Means", readable(base), about, "no unit" if unit == "1" else unit, False, None, numbers)
+
+
+def _of_proportion(share: Proportion, confidence: float) -> Numbers:
+    if not share.trials:
+        return None
+    return [*map(_short, (*share.estimate, *share.interval(confidence))), share.trials, share.open]
+
+
+def _of_bracket(
+    bracket: BracketMoments, quantile: float, limits: tuple[float, float] = (-math.inf, math.inf)
+) -> Numbers:
+    low, high = bracket.lower, bracket.upper
+    if not (low.count and high.count):
+        return None
+    ends = (low.mean - quantile * _error(low), high.mean + quantile * _error(high))
+    ends = (max(min(ends[0], low.mean), limits[0]), min(max(ends[1], high.mean), limits[1]))
+    return [*map(_short, (low.mean, high.mean, *ends)), low.count, 0]
+
+
+def _error(moments: Moments) -> float:
+    """The standard error; 0 where a single market leaves it unknown."""
+    return 0.0 if math.isnan(moments.standard_error) else moments.standard_error
+
+
+def _short(number: float) -> float:
+    return float(f"{number:.{_DIGITS}g}")
