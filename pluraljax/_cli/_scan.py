@@ -79,7 +79,7 @@ def run_into(out: str | Path, make_config: "Callable[[], ScanConfig]", args: arg
     except ValueError as error:
         return _fail(str(error))
     except OSError as error:
-        room = "make room, and " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        room = "make room, and " if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else ""
         return _fail(f"{error}. What is stored is whole: {room}run the same command to continue.")
     except KeyboardInterrupt:
         message = f"interrupted. Run the same command to continue, or `pluraljax resume {out}`."

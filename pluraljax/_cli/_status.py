@@ -59,7 +59,10 @@ def _lines(found: "Survey") -> list[str]:
         lines.append(f"{len(found.unreadable)} chunk files cannot be read: {', '.join(found.unreadable[:3])}")
     lines += _worst("most markets open", found, lambda cell: cell.open)
     lines += _worst("most markets invalid", found, lambda cell: cell.invalid)
-    if not found.is_done:
+    if found.until:
+        states = [cell.state for cell in found.cells]
+        lines.append("cells: " + ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)))
+    elif not found.is_done:
         lines += _worst("most markets missing", found, lambda cell: cell.wanted - cell.stored)
     lines += _worst("slowest, milliseconds a market", found, lambda cell: 1000 * (cell.seconds_per_market or 0))
     return lines

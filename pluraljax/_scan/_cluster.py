@@ -12,6 +12,7 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +87,7 @@ def _measure(
     submit(min(len(blocks), _TASKS_PER_THREAD * max(1, sum(client.nthreads().values()))))
     stored = 0
     for future in done:
-        block, rows, second_pass, seconds, maker = future.result()
+        block, rows, second_pass, seconds, maker = _result(future)
         store.write(block, rows)
         store.record(block, seconds, maker)
         progress.advance(len(block))
@@ -96,6 +97,20 @@ def _measure(
         wanted = _TASKS_PER_THREAD * max(1, sum(client.nthreads().values()))
         submit(max(0, wanted - done.count()))
     return RunSummary(stored, 0, again, 0)
+
+
+def _result(future: Any) -> Any:
+    """What a task returned; raises `ValueError` where the cluster has given up on it."""
+    from distributed import KilledWorker
+
+    try:
+        return future.result()
+    except KilledWorker as error:
+        reason = f"every worker that had it died ({error})"
+    except CancelledError:
+        reason = "the scheduler is gone"
+    name = str(future.key).partition(".parquet")[0]
+    raise ValueError(f"{name} was not measured: {reason}. What is stored is whole: the same command continues.")
 
 
 def measure_block(text: str, chunk: int, block: Block) -> tuple[Block, Any, int, float, dict[str, Any]]:

@@ -12,10 +12,12 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from .._status import Status
+from ._adaptive import State, Stopping
 from ._chunk import block_of
 from ._config import ScanConfig
+from ._estimate_sums import Proportion
 from ._journal import read_journal
-from ._plan import Interval, replicates
+from ._plan import Block, Interval, replicates
 from ._read import chunk_files, read_manifest
 from ._store import writer
 
@@ -25,13 +27,17 @@ _RECENT = 50
 
 @dataclass(frozen=True)
 class CellSurvey:
-    """One cell: markets stored, markets wanted (at most, where the scan has `until`), and what went wrong in them."""
+    """One cell: markets stored, markets wanted (at most, where the scan has `until`), and what went wrong in them.
+
+    `state` says whether the cell is done: "all stored" or "unfinished", or with `until` as `State` names it.
+    """
 
     cell: int
     family: str
     parameters: dict[str, Any]
     stored: int
     wanted: int
+    state: str
     open: int
     invalid: int
     seconds_per_market: float | None
@@ -59,8 +65,8 @@ class Survey:
 
     @property
     def is_done(self) -> bool:
-        """Whether every market is stored; with `until`, whether every cell has as many as it may have."""
-        return self.stored >= self.wanted
+        """Whether every cell has the markets it is to have; with `until`, those at which it may stop."""
+        return all(cell.state != State.UNFINISHED.value for cell in self.cells)
 
     def as_data(self) -> dict[str, Any]:
         """Everything as plain data, for JSON."""
@@ -70,37 +76,45 @@ class Survey:
 def survey(path: str | Path) -> Survey:
     """Looks at the folder of a scan, running or not, and leaves it alone; raises `ValueError` where there is none.
 
-    Of a chunk it reads the column of statuses only: whether files are whole is checked by who reads the rows.
+    Of a chunk it reads the statuses only, and the event that a scan with `until` waits for: whether files are whole is
+    checked by who reads the rows.
     """
     manifest = read_manifest(path)
     config = ScanConfig.from_mapping(manifest["config"], f"{path}/manifest.json")
-    stretches: dict[int, list[Interval]] = defaultdict(list)
-    troubled: dict[int, np.ndarray] = defaultdict(lambda: np.zeros(2, np.int64))
-    files, unreadable = chunk_files(path), []
-    for file in files:
+    stopping = Stopping.of(config)
+    tallies = {cell.index: _Tally() for cell in config.cells}
+    unreadable = []
+    for file in chunk_files(path):
+        if (block := block_of(file.name)) is None or block.cell not in tallies:
+            continue
         try:
-            status = pq.ParquetFile(file).read(columns=["status"]).column("status").to_numpy()
+            tallies[block.cell].count(block, file, None if stopping is None else stopping.until.event)
         except Exception:
             unreadable.append(file.name)
-            continue
-        if (block := block_of(file.name)) is not None:
-            stretches[block.cell].append((block.start, block.stop))
-            troubled[block.cell] += [np.sum(status == Status.OPEN), np.sum(status >= Status.NOT_FINITE)]
     journal = read_journal(path)
     speeds = _seconds_per_market(journal)
-    cells = tuple(
-        CellSurvey(
-            cell=cell.index,
-            family=cell.family,
-            parameters=dict(cell.parameters),
-            stored=_length(stretches[cell.index]),
-            wanted=replicates(config.markets, len(config.cells), cell.index),
-            open=int(troubled[cell.index][0]),
-            invalid=int(troubled[cell.index][1]),
-            seconds_per_market=speeds.get(cell.index),
+    cells = []
+    for cell in config.cells:
+        tally, wanted = tallies[cell.index], replicates(config.markets, len(config.cells), cell.index)
+        stored = _length(tally.stretches)
+        state = State.UNFINISHED.value if stored < wanted else "all stored"
+        if stopping is not None:
+            state = stopping.state(
+                cell.index, Proportion.from_codes(tally.events, tally.invalid, sequential=True)
+            ).value
+        cells.append(
+            CellSurvey(
+                cell=cell.index,
+                family=cell.family,
+                parameters=dict(cell.parameters),
+                stored=stored,
+                wanted=wanted,
+                state=state,
+                open=tally.open,
+                invalid=tally.invalid,
+                seconds_per_market=speeds.get(cell.index),
+            )
         )
-        for cell in config.cells
-    )
     stored, wanted = sum(cell.stored for cell in cells), config.markets
     rate = _rate(journal)
     return Survey(
@@ -113,8 +127,28 @@ def survey(path: str | Path) -> Survey:
         seconds_left=max(0, wanted - stored) / rate if rate else None,
         last_stored=journal[-1].get("stored") if journal else None,
         unreadable=tuple(unreadable),
-        cells=cells,
+        cells=tuple(cells),
     )
+
+
+class _Tally:
+    """What the chunks of a cell hold: which replicates, how many rows went wrong, and the event that is waited for."""
+
+    def __init__(self):
+        self.stretches: list[Interval] = []
+        self.open = self.invalid = 0
+        self.events = np.empty(0, np.int8)
+
+    def count(self, block: Block, file: Path, event: str | None) -> None:
+        """Adds a chunk."""
+        rows = pq.ParquetFile(file).read(columns=["status"] if event is None else ["status", event])
+        status = rows.column("status").to_numpy()
+        valid = status < Status.NOT_FINITE
+        self.stretches.append((block.start, block.stop))
+        self.open += int((status == Status.OPEN).sum())
+        self.invalid += int((~valid).sum())
+        if event is not None:
+            self.events = np.concatenate([self.events, rows.column(event).to_numpy()[valid]])
 
 
 def _length(stretches: Sequence[Interval]) -> int:

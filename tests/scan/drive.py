@@ -1,10 +1,12 @@
 """Runs the tiny scan in a process of its own, with the stand-in measure: `drive.py OUT MODE`.
 
 Modes: `run`; `die`, which kills the process with SIGKILL as it is about to make its fourth chunk visible; `slow`, which
-sleeps after each chunk, so that others can interrupt it; `cli`, slow and through the command line.
+sleeps after each chunk, so that others can interrupt it; `cli`, slow and through the command line; `full`, through the
+command line with no room for a fourth chunk; `cluster`, on three workers, of which one is killed on the way.
 """
 
 import os
+import resource
 import signal
 import sys
 import time
@@ -37,7 +39,20 @@ def main(out: str, mode: str) -> int:
             time.sleep(0.3)
 
         Store.write = slow
-    if mode == "cli":
+    if mode == "full":
+        write, written = Store.write, []
+
+        def crowded(*args):
+            if len(written) == 3:
+                # From here on no file can hold a whole chunk; the system says so in the middle of writing.
+                resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+            written.append(args)
+            write(*args)
+
+        Store.write = crowded
+    if mode == "cluster":
+        return cluster(out)
+    if mode in ("cli", "full"):
         from pluraljax._cli import main
 
         # As which it leaves without waiting for compilers.
@@ -46,6 +61,29 @@ def main(out: str, mode: str) -> int:
     import pluraljax as plx
 
     plx.scan(tiny(), out)
+    return 0
+
+
+def cluster(out: str) -> int:
+    """Loses a worker after two chunks; says how many workers there were and how many markets were measured."""
+    # Workers are processes of their own, in which the stand-in is to be put in place, too.
+    os.environ["DASK_DISTRIBUTED__WORKER__PRELOAD"] = "stand_in"
+    from pluraljax._scan._cluster import connect
+    from pluraljax._scan._progress import Silent
+    from pluraljax._scan._run import run
+
+    class Killing(Silent):
+        chunks = 0
+
+        def advance(self, markets):
+            self.chunks += 1
+            if self.chunks == 2:
+                os.kill(workers[0], signal.SIGKILL)
+
+    with connect("local:3") as measure:
+        workers = list(measure.args[0].run(os.getpid).values())
+        with Store(out, tiny()) as store:
+            print(len(workers), run(tiny(), store, Killing(), measure=measure).measured)
     return 0
 
 

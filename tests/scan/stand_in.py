@@ -77,3 +77,8 @@ def install() -> None:
     """Makes the scan use this module's functions; for processes that a test starts."""
     for module, name, function in functions():
         setattr(module, name, function)
+
+
+def dask_setup(worker) -> None:
+    """Called by a dask worker that was told to preload this module."""
+    install()
