@@ -52,6 +52,21 @@ def test_best_ai_selection_reports_every_scheme(tmp_path):
     assert (tmp_path / "best_ai_selection.png").stat().st_size > 10_000
 
 
+# Seen with 6 markets, seed 0, each rater its own provider; a tenth either way. Real ratings, and the made ones.
+RATINGS = {
+    "movielens": {("cone", 2): 1.088, ("hull", 12): 0.819, ("cone, held out", 12): 2.069, ("personalized", 2): 0.845},
+    "made": {("cone", 2): 1.496, ("hull", 12): 1.083, ("cone, held out", 12): 1.848, ("personalized", 2): 0.903},
+}
+
+
+def out_of_range(results, data):
+    """The numbers that are not what they were."""
+    means = {
+        (name, row["providers"]): row["mean"][name][0] for row in results if row["group"] == 1 for name in row["mean"]
+    }
+    return [at for at, seen in RATINGS[data].items() if not abs(means[at] - seen) <= 0.1 * seen]
+
+
 def test_ratings_reports_fits_and_equilibria(tmp_path):
     # Real ratings where the extra is installed, and made ones, in whole points, everywhere else.
     data = "movielens"
@@ -87,3 +102,8 @@ def test_ratings_reports_fits_and_equilibria(tmp_path):
             # Providers are added to the same markets, so each of them fits no worse.
             assert all(more["mean"][name][0] <= one["mean"][name][0] + 1e-9 for name in ("single", "hull", "cone"))
     assert (tmp_path / "out" / "ratings.png").stat().st_size > 10_000
+    name = Path(data).stem
+    assert out_of_range(results, name) == []
+    planted = json.loads(json.dumps(results))
+    planted[4]["mean"]["hull"][0] *= 1.2
+    assert out_of_range(planted, name) == [("hull", 12)]
