@@ -30,6 +30,10 @@ _SLOT = re.compile(r"\{\{(\w+)\}\}")
 _FIRST_NUMBER = re.compile(r"[+-]?\d[\d,]*(?:\.\d+)?(?:[eE][+-]?\d+)?")
 
 
+class PageTooLarge(ValueError):
+    """More cells than fit on a page, whatever is left out."""
+
+
 def page(
     summaries: Sequence[CellSummary], manifest: Mapping[str, Any], confidence: float = CONFIDENCE, about: str = ""
 ) -> str:
@@ -43,7 +47,7 @@ def page(
     - `about`: a line on the scan as a whole.
 
     Stays under `LIMIT` bytes: where all measures of all cells would be more, the diagrams leave the least telling ones
-    out, and the page says so.
+    out, and the page says so. Raises `PageTooLarge` where that is not enough.
     """
     style, script = _resource("page.css"), _resource("page.js")
     markets = sum(cell.markets for cell in summaries)
@@ -56,7 +60,7 @@ def page(
         "tiles": _tiles(summaries, manifest),
         "families": _families(summaries, confidence),
         "table": _cells(summaries, confidence),
-        "checks": "\n".join(f"<li>{_text(line)}</li>" for line in check_lines(summaries)),
+        "checks": "\n".join(f"<li>{_text(line)}</li>" for line in check_lines(summaries, confidence)),
         "statuses": _statuses(summaries),
         "manifest": _manifest(manifest),
         "manifest_json": _text(json.dumps(manifest, indent=2, ensure_ascii=False)),
@@ -76,7 +80,7 @@ def page(
         text = _SLOT.sub(lambda match: slots[match[1]], template)
         if len(text.encode()) < LIMIT:
             return text
-    raise ValueError(f"A page of {len(summaries):,} cells would exceed {LIMIT:,} bytes; summary.csv has them all.")
+    raise PageTooLarge(f"A page of {len(summaries):,} cells would exceed {LIMIT:,} bytes; summary.csv has them all.")
 
 
 def _resource(name: str) -> str:

@@ -284,6 +284,8 @@ def show_mean(bracket: BracketMoments, sign: str = "") -> str:
 def table_sections(summaries: Sequence[CellSummary], confidence: float = CONFIDENCE) -> list[tuple[str, list[_Column]]]:
     """The columns of every table of the report, under a heading each, for whoever sets them in another form."""
     sections = [("how often, percent", _frequency_columns(confidence)), ("guaranteed", _guarantee_columns())]
+    if paired := paired_columns(summaries, confidence):
+        sections.append(("personalized - anonymous", [_Column(*entry) for entry in paired]))
     if any(cell.has_equilibria for cell in summaries):
         sections.append(("worst equilibrium", _equilibrium_columns(confidence)))
     if any(cell.has_found for cell in summaries):
@@ -291,6 +293,6 @@ def table_sections(summaries: Sequence[CellSummary], confidence: float = CONFIDE
     return sections
 
 
-def check_lines(summaries: Sequence[CellSummary]) -> list[str]:
+def check_lines(summaries: Sequence[CellSummary], confidence: float = CONFIDENCE) -> list[str]:
     """The lines under *Checks*, without style."""
-    return [line.plain for line in _checks(summaries) if isinstance(line, Text)]
+    return [line.plain for line in _checks(summaries, confidence) if isinstance(line, Text)]

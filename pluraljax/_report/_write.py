@@ -1,5 +1,6 @@
 """Puts a report together: reads a store, writes the table and the figures, prints the table."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from .._scan._estimate import CONFIDENCE, CellSummary, check_confidence, merge_s
 from .._scan._read import read_manifest, read_parts
 from ._csv import summary_csv
 from ._figures import FORMATS, draw_figures, save_figure
-from ._page import page
+from ._page import PageTooLarge, page
 from ._table import plain_report, print_report
 
 
@@ -51,7 +52,11 @@ def write_report(
     out.mkdir(parents=True, exist_ok=True)
     written[0].write_text(plain_report(summaries, confidence, about, stopping), encoding="utf-8")
     written[1].write_text(summary_csv(summaries, confidence, stopping), encoding="utf-8")
-    written[2].write_text(page(summaries, manifest, confidence, about), encoding="utf-8")
+    try:
+        written[2].write_text(page(summaries, manifest, confidence, about), encoding="utf-8")
+    except PageTooLarge as error:
+        warnings.warn(str(error), stacklevel=2)
+        written.pop()
     for each in draw_figures(summaries, confidence) if formats else ():
         for name in formats:
             written.append(out / f"{each.name}.{name}")
