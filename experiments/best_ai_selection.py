@@ -1,38 +1,37 @@
 """Does picking the best AI, again and again, bring users to what an aligned one would give them?
 
 Users evaluate every provider and pick one; providers start silent and play exact best replies, in turn the one that
-gains most, each mixed with a share `raise_by` of full information if it still gains then. Markets are `gaussian`:
-providers' payoffs are the user's plus biases of their own, whose size sets the weak alignment error. Every market is
-played three times, with one policy for all users, with two segments, and with a policy for each user. The script
-follows what users get (silent = 0, aligned = 1) round by round, and says how often play reaches a certified
-equilibrium, and what users have there.
+gains most, each mixed with a share `raise_by` of full information if it still gains then. Markets are `gaussian`
+(payoffs are the user's plus biases of the providers' own, whose size sets the weak alignment error) and `conic`, where
+the hull condition of "Emergent Alignment via Competition" (arXiv 2509.15090) holds exactly at perturbation 0 and fails
+by exactly the perturbation above. Every market is played three times, with one policy for all users, with two segments,
+and with a policy for each. The script follows what users get (silent = 0, aligned = 1) reply by reply, says how often
+play reaches a certified equilibrium and what users have there, and in how many markets everyone ends nearly aligned.
 
-    python experiments/best_ai_selection.py [--markets 256] [--rounds 48] [--out experiments/output/best_ai_selection]
+    python experiments/best_ai_selection.py [--markets 256] [--rounds 48] [--raise-by 0.1]
 """
 
-import argparse
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import jax
-import jax.random as jr
 import numpy as np
-from manifest import write_manifest
 from matplotlib.figure import Figure
-from scipy.stats import binomtest
+from study import STYLES, Estimate, draw_markets, in_tiles, mean, on_scale, payoff_range, run_study, share
 
 import pluraljax as plx
 
 
 @dataclass(frozen=True)
 class Config:
-    """What defines the numbers."""
+    """What defines the numbers; the market has 4 users, 3 actions and 3 states."""
 
     markets: int = 256
     rounds: int = 48
     seed: int = 0
     providers: int = 3
     biases: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0)
+    perturbations: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0)
     raise_by: float = 0.1
 
 
@@ -42,103 +41,80 @@ SEGMENTS = {"anonymous": (0, 0, 0, 0), "two segments": (0, 0, 1, 1), "personaliz
 
 @dataclass(frozen=True)
 class Result:
-    """What play came to in the markets of one bias and one scheme; intervals are 95 %."""
+    """What play came to under one scheme in one family; `parameter` is its bias or perturbation.
+
+    Errors are shares of the payoff range. `served`: every user ends within 5 % of aligned utility, on the scale from
+    silent. `reached` is what users have where play came to rest, `path` what they have after each reply, on average.
+    """
 
     scheme: str
-    bias: float
-    weak_error: float
-    converged: float
-    converged_low: float
-    converged_high: float
-    rounds: float
-    reached: float
-    reached_error: float
-    path: tuple[float, ...]
+    family: str
+    parameter: float
+    weak_error: Estimate
+    hull_error: Estimate
+    converged: Estimate
+    served: Estimate
+    reached: Estimate
+    path: tuple[float, ...] = field(repr=False)
 
 
-def on_scale(value: np.ndarray, marks: plx.Benchmarks) -> np.ndarray:
-    """Averages over users of each market, silent = 0 and aligned = 1; users for whom they coincide are left out."""
-    silent, aligned = (np.asarray(end)[:, None] for end in (marks.silent, marks.aligned))
-    wide = np.broadcast_to(aligned - silent > 1e-9, value.shape)
-    share = np.divide(value - silent, aligned - silent, where=wide, out=np.full(value.shape, np.nan))
-    return np.nanmean(share, axis=-1)
+errors = jax.jit(jax.vmap(lambda market: (plx.weak_alignment(market).error, plx.weak_alignment(market, "hull").error)))
+benchmarks = jax.jit(jax.vmap(plx.benchmarks))
 
 
-def measure(config: Config, scheme: str, bias: float) -> Result:
-    family = plx.families.gaussian(
-        providers=config.providers, users=4, actions=3, states=3, alignment=1.0, idiosyncratic=bias
-    )
-    markets = jax.vmap(family)(jr.split(jr.key(config.seed), config.markets))
-    segments = np.array(SEGMENTS[scheme])
-    play = lambda market: plx.best_response_play(market, segments, rounds=config.rounds, raise_by=config.raise_by)
-    run = PROGRAMS.setdefault((scheme, config), jax.jit(jax.vmap(play)))(markets)
-    marks = jax.jit(jax.vmap(plx.benchmarks))(markets)
-    error = jax.jit(jax.vmap(plx.weak_alignment))(markets).error.upper
-    scale = np.ptp(np.asarray(markets.user_value), axis=(2, 3))
-    converged = np.asarray(run.converged)
-    share = on_scale(np.asarray(run.user_value), marks)
-    interval = binomtest(int(converged.sum()), config.markets).proportion_ci(0.95)
-    last = share[converged, -1]
-    return Result(
-        scheme=scheme,
-        bias=bias,
-        weak_error=float((np.asarray(error) / scale).mean()),
-        converged=float(converged.mean()),
-        converged_low=float(interval.low),
-        converged_high=float(interval.high),
-        rounds=float(np.asarray(run.ended)[converged].mean()) if converged.any() else float("nan"),
-        reached=float(last.mean()) if len(last) else float("nan"),
-        reached_error=float(last.std(ddof=1) / len(last) ** 0.5) if len(last) > 1 else float("nan"),
-        path=tuple(float(x) for x in np.nanmean(share, axis=0)),
-    )
-
-
-# Compiled once per scheme: biases share shapes.
-PROGRAMS = {}
-
-
-def draw(results: list[Result], config: Config, out: Path) -> None:
-    figure = Figure(figsize=(3.0 * len(config.biases), 3.2), layout="constrained")
-    panels = figure.subplots(1, len(config.biases), sharey=True, squeeze=False)[0]
-    for panel, bias in zip(panels, config.biases, strict=True):
-        rows = [row for row in results if row.bias == bias]
-        for row in rows:
-            panel.plot(row.path, marker=".", label=row.scheme)
-        panel.axhline(1.0, color="0.7", linewidth=0.8)
-        panel.set(title=f"bias {bias:g}, weak error {rows[0].weak_error:.2f}", xlabel="replies")
-    panels[0].set(ylabel="users' value (silent = 0, aligned = 1)")
-    panels[-1].legend(frameon=False, fontsize=8)
-    for end in ("png", "svg"):
-        figure.savefig(out / f"best_ai_selection.{end}", dpi=150)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--markets", type=int, default=Config.markets)
-    parser.add_argument("--rounds", type=int, default=Config.rounds)
-    parser.add_argument("--seed", type=int, default=Config.seed)
-    parser.add_argument("--raise-by", type=float, default=Config.raise_by)
-    parser.add_argument("--biases", type=float, nargs="+", default=Config.biases)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "output" / "best_ai_selection")
-    given = parser.parse_args()
-    config = Config(given.markets, given.rounds, given.seed, biases=tuple(given.biases), raise_by=given.raise_by)
-    given.out.mkdir(parents=True, exist_ok=True)
-    results = []
-    for scheme in SEGMENTS:
-        for bias in config.biases:
-            row = measure(config, scheme, bias)
-            results.append(row)
-            low, high = 100 * row.converged_low, 100 * row.converged_high
-            print(
-                f"{scheme:12} bias {bias:<4g} weak error {row.weak_error:.3f}: equilibrium in "
-                f"{100 * row.converged:5.1f} % [{low:.1f}, {high:.1f}] after {row.rounds:.1f} replies, where users "
-                f"have {row.reached:.3f} ± {row.reached_error:.3f}; all markets at the end {row.path[-1]:.3f}",
-                flush=True,
+def measure(config: Config) -> Iterator[Result]:
+    cells = [("gaussian", bias) for bias in config.biases] + [("conic", size) for size in config.perturbations]
+    for scheme, labels in SEGMENTS.items():
+        segments, settings = np.array(labels), {"rounds": config.rounds, "raise_by": config.raise_by}
+        # Compiled once per scheme: families share shapes.
+        play = lambda market, segments=segments, settings=settings: plx.best_response_play(market, segments, **settings)
+        program = jax.jit(jax.vmap(play))
+        for name, parameter in cells:
+            own = (
+                {"perturbation": parameter, "residual": "extremal"} if name == "conic" else {"idiosyncratic": parameter}
             )
-    draw(results, config, given.out)
-    write_manifest(given.out, config, results)
-    print(f"figure in {given.out}")
+            family = getattr(plx.families, name)(providers=config.providers, users=4, **own)
+            markets = draw_markets(family, config.markets, config.seed)
+            run, base = in_tiles(program, config.markets, markets), in_tiles(benchmarks, config.markets, markets)
+            weak, hull = in_tiles(errors, config.markets, markets)
+            silent, aligned = (
+                np.broadcast_to(end[:, None], run.user_value.shape) for end in (base.silent, base.aligned)
+            )
+            each = on_scale(run.user_value, silent, aligned)
+            value, size = np.nanmean(each, axis=2), payoff_range(markets)
+            yield Result(
+                scheme=scheme,
+                family=name,
+                parameter=parameter,
+                weak_error=mean((weak.upper / size).mean(axis=1)),
+                hull_error=mean((hull.upper / size).mean(axis=1)),
+                converged=share(run.converged),
+                served=share(np.nanmin(each[:, -1], axis=1) >= 0.95),
+                reached=mean(value[run.converged, -1]),
+                path=tuple(np.nanmean(value, axis=0).tolist()),
+            )
+
+
+def draw(results: list[Result], config: Config) -> Figure:
+    cells = list(dict.fromkeys((row.family, row.parameter) for row in results))
+    columns = max(len(config.biases), len(config.perturbations))
+    figure = Figure(figsize=(2.6 * columns, 5.6), layout="constrained")
+    axes = figure.subplots(2, columns, sharex=True, sharey=True, squeeze=False)
+    for line, name in zip(axes, ("gaussian", "conic"), strict=True):
+        mine = [parameter for family, parameter in cells if family == name]
+        for panel, parameter in zip(line, mine, strict=False):
+            rows = [row for row in results if (row.family, row.parameter) == (name, parameter)]
+            for row, (color, marker, style) in zip(rows, STYLES, strict=False):
+                panel.plot(row.path, style, color=color, marker=marker, markevery=8, markersize=4, label=row.scheme)
+            panel.axhline(1.0, color="0.7", linewidth=0.8)
+            panel.set_title(f"{name} {parameter:g}, hull error {rows[0].hull_error.value:.2f}", fontsize=9)
+        line[0].set_ylabel("users' value (0 silent, 1 aligned)")
+    for panel in axes[-1]:
+        panel.set_xlabel("replies")
+    axes[0, 0].legend(frameon=False, fontsize=8, loc="lower right")
+    figure.suptitle(f"Best-AI selection from silence; means of {config.markets:,} markets", fontsize=9)
+    return figure
 
 
 if __name__ == "__main__":
-    main()
+    run_study("best_ai_selection", __doc__, Config, measure, draw)

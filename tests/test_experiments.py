@@ -32,7 +32,7 @@ def test_wendel_covers_the_formula(tmp_path):
 
 
 def test_best_ai_selection_reports_every_scheme(tmp_path):
-    arguments = ["--markets", "8", "--rounds", "2", "--biases", "0.5", "--out", str(tmp_path)]
+    arguments = ["--markets", "8", "--rounds", "2", "--biases", "0.5", "--perturbations", "0", "--out", str(tmp_path)]
     done = subprocess.run(
         [sys.executable, str(EXPERIMENTS / "best_ai_selection.py"), *arguments],
         capture_output=True,
@@ -41,14 +41,19 @@ def test_best_ai_selection_reports_every_scheme(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     results = json.loads((tmp_path / "manifest.json").read_text())["results"]
-    assert [row["scheme"] for row in results] == ["anonymous", "two segments", "personalized"]
+    schemes = [(row["scheme"], row["family"]) for row in results]
+    assert schemes == [(s, f) for s in ("anonymous", "two segments", "personalized") for f in ("gaussian", "conic")]
     for row in results:
         assert len(row["path"]) == 3
         # Play starts from silence; what users have is between that and aligned.
         assert abs(row["path"][0]) < 1e-9
         assert max(row["path"]) <= 1 + 1e-9
         assert row["path"][1] > 0
-        assert row["converged_low"] <= row["converged"] <= row["converged_high"]
+        for name in ("converged", "served"):
+            assert row[name]["low"] <= row[name]["value"] <= row[name]["high"]
+            assert row[name]["count"] == 8
+        # Without perturbation a mixture of providers wants exactly what the user wants.
+        assert (row["hull_error"]["value"] < 1e-8) == (row["family"] == "conic")
     assert (tmp_path / "best_ai_selection.png").stat().st_size > 10_000
 
 
@@ -107,3 +112,31 @@ def test_ratings_reports_fits_and_equilibria(tmp_path):
     planted = json.loads(json.dumps(results))
     planted[4]["mean"]["hull"][0] *= 1.2
     assert out_of_range(planted, name) == [("hull", 12)]
+
+
+def partitions(users):
+    """Every way to split users into sets, one after the other."""
+    if not users:
+        yield []
+        return
+    for rest in partitions(users[1:]):
+        yield [[users[0]], *rest]
+        for at, part in enumerate(rest):
+            yield [*rest[:at], [users[0], *part], *rest[at + 1 :]]
+
+
+def test_best_splits_equal_enumeration(monkeypatch):
+    monkeypatch.syspath_prepend(str(EXPERIMENTS))
+    from how_much_personalization import best_splits  # a script: found only with its folder on the path
+
+    draws, code = np.random.default_rng(0), lambda part: sum(1 << int(user) for user in part) - 1
+    for users in (1, 2, 4):
+        error = draws.random((8, 2**users - 1))
+        least, labels = best_splits(error)
+        for row in range(8):
+            for g in range(1, users + 1):
+                splits = [parts for parts in partitions(list(range(users))) if len(parts) <= g]
+                wanted = min(max(error[row, code(part)] for part in parts) for parts in splits)
+                mine = labels[row, g - 1]
+                reached = max(error[row, code(np.flatnonzero(mine == label))] for label in set(mine.tolist()))
+                assert least[row, g - 1] == wanted == reached
