@@ -5,7 +5,7 @@ Own biases average out as providers k are added, the shared one stays. For every
 measures the share of users whose weak alignment error is at most a tenth of their payoff range, and what a user gets in
 her worst personalized equilibrium (silent = 0, aligned = 1).
 
-    python experiments/diversity.py [--markets 400] [--seed 0] [--out experiments/output/diversity]
+    python experiments/diversity.py [--markets 64] [--seed 0] [--out experiments/output/diversity]
 """
 
 from collections.abc import Iterator
@@ -22,11 +22,11 @@ import pluraljax as plx
 class Config:
     """What defines the numbers; the market has 1 user, 3 actions and 3 states."""
 
-    markets: int = 400
+    markets: int = 64
     seed: int = 0
-    providers: tuple[int, ...] = (1, 2, 3, 4, 6, 8)
+    providers: tuple[int, ...] = (1, 2, 3, 4)
     idiosyncratic: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0)
-    shared: tuple[float, ...] = (0.0, 0.5, 1.0)
+    shared: tuple[float, ...] = (0.0, 0.5)
     near: float = 0.1
 
 
@@ -73,6 +73,7 @@ def draw(results: list[Result], config: Config) -> Figure:
         "aligned": f"P(weak error ≤ {config.near:.0%} of range)",
         "worst": "worst equilibrium (0 silent, 1 aligned)",
     }
+    picture = None
     for line, (name, label) in zip(axes, names.items(), strict=True):
         for panel, shared in zip(line, config.shared, strict=True):
             table = [

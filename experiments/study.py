@@ -103,9 +103,8 @@ def run_study(study: str, doc: str | None, config: Any, measure: Callable, draw:
             raise ValueError(f"{config.__name__}.{field.name} needs a default.")
         many = isinstance(default, tuple)
         kind = type(default[0] if many else default)
-        parser.add_argument(
-            f"--{field.name.replace('_', '-')}", type=kind, default=default, **({"nargs": "+"} if many else {})
-        )
+        flag = f"--{field.name.replace('_', '-')}"
+        parser.add_argument(flag, type=kind, default=default, nargs="+" if many else None)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "output" / study)
     given = vars(parser.parse_args())
     out = given.pop("out")

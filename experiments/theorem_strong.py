@@ -6,7 +6,7 @@ perturbation, and `gaussian` ones, whose strong error is what it is. Checked: th
 is an equilibrium, the loss of a single user in her worst certified equilibrium (at most `users` times the average
 allowed, since no one loses less than nothing), and the guarantee, which must never be weaker than the theorem.
 
-    python experiments/theorem_strong.py [--markets 400] [--seed 0] [--out experiments/output/theorem_strong]
+    python experiments/theorem_strong.py [--markets 64] [--seed 0] [--out experiments/output/theorem_strong]
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ PROVIDERS = USERS = 2
 class Config:
     """What defines the numbers; the market has 2 providers, 2 users of equal mass, 3 actions and 3 states."""
 
-    markets: int = 400
+    markets: int = 64
     seed: int = 0
     perturbations: tuple[float, ...] = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0)
     biases: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0)

@@ -10,6 +10,7 @@ from math import comb
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 
@@ -140,3 +141,68 @@ def test_best_splits_equal_enumeration(monkeypatch):
                 mine = labels[row, g - 1]
                 reached = max(error[row, code(np.flatnonzero(mine == label))] for label in set(mine.tolist()))
                 assert least[row, g - 1] == wanted == reached
+
+
+# Small runs, and between what their numbers must lie: (row, name) to (low, high). The markets are always the same, so
+# the ranges are narrow: they leave room for what another order of sums does to a certificate, no more.
+STUDIES = {
+    "diversity": (
+        "--markets 16 --providers 2 --idiosyncratic 0.5 --shared 0",
+        {(0, "aligned"): (0.18, 0.2), (0, "worst"): (0.93, 0.94), (0, "open"): (0, 0)},
+    ),
+    "how_much_personalization": (
+        "--markets 8 --users 3 --providers 2 --families opposed",
+        {
+            (0, "best"): (0.24, 0.26),
+            (1, "random"): (0.49, 0.51),
+            (1, "best"): (0.62, 0.63),
+            (0, "loss_best"): (0.49, 0.51),
+        },
+    ),
+    "bounded_users": (
+        "--markets 16 --providers 2 --steps 20 --temperatures 0.1 --biases 1",
+        {(0, "violations"): (0, 0), (0, "logit"): (0.58, 0.61), (0, "rational"): (0.96, 0.99)},
+    ),
+    "theorem_personalized": (
+        "--markets 16 --providers 2 --biases 1",
+        {
+            (0, "violations"): (0, 0),
+            (0, "error_of_range"): (0.25, 0.253),
+            (0, "loss_of_bound"): (0.01, 0.02),
+            (0, "guarantee_of_bound"): (0.14, 0.16),
+        },
+    ),
+}
+
+
+def outside(results, ranges):
+    """The numbers of a run that are not where they must be."""
+    number = lambda value: value["value"] if isinstance(value, dict) else value
+    return [at for at, (low, high) in ranges.items() if not low <= number(results[at[0]][at[1]]) <= high]
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_studies_find_the_stored_numbers(study, tmp_path):
+    arguments, ranges = STUDIES[study]
+    fast = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+    done = subprocess.run(
+        [sys.executable, str(EXPERIMENTS / f"{study}.py"), *arguments.split(), "--out", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"XLA_FLAGS": fast},
+    )
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "manifest.json").read_text())["results"]
+    assert outside(results, ranges) == []
+    for row, name in ranges:
+        planted = json.loads(json.dumps(results))
+        found = planted[row][name]
+        if isinstance(found, dict):
+            assert found["low"] <= found["value"] <= found["high"]
+            found["value"] += 0.1
+        else:
+            planted[row][name] = found + 1
+        assert outside(planted, ranges) == [(row, name)]
+    assert (tmp_path / f"{study}.png").stat().st_size > 10_000
+    assert (tmp_path / f"{study}.svg").exists()

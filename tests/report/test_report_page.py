@@ -161,7 +161,9 @@ def test_the_table_has_every_cell_and_sorts_by_what_it_shows(summaries, tree):
         key, shown = element["@data-key"], element["text"]
         assert (key == "") == (shown in ("", "-"))
         if re.match(r"[\d≥+-]", shown) and key:
-            assert float(key) == pytest.approx(float(re.search(r"[+-]?[\d.]+?(?=\.\.|$|[^\d.])", shown)[0]), abs=1e-9)
+            assert float(key) == pytest.approx(
+                float(re.search(r"[+-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?", shown)[0]), abs=1e-9
+            )
     assert "providers=3" in rows[2]["@data-words"].split()
 
 
