@@ -10,6 +10,7 @@ her worst personalized equilibrium (silent = 0, aligned = 1).
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 from matplotlib.figure import Figure
@@ -73,7 +74,7 @@ def draw(results: list[Result], config: Config) -> Figure:
         "aligned": f"P(weak error ≤ {config.near:.0%} of range)",
         "worst": "worst equilibrium (0 silent, 1 aligned)",
     }
-    picture = None
+    picture: Any = None
     for line, (name, label) in zip(axes, names.items(), strict=True):
         for panel, shared in zip(line, config.shared, strict=True):
             table = [

@@ -176,6 +176,24 @@ if TYPE_CHECKING:
     from ._segments import anonymous as anonymous
     from ._segments import personalized as personalized
     from ._status import Status as Status
+    from ._tuning import Certified as Certified
+    from ._tuning import Entrant as Entrant
+    from ._tuning import Instrument as Instrument
+    from ._tuning import Licence as Licence
+    from ._tuning import Reweighting as Reweighting
+    from ._tuning import Schedule as Schedule
+    from ._tuning import Segmentation as Segmentation
+    from ._tuning import Slopes as Slopes
+    from ._tuning import Subsidised as Subsidised
+    from ._tuning import Subsidy as Subsidy
+    from ._tuning import Tuned as Tuned
+    from ._tuning import WorstValue as WorstValue
+    from ._tuning import certify_rule as certify_rule
+    from ._tuning import gradient_subsidy as gradient_subsidy
+    from ._tuning import least_subsidy as least_subsidy
+    from ._tuning import one_sided_slopes as one_sided_slopes
+    from ._tuning import tune as tune
+    from ._tuning import worst_value as worst_value
 
 # Where each public name lives. Loading is lazy (PEP 562), so that `pluraljax --help` does not wait for JAX.
 _HOME = {
@@ -245,6 +263,24 @@ _HOME = {
     "stakes": "_market",
     "strong_alignment": "_alignment",
     "weak_alignment": "_alignment",
+    "Certified": "_tuning",
+    "Entrant": "_tuning",
+    "Instrument": "_tuning",
+    "Licence": "_tuning",
+    "Reweighting": "_tuning",
+    "Schedule": "_tuning",
+    "Segmentation": "_tuning",
+    "Slopes": "_tuning",
+    "Subsidised": "_tuning",
+    "Subsidy": "_tuning",
+    "Tuned": "_tuning",
+    "WorstValue": "_tuning",
+    "certify_rule": "_tuning",
+    "gradient_subsidy": "_tuning",
+    "least_subsidy": "_tuning",
+    "one_sided_slopes": "_tuning",
+    "tune": "_tuning",
+    "worst_value": "_tuning",
 }
 
 __all__ = [*_HOME, "__version__"]  # pyright: ignore[reportUnsupportedDunderAll]

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from . import _certify, _export, _merge, _report, _resume, _scan, _status
+from . import _certify, _export, _merge, _report, _resume, _scan, _status, _tune
 
 _EXIT_CODES = """exit codes: 0 done; 1 a certificate left something open; 2 something is wrong with the arguments, a
 file or a directory; 130 interrupted (the same command continues)"""
@@ -19,7 +19,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, help="print the version and exit")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (_scan, _resume, _status, _report, _export, _merge, _certify):
+    for command in (_scan, _resume, _status, _report, _export, _merge, _tune, _certify):
         command.add_parser(subparsers)
     return parser
 

@@ -1,0 +1,145 @@
+"""`pluraljax tune CONFIG`: tunes a market rule by gradient and certifies it on markets it was not tuned on."""
+
+import argparse
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+_KNOWN = ("objective", "segments", "delta", "seed", "instrument", "markets", "schedule")
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds the subcommand."""
+    parser = subparsers.add_parser(
+        "tune",
+        help="tune a rule of the market by gradient, and certify what it does",
+        description="Tunes subsidies, an entrant, masses, segments or licences by gradient, and certifies every market "
+        "before and after. Checkpoints are kept: after an interruption, the same command continues.",
+    )
+    parser.add_argument("config", metavar="CONFIG", help="TOML file that says what to tune (docs/tuning.md)")
+    parser.add_argument("--out", metavar="DIR", help="folder for the results (default: tune-results/NAME-OF-CONFIG)")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Tunes, certifies and writes the results; returns the exit code."""
+    from .._scan._prepare import prepare_jax
+
+    out = Path(args.out) if args.out else Path("tune-results") / Path(args.config).stem
+    try:
+        settings = _read(Path(args.config))
+        out.mkdir(parents=True, exist_ok=True)
+        if (out / "summary.json").exists():
+            raise ValueError(f"{out}: holds a finished run, which is not overwritten; choose another folder.")
+        prepare_jax()
+        tuned = _tune(settings, args.config, out, shown=not args.quiet)
+        print(_write(tuned, settings, out), end="")
+    except ValueError as error:
+        print(f"pluraljax tune: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"pluraljax tune: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("pluraljax tune: interrupted. Run the same command to continue.", file=sys.stderr, flush=True)
+        return 130
+    return 0
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror}).") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: is not valid TOML ({error}).") from None
+    for name in settings:
+        if name not in _KNOWN:
+            raise ValueError(f"{path}: unknown key {name!r}. Known: {', '.join(_KNOWN)}.")
+    for name, inside in (("instrument", "name"), ("markets", "family")):
+        if inside not in settings.get(name, {}):
+            raise ValueError(f"{path}: needs a table [{name}] with a {inside}.")
+    return settings
+
+
+def _tune(settings: dict[str, Any], source: str, out: Path, *, shown: bool) -> Any:
+    import jax
+    import jax.random as jr
+
+    from .._families import make_family
+    from .._tuning import INSTRUMENTS, Schedule, tune
+
+    instrument, markets = dict(settings["instrument"]), dict(settings["markets"])
+    name, count, seed = instrument.pop("name"), markets.pop("count", None), settings.get("seed", 0)
+    if name not in INSTRUMENTS:
+        raise ValueError(f"{source}: unknown instrument {name!r}. Known: {', '.join(INSTRUMENTS)}.")
+    try:
+        chosen, schedule = INSTRUMENTS[name](**instrument), Schedule(**settings.get("schedule", {}))
+        family = make_family(markets.pop("family"), markets)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{source}: {error}") from None
+    users = family.users  # pyright: ignore[reportAttributeAccessIssue]
+    sharing = settings.get("segments", "personalized")
+    named = {"personalized": list(range(users)), "anonymous": [0] * users}
+    labels = named.get(sharing) if isinstance(sharing, str) else sharing
+    if not isinstance(labels, list) or len(labels) != users:
+        raise ValueError(f'{source}: segments must be "personalized", "anonymous" or {users} labels, got {sharing!r}.')
+    population = family
+    if count is not None:
+        population = jax.jit(jax.vmap(family))(jr.split(jr.key(seed), count))
+
+    def report(step: int, loss: float) -> None:
+        print(f"tune: step {step:,} of {schedule.steps:,}, relaxed loss {loss:.5g}", file=sys.stderr, flush=True)
+
+    return tune(
+        settings.get("objective", "weak_error"),
+        chosen,
+        population,
+        segments=labels,
+        delta=settings.get("delta", 0.0),
+        schedule=schedule,
+        seed=seed,
+        checkpoint=out / "checkpoint.npz",
+        progress=report if shown else None,
+    )
+
+
+def _write(tuned: Any, settings: dict[str, Any], out: Path) -> str:
+    """Writes parameters, certified columns, the learning curve and a summary; returns the summary as text."""
+    import json
+    from dataclasses import asdict
+
+    import jax
+    import numpy as np
+
+    columns = {
+        f"{when}_{name}": value for when in ("before", "after") for name, value in asdict(getattr(tuned, when)).items()
+    }
+    leaves = {f"parameter{n}": leaf for n, leaf in enumerate(jax.tree.leaves(tuned.parameters))}
+    np.savez(out / "tuned.npz", history=tuned.history, **leaves, **columns)
+    _draw(tuned, out)
+    names = ("weak_error", "segment_error", "guarantee", "worst_lower", "worst_upper")
+    rows, text = {}, f"{'certified, mean over users and markets':40} {'before':>10} {'after':>10}   difference, 95 %\n"
+    for name in names:
+        old, new = (np.asarray(getattr(each, name)).mean(axis=1) for each in (tuned.before, tuned.after))
+        change = new - old
+        error = 1.96 * change.std(ddof=1) / len(change) ** 0.5 if len(change) > 1 else float("nan")
+        rows[name] = {"before": old.mean(), "after": new.mean(), "difference": change.mean(), "half_width": error}
+        text += f"{name:40} {old.mean():10.5f} {new.mean():10.5f}   {change.mean():+.5f} ± {error:.5f}\n"
+    statuses = {w: np.bincount(getattr(tuned, w).status, minlength=1).tolist() for w in ("before", "after")}
+    summary = {"settings": settings, "certified": rows, "statuses": statuses, "markets": len(tuned.after.status)}
+    (out / "summary.json").write_text(json.dumps(summary, indent=2, default=float) + "\n")
+    return text + f"{len(tuned.after.status):,} markets; results are in {out}\n"
+
+
+def _draw(tuned: Any, out: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.5, 3.2), layout="constrained")
+    panel = figure.subplots()
+    panel.plot(range(1, len(tuned.history) + 1), tuned.history, color="0.2", linewidth=1.0)
+    panel.set(xlabel="step", ylabel="relaxed loss (a guide, not a result)", title="learning curve")
+    for end in ("png", "svg"):
+        figure.savefig(out / f"learning_curve.{end}", dpi=150)

@@ -1,0 +1,243 @@
+"""Tunes an instrument over markets by gradient, and certifies what it does on markets that were not tuned on."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import optax
+from jaxtyping import Array
+
+from .._market import Market
+from .._precision import float64_scope
+from ._certified import Certified, certify_rule
+from ._instruments import Instrument
+from ._objectives import OBJECTIVES, objective_of
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How tuning goes.
+
+    **Arguments:**
+
+    - `steps`: gradient steps; >= 1.
+    - `batch`: markets drawn per step, where markets come from a family; >= 1.
+    - `rate`: Adam's learning rate, which falls to zero along a cosine; > 0.
+    - `price`: what a unit of the instrument's cost counts in the objective; >= 0.
+    - `held_out`: markets on which the tuned rule is certified, where markets come from a family; >= 1.
+    - `every`: steps between checkpoints and reports of progress; >= 1.
+
+    Raises `ValueError` for anything else.
+    """
+
+    steps: int = 200
+    batch: int = 64
+    rate: float = 0.03
+    price: float = 0.0
+    held_out: int = 500
+    every: int = 25
+
+    def __post_init__(self):
+        for name in ("steps", "batch", "held_out", "every"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"Schedule.{name} must be a whole number of at least 1, got {value!r}.")
+        for name, least in (("rate", False), ("price", True)):
+            value = getattr(self, name)
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int | float)
+                or not (value > 0 or (least and value == 0))
+            ):
+                raise ValueError(f"Schedule.{name} must be {'>= 0' if least else '> 0'}, got {value!r}.")
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A tuned rule and what was proved about it.
+
+    `parameters` are those of the instrument (with a leading market axis where every market has its own). `history` is
+    the relaxed loss at each step, a guide only. `before` (without the rule) and `after` are certified on the
+    same markets.
+    """
+
+    parameters: Any
+    history: np.ndarray
+    before: Certified
+    after: Certified
+
+
+# Keys of held-out markets start here, far above those of any step.
+_HELD_OUT = 2**31
+
+
+@float64_scope
+def tune(
+    objective: str | Callable[[Market, Any], Array],
+    parameters: Instrument,
+    markets: Callable[[Any], Market] | Market,
+    *,
+    segments: Any = None,
+    delta: float = 0.0,
+    schedule: Schedule | None = None,
+    seed: int = 0,
+    checkpoint: str | Path | None = None,
+    progress: Callable[[int, float], None] | None = None,
+) -> Tuned:
+    """Tunes an instrument by gradient, and certifies the rule it ends with.
+
+    With a family, one rule is tuned for all of its markets: every step draws `schedule.batch` fresh ones, whose draws
+    depend on the seed and the step alone, so that two instruments see the same markets; the rule is then certified on
+    `schedule.held_out` others. With a batch of markets, every market gets a rule of its own, all at once, and these
+    same markets are certified. Certified numbers come from `frontier`, `guarantee` and the alignment questions, on the
+    market with the (hardened) rule applied; the relaxed loss is never reported as a result.
+
+    **Arguments:**
+
+    - `objective`: what to minimise, `"weak_error"`, `"segment_error"`, `"guarantee"` or `"worst"` (the last two are
+      losses against aligned utility, 1 at silent), or a function of a market and its segments.
+    - `parameters`: the instrument whose parameters are tuned.
+    - `markets`: a family, or any function of a key, or a batch of markets (leading axis).
+    - `segments`: an integer label per user; default personalized.
+    - `delta`: slack of the equilibria.
+    - `schedule`, `seed`: how tuning goes, and the root of the random draws.
+    - `checkpoint`: a file, `.npz`; tuning that was stopped goes on from it with the same result. A file that belongs to
+      another run is an error.
+    - `progress`: called with the step and the relaxed loss.
+
+    **Returns:** a `Tuned`. Raises `ValueError` for arguments that make no sense.
+    """
+    schedule = Schedule() if schedule is None else schedule
+    if isinstance(objective, str) and objective not in OBJECTIVES:
+        raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)} or a function, got {objective!r}.")
+    draw = None if isinstance(markets, Market) else markets
+    if draw is not None and parameters.only_per_market:
+        raise ValueError(f"{type(parameters).__name__} is tuned market by market: give a batch of markets.")
+    root = jr.key(seed)
+    sample = jax.tree.map(lambda leaf: leaf[0], markets) if isinstance(markets, Market) else markets(root)
+    users = sample.user_value.shape[0]
+    labels = tuple(range(users)) if segments is None else tuple(int(label) for label in np.asarray(segments))
+    advance, state = _program(objective_of(objective, labels, delta), parameters, markets, schedule, root, sample)
+    if checkpoint is None:
+        mark = None
+    else:
+        mark = _Checkpoint(Path(checkpoint), _identity(objective, parameters, markets, labels, delta, schedule, seed))
+    state, history = _run(advance, state, schedule, mark, progress)
+    test: Any = markets if draw is None else _held_out(draw, root, schedule.held_out)
+    shared = draw is not None
+    return Tuned(
+        jax.tree.map(np.asarray, state[0]),
+        np.asarray(history),
+        certify_rule(None, (), test, labels, delta),
+        certify_rule(parameters, state[0], test, labels, delta, shared),
+    )
+
+
+def _held_out(draw: Callable[[Any], Market], root: Array, count: int) -> Market:
+    keys = jax.vmap(lambda i: jr.fold_in(root, i))(jnp.arange(count, dtype=jnp.uint32) + jnp.uint32(_HELD_OUT))
+    return jax.jit(jax.vmap(draw))(keys)
+
+
+def _program(loss_of, instrument: Instrument, markets: Any, schedule: Schedule, root: Array, sample: Market):
+    """Compiles one step, and makes the state to start from."""
+    shared = not isinstance(markets, Market)
+    optimiser = optax.adam(optax.cosine_decay_schedule(schedule.rate, schedule.steps))
+
+    def one(parameters: Any, market: Market) -> Array:
+        relaxed = instrument.relaxed(parameters, market)
+        if relaxed is None:
+            relaxed = loss_of(instrument.apply(parameters, market), market)
+        return relaxed + schedule.price * instrument.cost(parameters, market)
+
+    def loss(parameters: Any, step: Array) -> tuple[Array, Array]:
+        if not shared:
+            each = jax.vmap(one)(parameters, markets)
+            return each.sum(), each.mean()
+        index = step.astype(jnp.uint32) * jnp.uint32(schedule.batch) + jnp.arange(schedule.batch, dtype=jnp.uint32)
+        drawn = jax.vmap(lambda i: markets(jr.fold_in(root, i)))(index)
+        each = jax.vmap(one, in_axes=(None, 0))(parameters, drawn)
+        return each.mean(), each.mean()
+
+    project = instrument.project if shared else jax.vmap(instrument.project)
+    seen = sample if shared else markets
+
+    @jax.jit
+    def advance(state: Any, step: Array) -> tuple[Any, Array]:
+        parameters, memory = state
+        (_, shown), slope = jax.value_and_grad(loss, has_aux=True)(parameters, step)
+        slope = jax.tree.map(lambda g: jnp.where(jnp.isfinite(g), g, 0.0), slope)
+        # Optax mixes types of numbers, which a caller may have forbidden.
+        with jax.numpy_dtype_promotion("standard"):
+            change, memory = optimiser.update(slope, memory)
+        moved = jax.tree.map(lambda at, by: at + by.astype(at.dtype), parameters, change)
+        return (project(moved, seen), memory), shown
+
+    begin = instrument.start(sample) if shared else jax.vmap(instrument.start)(markets)
+    return advance, (begin, optimiser.init(begin))
+
+
+def _run(advance, state, schedule: Schedule, mark: "_Checkpoint | None", progress) -> tuple[Any, list[float]]:
+    history: list[float] = []
+    if mark is not None:
+        state, history = mark.read(state)
+    for step in range(len(history), schedule.steps):
+        state, shown = advance(state, jnp.asarray(step, jnp.int32))
+        history.append(float(shown))
+        if (step + 1) % schedule.every == 0 or step + 1 == schedule.steps:
+            if mark is not None:
+                mark.write(state, history)
+            if progress is not None:
+                progress(step + 1, history[-1])
+    return state, history
+
+
+def _identity(objective, instrument, markets, labels, delta, schedule: Schedule, seed: int) -> str:
+    """What a run depends on, as a hash."""
+    if isinstance(markets, Market):
+        content = b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(markets))
+        drawn = hashlib.sha256(content).hexdigest()
+    else:
+        drawn = repr(markets)
+    settings = {name: value for name, value in asdict(schedule).items() if name not in ("every", "held_out")}
+    named = objective if isinstance(objective, str) else getattr(objective, "__qualname__", repr(objective))
+    text = json.dumps([named, repr(instrument), drawn, list(labels), float(delta), settings, seed])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class _Checkpoint:
+    """Where a run is kept: written whole to a temporary file, then renamed."""
+
+    path: Path
+    identity: str
+
+    def read(self, state: Any) -> tuple[Any, list[float]]:
+        if not self.path.exists():
+            return state, []
+        try:
+            with np.load(self.path, allow_pickle=False) as kept:
+                identity, history = str(kept["identity"]), kept["history"]
+                leaves = [kept[f"leaf{n}"] for n in range(len(jax.tree.leaves(state)))]
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            raise ValueError(f"{self.path}: is not a checkpoint of tuning ({error}).") from None
+        if identity != self.identity:
+            raise ValueError(f"{self.path}: belongs to another run of tuning; choose another file.")
+        old, tree = jax.tree.flatten(state)
+        leaves = [jnp.asarray(new, like.dtype) for new, like in zip(leaves, old, strict=True)]
+        return jax.tree.unflatten(tree, leaves), history.tolist()
+
+    def write(self, state: Any, history: list[float]) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        hidden = self.path.with_name(f".{self.path.name}.{os.getpid()}.npz")
+        leaves = {f"leaf{n}": np.asarray(leaf) for n, leaf in enumerate(jax.tree.leaves(state))}
+        with hidden.open("wb") as file:
+            np.savez(file, identity=np.asarray(self.identity), history=np.asarray(history), **leaves)  # pyright: ignore[reportArgumentType]
+        os.replace(hidden, self.path)

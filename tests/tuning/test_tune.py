@@ -1,0 +1,122 @@
+"""Tuning: it improves certified numbers, resumes to the same result, and refuses what makes no sense."""
+
+import json
+
+import jax
+import jax.random as jr
+import numpy as np
+import pytest
+
+import pluraljax as plx
+from pluraljax._cli import main
+
+FAMILY = plx.families.gaussian(providers=3, users=3, actions=3, states=2)
+CONFIG = """
+objective = "weak_error"
+seed = 1
+[instrument]
+name = "subsidy"
+by = "outcome"
+[markets]
+family = "gaussian"
+providers = 2
+users = 2
+actions = 2
+states = 2
+count = 6
+[schedule]
+steps = 30
+rate = 0.1
+every = 10
+"""
+
+
+class Killed(Exception):
+    pass
+
+
+def test_the_command_tunes_and_goes_on_after_a_kill_to_the_same_result(tmp_path, monkeypatch, capsys):
+    config = tmp_path / "pay.toml"
+    config.write_text(CONFIG)
+    assert main(["tune", str(config), "--out", str(tmp_path / "whole"), "--quiet"]) == 0
+    from pluraljax._tuning import _tune
+
+    write, seen = _tune._Checkpoint.write, []
+
+    def dying(mark, state, history):
+        write(mark, state, history)
+        seen.append(len(history))
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_tune._Checkpoint, "write", dying)
+        with pytest.raises(Killed):
+            main(["tune", str(config), "--out", str(tmp_path / "cut"), "--quiet"])
+    assert seen == [10]
+    assert main(["tune", str(config), "--out", str(tmp_path / "cut"), "--quiet"]) == 0
+    whole, cut = (dict(np.load(tmp_path / name / "tuned.npz")) for name in ("whole", "cut"))
+    for name, column in whole.items():
+        np.testing.assert_array_equal(column, cut[name])
+    summary = json.loads((tmp_path / "whole" / "summary.json").read_text())
+    weak = summary["certified"]["weak_error"]
+    assert weak["after"] < 0.5 * weak["before"]
+    assert (tmp_path / "whole" / "learning_curve.png").stat().st_size > 5_000
+    # What is finished is not overwritten, and a checkpoint serves its own run only.
+    assert main(["tune", str(config), "--out", str(tmp_path / "whole"), "--quiet"]) == 2
+    assert "not overwritten" in capsys.readouterr().err
+    (tmp_path / "cut" / "summary.json").unlink()
+    config.write_text(CONFIG.replace("rate = 0.1", "rate = 0.2"))
+    assert main(["tune", str(config), "--out", str(tmp_path / "cut"), "--quiet"]) == 2
+    assert "another run" in capsys.readouterr().err
+
+
+def test_wrong_configs_are_explained(tmp_path, capsys):
+    config = tmp_path / "bad.toml"
+    for text, message in (
+        ("objectiv = 1", "unknown key 'objectiv'"),
+        ("seed = 1", "needs a table [instrument]"),
+        (CONFIG.replace('"subsidy"', '"gift"'), "unknown instrument 'gift'"),
+        (CONFIG.replace('"weak_error"', '"joy"'), "objective must be one of"),
+        (CONFIG.replace("steps = 30", "steps = 0"), "Schedule.steps must be"),
+    ):
+        config.write_text(text)
+        assert main(["tune", str(config), "--out", str(tmp_path / "out"), "--quiet"]) == 2
+        assert message in capsys.readouterr().err
+
+
+def batch(count=4):
+    return jax.jit(jax.vmap(FAMILY))(jr.split(jr.key(3), count))
+
+
+def test_segments_are_chosen_better_than_at_random():
+    markets = batch()
+    schedule = plx.Schedule(steps=150, rate=0.1)
+    with jax.enable_x64(True):
+        tuned = plx.tune("segment_error", plx.Segmentation(2), markets, segments=(0, 0, 0), schedule=schedule)
+    # Two segments nest one, and the relaxation found a division that helps.
+    assert (tuned.after.segment_error <= tuned.before.segment_error + 1e-6).mean() > 0.7
+    assert tuned.after.segment_error.mean() < tuned.before.segment_error.mean()
+    assert tuned.history[-1] < tuned.history[0]
+
+
+def test_instruments_keep_their_promises():
+    with jax.enable_x64(True):
+        market = FAMILY(jr.key(0))
+        licence = plx.Licence(most=2)
+        weights = np.array([[0.0, 1.0, 0.2], [0.1, 0.9, 0.3], [0.0, 1.0, 0.3]])
+        kept = np.asarray(licence.apply(jax.numpy.asarray(weights), market).provider_value)
+        values = np.asarray(market.provider_value)
+        np.testing.assert_array_equal(kept, values[[1, 1, 2]])
+        subsidy = plx.Subsidy(budget=0.5)
+        paid = subsidy.project(jax.numpy.ones((3, 3, 1)), market)
+        np.testing.assert_allclose(float(subsidy.cost(paid, market)), 0.5 * 0.5**2)
+        mass = np.asarray(plx.Reweighting().apply(jax.numpy.asarray([1.0, 0.0, -1.0]), market).mass)
+        np.testing.assert_allclose(mass.sum(), 1.0)
+        np.testing.assert_allclose(mass[0] / mass[1], np.e)
+        entered = np.asarray(plx.Entrant().apply(jax.numpy.asarray([1.0, 0.0, 0.0]), market).provider_value)
+        average = np.asarray(market.user_value).mean(axis=0)
+        assert np.corrcoef(entered[-1, 0].ravel(), average.ravel())[0, 1] > 1 - 1e-12
+    with pytest.raises(ValueError, match="market by market"):
+        plx.tune("weak_error", licence, FAMILY)
+    with pytest.raises(ValueError, match="budget must be > 0"):
+        plx.Subsidy(budget=0.0)
