@@ -25,7 +25,7 @@ USERS = 2
 class Config:
     """What defines the numbers; the market has 2 users, 3 actions and 3 states."""
 
-    markets: int = 64
+    markets: int = 1000
     seed: int = 0
     providers: int = 3
     biases: tuple[float, ...] = (0.125, 0.25, 0.5, 1.0, 2.0)
