@@ -5,7 +5,7 @@ compares three losses, all counted from her aligned utility: that of her worst e
 loses so much), the most that the guarantee of this one market leaves open, and the theorem's 2 eps. No loss may be
 larger than the next.
 
-    python experiments/theorem_personalized.py [--markets 64] [--seed 0]
+    python experiments/theorem_personalized.py [--markets 1000] [--seed 0]
 """
 
 from collections.abc import Iterator
