@@ -8,7 +8,7 @@ by exactly the perturbation above. Every market is played three times, with one 
 and with a policy for each. The script follows what users get (silent = 0, aligned = 1) reply by reply, says how often
 play reaches a certified equilibrium and what users have there, and in how many markets everyone ends nearly aligned.
 
-    python experiments/best_ai_selection.py [--markets 16] [--rounds 48] [--raise-by 0.1]
+    python experiments/best_ai_selection.py [--markets 64] [--rounds 48] [--raise-by 0.1]
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ import pluraljax as plx
 class Config:
     """What defines the numbers; the market has 4 users, 3 actions and 3 states."""
 
-    markets: int = 16
+    markets: int = 64
     rounds: int = 48
     seed: int = 0
     providers: int = 3

@@ -111,12 +111,14 @@ def run_study(study: str, doc: str | None, config: Any, measure: Callable, draw:
     chosen = config(**{key: tuple(value) if isinstance(value, list) else value for key, value in given.items()})
     out.mkdir(parents=True, exist_ok=True)
     results = []
-    for result in measure(chosen):
-        results.append(result)
-        print(
-            "  ".join(f"{field.name} {getattr(result, field.name)}" for field in fields(result) if field.repr),
-            flush=True,
-        )
+    # Payoffs in double precision: what holds exactly in a family would otherwise hold up to their rounding only.
+    with jax.enable_x64(True):
+        for result in measure(chosen):
+            results.append(result)
+            print(
+                "  ".join(f"{field.name} {getattr(result, field.name)}" for field in fields(result) if field.repr),
+                flush=True,
+            )
     figure = draw(results, chosen)
     for end in ("png", "svg"):
         figure.savefig(out / f"{study}.{end}", dpi=110)

@@ -54,8 +54,8 @@ def test_best_ai_selection_reports_every_scheme(tmp_path):
         for name in ("converged", "served"):
             assert row[name]["low"] <= row[name]["value"] <= row[name]["high"]
             assert row[name]["count"] == 8
-        # Without perturbation a mixture of providers wants what the user wants, up to the rounding of stored payoffs.
-        assert (row["hull_error"]["value"] < 1e-6) == (row["family"] == "conic")
+        # Without perturbation a mixture of providers wants exactly what the user wants.
+        assert (row["hull_error"]["value"] < 1e-8) == (row["family"] == "conic")
     assert (tmp_path / "best_ai_selection.png").stat().st_size > 10_000
 
 

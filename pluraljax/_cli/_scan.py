@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from .._scan import ScanConfig
+    from .._scan._plan import Shard
     from .._scan._run import Measure
 
 EXIT_CODES = """exit codes: 0 done; 2 something is wrong with the arguments, the config or the folder, or the disk is
@@ -72,10 +73,10 @@ def run_into(out: str | Path, make_config: "Callable[[], ScanConfig]", args: arg
     """Runs a scan into a folder, and reports on it; returns the exit code."""
     stop = signal.signal(signal.SIGTERM, signal.default_int_handler) if _is_main_thread() else None
     try:
-        config = make_config()
+        config, shard = make_config(), _shard(args.shard)
         if args.dry_run:
-            return _rehearse(config, Path(out), args)
-        _scan(config, Path(out), args)
+            return _rehearse(config, Path(out), shard, shown=not args.quiet)
+        _scan(config, Path(out), shard, args.cluster, shown=not args.quiet)
     except ValueError as error:
         return _fail(str(error))
     except OSError as error:
@@ -92,6 +93,12 @@ def run_into(out: str | Path, make_config: "Callable[[], ScanConfig]", args: arg
         if stop is not None:
             signal.signal(signal.SIGTERM, stop)
     return _report(Path(out))
+
+
+def _shard(text: str | None) -> "Shard | None":
+    from .._scan._plan import Shard
+
+    return None if text is None else Shard.parse(text)
 
 
 def _is_main_thread() -> bool:
@@ -118,23 +125,21 @@ def _config(args: argparse.Namespace) -> "ScanConfig":
     return config.replace(**{name: value for name, value in changes.items() if value is not None})
 
 
-def _scan(config: "ScanConfig", out: Path, args: argparse.Namespace) -> None:
-    from .._scan._plan import Shard
+def _scan(config: "ScanConfig", out: Path, shard: "Shard | None", cluster: str | None, *, shown: bool) -> None:
     from .._scan._progress import make_progress
     from .._scan._store import Store
 
-    shard = Shard.parse(args.shard) if args.shard else None
     # The folder is checked before JAX is loaded, so that a wrong one is known at once.
     with Store(out, config) as store:
-        progress = make_progress(not args.quiet)
+        progress = make_progress(shown)
         from .._scan._prepare import prepare_jax
 
         prepare_jax()
         from .._scan._run import run
 
-        with _measure_on(args.cluster) as measure:
+        with _measure_on(cluster) as measure:
             summary = run(config, store, progress, shard=shard, measure=measure)
-    if not args.quiet:
+    if shown:
         print(
             f"scan: {summary.measured:,} markets measured, {summary.second_pass:,} of them twice, "
             f"{summary.stored_before:,} found stored; results are in {out}",
@@ -151,16 +156,13 @@ def _measure_on(cluster: str | None) -> "AbstractContextManager[Measure | None]"
     return connect(cluster)
 
 
-def _rehearse(config: "ScanConfig", out: Path, args: argparse.Namespace) -> int:
-    from .._scan._plan import Shard
-
-    shard = Shard.parse(args.shard) if args.shard else None
+def _rehearse(config: "ScanConfig", out: Path, shard: "Shard | None", *, shown: bool) -> int:
     from .._scan._prepare import prepare_jax
 
     prepare_jax()
     from .._scan._rehearse import rehearse
 
-    if not args.quiet:
+    if shown:
         print("scan: compiling, and measuring some markets of every cell", file=sys.stderr, flush=True)
     print(rehearse(config, out, shard))
     return 0

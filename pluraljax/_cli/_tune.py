@@ -36,10 +36,7 @@ def run(args: argparse.Namespace) -> int:
         prepare_jax()
         tuned = _tune(settings, args.config, out, shown=not args.quiet)
         print(_write(tuned, settings, out), end="")
-    except ValueError as error:
-        print(f"pluraljax tune: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
+    except (ValueError, OSError) as error:
         print(f"pluraljax tune: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -58,11 +58,16 @@ def read_journal(folder: str | Path) -> list[dict[str, Any]]:
 def this_process(devices: Sequence[Any]) -> dict[str, Any]:
     """What the journal says of a process that measures on these devices."""
     return {
-        "device": f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform})",
+        "device": name_devices(devices),
         "host": platform.node(),
         "process": os.getpid(),
         "git": git_state(),
     }
+
+
+def name_devices(devices: Sequence[Any]) -> str:
+    """Number and kind of devices that are all alike."""
+    return f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform})"
 
 
 @functools.cache

@@ -13,9 +13,10 @@ import jax
 
 from ._chunk import block_of
 from ._config import ScanConfig
+from ._journal import name_devices
 from ._plan import Block, Interval, Shard, missing_blocks, replicates
 from ._progress import Silent, duration
-from ._read import chunk_files, read_manifest
+from ._read import chunk_files
 from ._run import measure_here
 from ._store import Memory, check_folder
 
@@ -64,7 +65,7 @@ def rehearse(config: ScanConfig, out: Path, shard: Shard | None = None) -> Rehea
     else.
     """
     known = check_folder(out, config)
-    chunk = read_manifest(out)["config"]["chunk"] if known else config.chunk
+    chunk = known["config"]["chunk"] if known else config.chunk
     covered: dict[int, list[Interval]] = defaultdict(list)
     for block in map(block_of, (file.name for file in chunk_files(out))):
         if block is not None:
@@ -77,7 +78,7 @@ def rehearse(config: ScanConfig, out: Path, shard: Shard | None = None) -> Rehea
     first, speeds = _try(config, sorted(missing))
     return Rehearsal(
         out=str(out),
-        devices=_named(jax.local_devices()),
+        devices=name_devices(jax.local_devices()),
         markets=total,
         stored=total - sum(missing.values()),
         chunks=len(blocks),
@@ -114,7 +115,3 @@ class _Stopwatch(Memory):
 
     def record(self, block: Block, seconds: float, maker: Mapping[str, Any]) -> None:
         self.seconds[block.cell] = seconds / len(block)
-
-
-def _named(devices: Sequence[Any]) -> str:
-    return f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform})"

@@ -36,11 +36,6 @@ class Certified:
     silent: np.ndarray
     status: np.ndarray
 
-    def worst_share(self) -> np.ndarray:
-        """The proved worst value on the scale silent 0, aligned 1: `[market user]`, NaN where the two coincide."""
-        span = self.aligned - self.silent
-        return np.divide(self.worst_lower - self.silent, span, where=span > 1e-9, out=np.full(span.shape, np.nan))
-
 
 @functools.cache
 def _questions():
