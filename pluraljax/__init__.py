@@ -184,6 +184,7 @@ if TYPE_CHECKING:
     from ._tuning import Schedule as Schedule
     from ._tuning import Segmentation as Segmentation
     from ._tuning import Slopes as Slopes
+    from ._tuning import SoftEquilibrium as SoftEquilibrium
     from ._tuning import Subsidised as Subsidised
     from ._tuning import Subsidy as Subsidy
     from ._tuning import Tuned as Tuned
@@ -192,6 +193,7 @@ if TYPE_CHECKING:
     from ._tuning import gradient_subsidy as gradient_subsidy
     from ._tuning import least_subsidy as least_subsidy
     from ._tuning import one_sided_slopes as one_sided_slopes
+    from ._tuning import soft_equilibrium as soft_equilibrium
     from ._tuning import tune as tune
     from ._tuning import worst_value as worst_value
 
@@ -271,6 +273,7 @@ _HOME = {
     "Schedule": "_tuning",
     "Segmentation": "_tuning",
     "Slopes": "_tuning",
+    "SoftEquilibrium": "_tuning",
     "Subsidised": "_tuning",
     "Subsidy": "_tuning",
     "Tuned": "_tuning",
@@ -279,6 +282,7 @@ _HOME = {
     "gradient_subsidy": "_tuning",
     "least_subsidy": "_tuning",
     "one_sided_slopes": "_tuning",
+    "soft_equilibrium": "_tuning",
     "tune": "_tuning",
     "worst_value": "_tuning",
 }

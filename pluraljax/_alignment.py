@@ -25,6 +25,7 @@ from ._candidates import (
     pose_scaled_fit,
     read_fit,
     read_scaled_fit,
+    repeat,
     solve,
 )
 from ._market import Market, market_status, with_zeros_if_invalid
@@ -200,10 +201,14 @@ def _search_scales(fits: Fit, hull: bool, solver: Solver) -> tuple[FitCandidate,
     if solver is solve:
         search = _search_compiled(fits, hull, search)
         return search.candidate, search.outcome
-    for _ in range(_MAX_STEPS):
-        search = _advance(fits, hull, search, solver(_pose_step(fits, hull, search)))
-        if not bool(jnp.any(_unfinished(fits, search))):
-            break
+    search, _ = repeat(
+        lambda state: (state[1] < _MAX_STEPS) & jnp.any(_unfinished(fits, state[0])),
+        lambda state: (
+            _advance(fits, hull, state[0], solver(_pose_step(fits, hull, state[0]))),
+            state[1] + jnp.int32(1),
+        ),
+        (search, jnp.int32(0)),
+    )
     return search.candidate, search.outcome
 
 

@@ -43,5 +43,6 @@ from ._public import PublicTask as PublicTask
 from ._public import solve_public as solve_public
 from ._queue import in_queue as in_queue
 from ._solve import Solver as Solver
+from ._solve import repeat as repeat
 from ._solve import solve as solve
 from ._solve import solve_on_host as solve_on_host

@@ -1,6 +1,7 @@
 """The one form of linear programme that candidates come from, and what a solver says about it."""
 
 from enum import IntEnum
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -58,15 +59,20 @@ def residual(
 
     With `bare` the terms that cancel are not added up, which costs half as much: what comes out is at least as large.
     """
-    used, priced = program.matrix @ primal, dual @ program.matrix
-    primal_size, dual_size = 1.0 + jnp.abs(program.limit), 1.0 + jnp.abs(program.cost)
+    return size_of_misses(jnp, program.matrix, program.limit, program.cost, primal, dual, bare)
+
+
+def size_of_misses(xp: Any, matrix: Any, limit: Any, cost: Any, primal: Any, dual: Any, bare: bool = False) -> Any:
+    """`residual`, computed by `jax.numpy`, or by NumPy where JAX must not run."""
+    used, priced = matrix @ primal, dual @ matrix
+    primal_size, dual_size = 1.0 + xp.abs(limit), 1.0 + xp.abs(cost)
     if not bare:
-        size = jnp.abs(program.matrix)
-        primal_size, dual_size = primal_size + size @ jnp.abs(primal), dual_size + jnp.abs(dual) @ size
-    primal_error, dual_error = (used - program.limit) / primal_size, (program.cost - priced) / dual_size
-    value, bound = program.cost @ primal, program.limit @ dual
-    gap = jnp.abs(bound - value) / (1.0 + jnp.abs(program.cost) @ jnp.abs(primal) + program.limit @ jnp.abs(dual))
-    worst = jnp.maximum(jnp.max(primal_error), jnp.max(dual_error))
-    worst = jnp.maximum(worst, jnp.maximum(jnp.max(-primal), jnp.max(-dual)))
-    worst = jnp.maximum(worst, gap)
-    return jnp.where(jnp.isnan(worst), jnp.inf, worst)
+        size = xp.abs(matrix)
+        primal_size, dual_size = primal_size + size @ xp.abs(primal), dual_size + xp.abs(dual) @ size
+    primal_error, dual_error = (used - limit) / primal_size, (cost - priced) / dual_size
+    value, bound = cost @ primal, limit @ dual
+    gap = xp.abs(bound - value) / (1.0 + xp.abs(cost) @ xp.abs(primal) + limit @ xp.abs(dual))
+    worst = xp.maximum(xp.max(primal_error), xp.max(dual_error))
+    worst = xp.maximum(worst, xp.maximum(xp.max(-primal), xp.max(-dual)))
+    worst = xp.maximum(worst, gap)
+    return xp.where(xp.isnan(worst), xp.inf, worst)

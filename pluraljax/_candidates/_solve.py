@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ import numpy as np
 from jax.core import Tracer
 
 from .._precision import float64_scope, in_float64
-from ._highs import solve_one_on_host
+from ._highs import solve_many_on_host, solve_one_on_host
 from ._program import LinearProgram, Outcome, Solution
 from ._simplex import solve_batch
 
@@ -39,22 +40,51 @@ def solve(programs: LinearProgram) -> Solution:
 
 @float64_scope
 def solve_on_host(programs: LinearProgram) -> Solution:
-    """Solves every programme with the exact host solver. Needs concrete arrays: it cannot run under `jit` or `vmap`."""
-    lead = programs.matrix.shape[:-2]
-    count = math.prod(lead)
-    merged = jax.tree.map(lambda leaf: np.asarray(leaf).reshape(count, *leaf.shape[len(lead) :]), programs)
-    rows = [solve_one_on_host(jax.tree.map(lambda leaf, i=i: leaf[i], merged)) for i in range(count)]
-    return jax.tree.map(
-        lambda *leaves: jnp.stack([jnp.asarray(x) for x in leaves]).reshape(*lead, *leaves[0].shape), *rows
-    )
+    """Solves every programme with the exact host solver; under `jit` and `vmap` through a callback."""
+    programs = jax.tree.map(jax.lax.stop_gradient, programs)
+    data = (programs.matrix, programs.limit, programs.cost)
+    if any(isinstance(leaf, Tracer) for leaf in data):
+        primal, dual, outcome = _call_back(*data)
+    else:
+        primal, dual, outcome = map(jnp.asarray, solve_many_on_host(*map(np.asarray, data)))
+    return Solution(primal, dual, outcome, jnp.zeros_like(outcome))
+
+
+@in_float64
+def _call_back(matrix, limit, cost):
+    lead = matrix.shape[:-2]
+    words = lambda shape: jax.ShapeDtypeStruct((*shape, 2), jnp.uint32)
+    wanted = (words(cost.shape), words(limit.shape), jax.ShapeDtypeStruct(lead, jnp.int32))
+    as_words = [jax.lax.bitcast_convert_type(leaf, jnp.uint32) for leaf in (matrix, limit, cost)]
+    primal, dual, outcome = jax.pure_callback(_answer, wanted, *as_words, vmap_method="broadcast_all")
+    as_numbers = lambda leaf: jax.lax.bitcast_convert_type(leaf, jnp.float64)
+    return as_numbers(primal), as_numbers(dual), outcome
+
+
+def _answer(*as_words: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Runs in a thread of XLA's, whose setting of float64 is not ours: numbers come and go as words of 32 bits."""
+    numbers = lambda leaf: np.ascontiguousarray(leaf).view(np.float64)[..., 0]
+    primal, dual, outcome = solve_many_on_host(*map(numbers, as_words))
+    words = lambda leaf: np.ascontiguousarray(leaf)[..., None].view(np.uint32)
+    return words(primal), words(dual), outcome
+
+
+def repeat(unfinished: Callable[[Any], Any], advance: Callable[[Any], Any], state: Any) -> Any:
+    """`jax.lax.while_loop`, in Python where the state is concrete: a solver may need arrays to be so."""
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(state)):
+        return jax.lax.while_loop(unfinished, advance, state)
+    while bool(unfinished(state)):
+        state = advance(state)
+    return state
 
 
 def _rescue(programs: LinearProgram, solutions: Solution, failed: np.ndarray) -> Solution:
     if not failed.any():
         return solutions
     primal, dual, outcome, pivots = (np.array(leaf) for leaf in jax.tree.leaves(solutions))
+    data = [np.asarray(leaf) for leaf in (programs.matrix, programs.limit, programs.cost)]
     for i in np.flatnonzero(failed):
-        exact = solve_one_on_host(jax.tree.map(lambda leaf, i=i: np.asarray(leaf[i]), programs))
-        if exact.outcome == Outcome.RESCUED:
-            primal[i], dual[i], outcome[i] = exact.primal, exact.dual, exact.outcome
+        exact, prices, ended = solve_one_on_host(*(leaf[i] for leaf in data))
+        if ended == Outcome.RESCUED:
+            primal[i], dual[i], outcome[i] = exact, prices, ended
     return Solution(*(jnp.asarray(leaf) for leaf in (primal, dual, outcome, pivots)))

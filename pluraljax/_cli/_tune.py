@@ -52,9 +52,11 @@ def _read(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: cannot be read ({error.strerror}).") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: is not valid TOML ({error}).") from None
+    from .._families import unknown
+
     for name in settings:
         if name not in _KNOWN:
-            raise ValueError(f"{path}: unknown key {name!r}. Known: {', '.join(_KNOWN)}.")
+            raise unknown("key", name, _KNOWN, f" in {path}")
     for name, inside in (("instrument", "name"), ("markets", "family")):
         if inside not in settings.get(name, {}):
             raise ValueError(f"{path}: needs a table [{name}] with a {inside}.")
@@ -65,13 +67,13 @@ def _tune(settings: dict[str, Any], source: str, out: Path, *, shown: bool) -> A
     import jax
     import jax.random as jr
 
-    from .._families import make_family
+    from .._families import make_family, unknown
     from .._tuning import INSTRUMENTS, Schedule, tune
 
     instrument, markets = dict(settings["instrument"]), dict(settings["markets"])
     name, count, seed = instrument.pop("name"), markets.pop("count", None), settings.get("seed", 0)
     if name not in INSTRUMENTS:
-        raise ValueError(f"{source}: unknown instrument {name!r}. Known: {', '.join(INSTRUMENTS)}.")
+        raise unknown("instrument", name, INSTRUMENTS, f" in {source}")
     try:
         chosen, schedule = INSTRUMENTS[name](**instrument), Schedule(**settings.get("schedule", {}))
         family = make_family(markets.pop("family"), markets)
@@ -111,11 +113,13 @@ def _write(tuned: Any, settings: dict[str, Any], out: Path) -> str:
     import jax
     import numpy as np
 
+    if lost := int(tuned.lost.sum()):
+        print(f"tune: {lost:,} entries of gradients were not finite, and counted as zero", file=sys.stderr, flush=True)
     columns = {
         f"{when}_{name}": value for when in ("before", "after") for name, value in asdict(getattr(tuned, when)).items()
     }
     leaves = {f"parameter{n}": leaf for n, leaf in enumerate(jax.tree.leaves(tuned.parameters))}
-    np.savez(out / "tuned.npz", history=tuned.history, **leaves, **columns)
+    np.savez(out / "tuned.npz", history=tuned.history, lost=tuned.lost, **leaves, **columns)
     _draw(tuned, out)
     names = ("weak_error", "segment_error", "guarantee", "worst_lower", "worst_upper")
     rows, text = {}, f"{'certified, mean over users and markets':40} {'before':>10} {'after':>10}   difference, 95 %\n"

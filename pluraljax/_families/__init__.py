@@ -4,6 +4,7 @@ Importing this package imports no JAX, so that a configuration can be checked wi
 """
 
 from ._family import Family as Family
+from ._family import unknown as unknown
 from ._parameters import Conic as conic
 from ._parameters import Gaussian as gaussian
 from ._parameters import Opposed as opposed

@@ -35,6 +35,12 @@ class Family(ABC):
         """The family's name in a configuration."""
         return type(self).__name__.lower()
 
+    @property
+    def num_payoffs(self) -> int:
+        """How many numbers describe what one of its markets pays to users and providers."""
+        one: Any = self
+        return (one.providers + 1) * one.users * one.actions * one.states
+
     @abstractmethod
     def __call__(self, key: Any) -> "Market":
         """Draws one market from one key, in float64; `jax.vmap` over keys draws a batch."""

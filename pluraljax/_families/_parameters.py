@@ -53,6 +53,11 @@ class Spatial(Family):
     provider_spread: float = real(1.0, least=0.0)
     prior: Literal["uniform", "dirichlet"] = choice("uniform", "dirichlet")
 
+    @property
+    def num_payoffs(self) -> int:
+        """How many numbers describe what one of its markets pays to users and providers."""
+        return (self.providers + 1) * self.users * (self.actions_per_side * self.states_per_side) ** self.dimension
+
     def __call__(self, key: Any) -> "Market":
         from ._spatial import draw
 

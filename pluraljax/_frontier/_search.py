@@ -22,6 +22,7 @@ from .._candidates import (
     in_queue,
     pose_outcome,
     read_outcome,
+    repeat,
     solve,
 )
 from .._precision import float64_scope, in_float64
@@ -210,11 +211,12 @@ def _search_compiled(stakes: UserStakes) -> Search:
 
 @float64_scope
 def run_search(stakes: UserStakes, solver: Solver = solve) -> Search:
-    """Searches for every user of a group (leading axis). A solver of one's own needs concrete arrays."""
+    """Searches for every user of a group (leading axis)."""
     stakes = lax.stop_gradient(stakes)
     if solver is solve:
         return _search_compiled(stakes)
-    search = start_all(stakes)
-    while not bool(finished_all(stakes, search).all()):
-        search = _turn(stakes, search, solver)
-    return search
+    return repeat(
+        lambda search: ~finished_all(stakes, search).all(),
+        lambda search: _turn(stakes, search, solver),
+        start_all(stakes),
+    )

@@ -29,7 +29,8 @@ _CPU_TILE = 32
 
 # Compilation is most of a small scan. XLA's newer way to emit fused loops takes a third longer and runs no faster here;
 # a cell's draws run for a moment only, so that full optimisation, twice as long again, wins nothing.
-_MEASURE_OPTIONS: Any = {"xla_cpu_use_fusion_emitters": False}
+# Every device has a thread of its own: threads within an operation would only get into each other's way.
+_MEASURE_OPTIONS: Any = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_multi_thread_eigen": False}
 _DRAW_OPTIONS: Any = _MEASURE_OPTIONS | {"xla_backend_optimization_level": 1}
 
 _PRNG = "threefry2x32"
@@ -241,6 +242,10 @@ class Launched:
             return rows | _equilibria.undefined(shape) | played
         found = take(self.equilibria)
         return rows | found | played | {"status": np.maximum(rows["status"], found["status"])}
+
+    def status_of_conditions(self, row: int) -> int:
+        """The status of the first programme's question alone."""
+        return int(np.asarray(self.conditions["status"])[self.places[row]])
 
     def market(self, row: int) -> Market:
         """The market of one row, as it was measured: with twins of its providers."""

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from .._families import make_family
 from ._columns import COLUMNS
@@ -22,6 +22,13 @@ from ._until import Until, as_plain_until, as_until, check_measured
 # Threefry folds 32 bits into a key: beyond this two markets would share their draws.
 MAX_INDEX = 2**32
 _MARKETS = 20_000
+
+# What `chunk = "auto"` chooses from: fewer rows leave devices idle, more would be lost by a kill.
+_LEAST_CHUNK, _MOST_CHUNK = 32, 2048
+# Payoffs exist this many times: three chunks are on their way, each drawn, measured, and copied to be stored.
+_COPIES = 9
+# A row holds about so many numbers besides its payoffs, per user, and takes some more on its way into a file.
+_MEASURED = 120
 
 
 @dataclass(frozen=True)
@@ -95,7 +102,8 @@ class ScanConfig:
     - `markets`: how many markets in all, spread evenly over the cells of the grid; at least 1.
     - `seed`: root of all random draws, 0 to 2^32 - 1.
     - `delta`: slack of the equilibria that the guarantees speak about, in units of expected utility; >= 0.
-    - `chunk`: most rows (markets) in one stored file; results do not depend on it.
+    - `chunk`: most rows (markets) in one stored file, or `"auto"`; results do not depend on it.
+    - `memory`: MiB that markets and rows on their way may take, from which `chunk = "auto"` follows.
     - `equilibria`: whether to bracket each market's worst equilibria, too, and to ask whether silence is one. A
       `Search` (in TOML a table, such as `{starts = 8}`) looks for equilibria by play on top of that.
     - `until`: an `Until` (in TOML a table, such as `{event = "weakly_aligned", half_width = 0.01, most = 50_000}`)
@@ -109,7 +117,8 @@ class ScanConfig:
     markets: int = _MARKETS
     seed: int = 0
     delta: int | float = 0.0
-    chunk: int = 512
+    chunk: int | Literal["auto"] = "auto"
+    memory: int = 256
     equilibria: bool | Search = True
     until: Until | None = None
 
@@ -189,6 +198,17 @@ class ScanConfig:
         """The cells of all grids, numbered in order."""
         points = [(part.family, values) for part in self.grid for values in part.cells()]
         return tuple(Cell(index, family, values) for index, (family, values) in enumerate(points))
+
+    @cached_property
+    def rows_per_chunk(self) -> int:
+        """Most rows in one stored file: `chunk`, or the power of two that `memory` has room for and a cell can fill."""
+        if self.chunk != "auto":
+            return self.chunk
+        families = [make_family(cell.family, cell.parameters) for cell in self.cells]
+        row = max(8 * (_COPIES * family.num_payoffs + _MEASURED * family.users) for family in families)  # pyright: ignore
+        room = max(_LEAST_CHUNK, min(_MOST_CHUNK, self.memory * 2**20 // row))
+        most = -(-self.markets // len(self.cells))
+        return min(2 ** int(math.log2(room)), max(_LEAST_CHUNK, 2 ** math.ceil(math.log2(most))))
 
     def definition(self) -> dict[str, Any]:
         """All that the rows depend on. How many there are and how they are stored is not part of it."""
@@ -279,10 +299,14 @@ def _check_family(name: Any) -> None:
 
 
 def _check_scalars(values: Mapping[str, Any]) -> None:
-    for name, low, high in (("markets", 1, MAX_INDEX), ("seed", 0, 2**32 - 1), ("chunk", 1, 2**24)):
+    limits = {"markets": (1, MAX_INDEX), "seed": (0, 2**32 - 1), "chunk": (1, 2**24), "memory": (1, 2**24)}
+    for name, (low, high) in limits.items():
         value = values.get(name, low)
+        if name == "chunk" and value == "auto":
+            continue
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise ValueError(f"{name} must be a whole number from {low} to {high}, got {value!r}.")
+            instead = ' or "auto"' if name == "chunk" else ""
+            raise ValueError(f"{name} must be a whole number from {low} to {high}{instead}, got {value!r}.")
     delta = values.get("delta", 0.0)
     if isinstance(delta, bool) or not isinstance(delta, int | float):
         raise ValueError(f"delta must be a number, got {delta!r}.")

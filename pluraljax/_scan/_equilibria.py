@@ -18,6 +18,7 @@ from .._segments import anonymous, personalized
 from .._status import Status
 from ._columns import EQUILIBRIA
 from ._measure import NO, UNDECIDED, YES, decide, ends
+from ._rarely import run_rarely
 
 # What counts as aligned, as a share of a user's payoff range: brackets of worst equilibria close to 1e-6 of the way
 # from silent to aligned.
@@ -66,6 +67,10 @@ def measure_equilibria(
 
 def measure_equilibria_again(market: Market, delta: float, alone: bool, known: Mapping[str, Array]) -> dict[str, Array]:
     """Measures one market with the exact host solver: the second pass for rows that came back `OPEN`."""
+    return run_rarely(_on_host, market, delta, alone, dict(known))
+
+
+def _on_host(market: Market, delta: Float[Array, ""], alone: Bool[Array, ""], known: dict[str, Array]):
     return measure_equilibria(market, delta, alone, known, solver=solve_on_host)
 
 

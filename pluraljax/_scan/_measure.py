@@ -13,6 +13,7 @@ from .._market import LEAST_PATIENCE, Market, benchmarks, patience, provider_ran
 from .._precision import float64_scope, in_float64
 from .._segments import anonymous, personalized
 from .._status import Status
+from ._rarely import run_rarely
 
 # What counts as zero, as a share of a user's payoff range: far above rounding, far below anything a market means.
 ZERO = 1e-8
@@ -47,6 +48,10 @@ def measure(market: Market, delta: Float[Array, ""] | float, *, solver: Solver =
 
 def measure_again(market: Market, delta: float) -> dict[str, Array]:
     """Measures one market with the exact host solver: the second pass for rows that came back `OPEN`."""
+    return run_rarely(_on_host, market, delta)
+
+
+def _on_host(market: Market, delta: Float[Array, ""]) -> dict[str, Array]:
     return measure(market, delta, solver=solve_on_host)
 
 

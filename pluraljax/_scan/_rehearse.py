@@ -65,7 +65,7 @@ def rehearse(config: ScanConfig, out: Path, shard: Shard | None = None) -> Rehea
     else.
     """
     known = check_folder(out, config)
-    chunk = known["config"]["chunk"] if known else config.chunk
+    chunk = known["config"]["chunk"] if known else config.rows_per_chunk
     covered: dict[int, list[Interval]] = defaultdict(list)
     for block in map(block_of, (file.name for file in chunk_files(out))):
         if block is not None:

@@ -165,11 +165,16 @@ def _again(config: ScanConfig, launched: Launched, rows: dict[str, np.ndarray], 
         for name, value in again.items():
             rows[name][row] = np.asarray(value)
 
-    put(_measure.measure_again(market, delta))
+    status = launched.status_of_conditions(row)
+    if status == Status.OPEN:
+        again = _measure.measure_again(market, delta)
+        put(again)
+        status = np.asarray(again["status"])
     if launched.equilibria is not None:
+        # Equilibria start from conditions, so that they are measured again with them, too.
         known = {name: rows[name][row] for name in _equilibria.KNOWN}
         found = _equilibria.measure_equilibria_again(market, delta, launched.alone, known)
-        put(found | {"status": max(rows["status"][row], np.asarray(found["status"]))})
+        put(found | {"status": max(status, np.asarray(found["status"]))})
 
 
 class _Finisher:

@@ -179,7 +179,7 @@ class Memory:
     """Stands in for a `Store` where a scan is not to leave files."""
 
     def __init__(self, config: ScanConfig):
-        self.chunk = config.chunk
+        self.chunk = config.rows_per_chunk
         self.format = _format_of(config)
         self._config = config
         self._tables: dict[Block, pa.Table] = {}
@@ -256,7 +256,8 @@ def _new_manifest(config: ScanConfig) -> dict[str, Any]:
         "format_version": FORMAT_VERSION,
         "identity": config.identity,
         "definition": config.definition(),
-        "config": config.to_mapping(),
+        # The chunk size is decided once, so that a scan that is extended keeps it.
+        "config": config.replace(chunk=config.rows_per_chunk).to_mapping(),
         "versions": versions(),
         "columns": column_table(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

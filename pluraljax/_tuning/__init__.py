@@ -16,6 +16,8 @@ from ._instruments import Subsidy as Subsidy
 from ._intervention import Subsidised as Subsidised
 from ._intervention import gradient_subsidy as gradient_subsidy
 from ._intervention import least_subsidy as least_subsidy
+from ._softened import SoftEquilibrium as SoftEquilibrium
+from ._softened import soft_equilibrium as soft_equilibrium
 from ._tune import Schedule as Schedule
 from ._tune import Tuned as Tuned
 from ._tune import tune as tune

@@ -19,7 +19,8 @@ from jaxtyping import Array, Bool, Float
 from .._market import Market
 from .._precision import float64_scope, in_float64
 from .._segments import as_labels
-from ._quadratic import least_norm_programme, solve_quadratic
+from ._payment import cost_of, least_cost, payment_at
+from ._quadratic import Answer, least_norm_programme, solve_quadratic
 
 By = Literal["outcome", "action"]
 
@@ -28,10 +29,10 @@ class Subsidised(eqx.Module):
     """A payment, what it costs, and the market with it.
 
     `payment[j, a, y]` goes to whoever serves user j, in units of provider payoffs. `cost` is half the mass-weighted
-    sum of its squares, and `gap` what a cheaper payment could save at most, as the solver's duality gap says (NaN where
-    no gap is known). `weights` sum to one in each row. `solved` is false where the programme has no solution or its
-    solver stopped early; the payment must not be used then. Alignment itself is certified by the `*_alignment`
-    questions on `market`.
+    sum of its squares, and `gap` what a cheaper payment could save at most, by a dual bound that does not trust the
+    solver (NaN where none is known). `weights` sum to one in each row. `solved` is false where the programme has no
+    solution or its solver stopped early; the payment must not be used then. Alignment itself is certified by the
+    `*_alignment` questions on `market`.
     """
 
     market: Market
@@ -83,16 +84,37 @@ def least_subsidy(
             user[members], provider[:, members], mass[members], target, 1.0 / most_weight, by == "action"
         )
         answer = solve_quadratic(*programme)
-        size = len(members) * user.shape[1] * (1 if by == "action" else user.shape[2])
-        paid = answer.point[:size].reshape(len(members), user.shape[1], -1)
-        payment[members] = np.broadcast_to(paid, user[members].shape)
-        weights[members] = answer.point[size : size + provider.shape[0]]
-        cost, gap, solved = cost + answer.value, gap + answer.gap, solved and answer.solved
+        stakes = user[members], provider[:, members]
+        shares, paid, fits = _read(answer, *stakes, target, 1.0 / most_weight, by == "action")
+        payment[members], weights[members] = paid, shares
+        priced = _prices(answer, user[members].shape, target)
+        proved = least_cost(*stakes, mass[members], priced, target, 1.0 / most_weight, by == "action")
+        cost, solved = cost + cost_of(paid, mass[members]), solved and answer.solved and fits
+        gap += max(0.0, cost_of(paid, mass[members]) - proved)
     with jax.enable_x64(True):
         paid = jnp.asarray(payment)
         return Subsidised(
             pay(market, paid), paid, jnp.asarray(cost), jnp.asarray(gap), jnp.asarray(weights), jnp.asarray(solved)
         )
+
+
+def _read(
+    answer: Answer, user: np.ndarray, provider: np.ndarray, target: float, least: float, by_action: bool
+) -> tuple[np.ndarray, np.ndarray, bool]:
+    """The weights that a solver's point stands for, the payment that they need, and whether that suffices."""
+    providers, members = provider.shape[0], user.shape[0]
+    shares, offset, inverse = np.split(np.nan_to_num(answer.point[-providers - members - 1 :]), (providers, -1))
+    shares, inverse = np.maximum(shares, 0.0), max(least, float(inverse[0]))
+    shares = shares / shares.sum() if shares.sum() > 0 else np.full(providers, 1.0 / providers)
+    paid, fits = payment_at(user, provider, shares, offset, inverse, inverse * target, by_action)
+    return shares, paid, fits
+
+
+def _prices(answer: Answer, shape: tuple[int, ...], target: float) -> np.ndarray:
+    """The multipliers of the fit of each entry."""
+    count = int(np.prod(shape))
+    prices = answer.duals[count : 2 * count] - answer.duals[:count] if target > 0 else -answer.prices[1:]
+    return np.nan_to_num(prices).reshape(shape)
 
 
 @float64_scope

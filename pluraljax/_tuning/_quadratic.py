@@ -7,11 +7,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Answer:
-    """A point, its value, the duality gap there, and whether the method converged."""
+    """A point, the multipliers of `Gx <= h` and `Ax = b` there, and whether the method converged."""
 
     point: np.ndarray
-    value: float
-    gap: float
+    duals: np.ndarray
+    prices: np.ndarray
     solved: bool
 
 
@@ -88,8 +88,7 @@ def solve_quadratic(
         slack, duals = slack + reach * by[2], duals + reach * by[3]
         if not all(np.isfinite(each).all() for each in (point, prices, slack, duals)):
             break
-    value = unit * 0.5 * float(point @ square @ point)
-    return Answer(point, value, unit * float(slack @ duals), solved)
+    return Answer(point, unit * duals, unit * prices, solved)
 
 
 def _newton(square: np.ndarray, rows: np.ndarray, equal: np.ndarray, slack: np.ndarray, duals: np.ndarray):

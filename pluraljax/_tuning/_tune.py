@@ -65,12 +65,13 @@ class Tuned:
     """A tuned rule and what was proved about it.
 
     `parameters` are those of the instrument (with a leading market axis where every market has its own). `history` is
-    the relaxed loss at each step, a guide only. `before` (without the rule) and `after` are certified on the
-    same markets.
+    the relaxed loss at each step, a guide only, and `lost` counts the entries of its gradient that were not finite and
+    counted as zero. `before` (without the rule) and `after` are certified on the same markets.
     """
 
     parameters: Any
     history: np.ndarray
+    lost: np.ndarray
     before: Certified
     after: Certified
 
@@ -135,7 +136,7 @@ def tune(
     shared = draw is not None
     return Tuned(
         jax.tree.map(np.asarray, state[0]),
-        np.asarray(history),
+        *np.asarray(history).reshape(-1, 2).T,
         certify_rule(None, (), test, labels, delta),
         certify_rule(parameters, state[0], test, labels, delta, shared),
     )
@@ -173,29 +174,31 @@ def _program(loss_of, instrument: Instrument, markets: Any, schedule: Schedule, 
     def advance(state: Any, step: Array) -> tuple[Any, Array]:
         parameters, memory = state
         (_, shown), slope = jax.value_and_grad(loss, has_aux=True)(parameters, step)
+        lost = sum((~jnp.isfinite(g)).sum(dtype=jnp.int32) for g in jax.tree.leaves(slope))
         slope = jax.tree.map(lambda g: jnp.where(jnp.isfinite(g), g, 0.0), slope)
         # Optax mixes types of numbers, which a caller may have forbidden.
         with jax.numpy_dtype_promotion("standard"):
             change, memory = optimiser.update(slope, memory)
         moved = jax.tree.map(lambda at, by: at + by.astype(at.dtype), parameters, change)
-        return (project(moved, seen), memory), shown
+        return (project(moved, seen), memory), jnp.stack([shown, jnp.asarray(lost, shown.dtype)])
 
     begin = instrument.start(sample) if shared else jax.vmap(instrument.start)(markets)
     return advance, (begin, optimiser.init(begin))
 
 
-def _run(advance, state, schedule: Schedule, mark: "_Checkpoint | None", progress) -> tuple[Any, list[float]]:
-    history: list[float] = []
+def _run(advance, state, schedule: Schedule, mark: "_Checkpoint | None", progress) -> tuple[Any, list[list[float]]]:
+    """Takes the steps that are left; returns the last state, and loss and lost entries of every step."""
+    history: list[list[float]] = []
     if mark is not None:
         state, history = mark.read(state)
     for step in range(len(history), schedule.steps):
         state, shown = advance(state, jnp.asarray(step, jnp.int32))
-        history.append(float(shown))
+        history.append(np.asarray(shown).tolist())
         if (step + 1) % schedule.every == 0 or step + 1 == schedule.steps:
             if mark is not None:
                 mark.write(state, history)
             if progress is not None:
-                progress(step + 1, history[-1])
+                progress(step + 1, history[-1][0])
     return state, history
 
 
@@ -219,7 +222,7 @@ class _Checkpoint:
     path: Path
     identity: str
 
-    def read(self, state: Any) -> tuple[Any, list[float]]:
+    def read(self, state: Any) -> tuple[Any, list[list[float]]]:
         if not self.path.exists():
             return state, []
         try:
@@ -234,7 +237,7 @@ class _Checkpoint:
         leaves = [jnp.asarray(new, like.dtype) for new, like in zip(leaves, old, strict=True)]
         return jax.tree.unflatten(tree, leaves), history.tolist()
 
-    def write(self, state: Any, history: list[float]) -> None:
+    def write(self, state: Any, history: list[list[float]]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         hidden = self.path.with_name(f".{self.path.name}.{os.getpid()}.npz")
         leaves = {f"leaf{n}": np.asarray(leaf) for n, leaf in enumerate(jax.tree.leaves(state))}

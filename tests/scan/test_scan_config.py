@@ -67,6 +67,8 @@ def test_round_trip(tmp_path, make):
         ("delta = 0.01", "delta = nan", "delta must be finite"),
         ("delta = 0.01", 'delta = "small"', "delta must be a number, got 'small'"),
         ("chunk = 50", "chunk = 0", "chunk must be a whole number from 1 to"),
+        ("chunk = 50", 'chunk = "large"', "or \"auto\", got 'large'"),
+        ("chunk = 50", "memory = 0", "memory must be a whole number from 1 to"),
         ("chunk = 50", "chunk = ", "is not valid TOML"),
         ('"gaussian"', '"gausian"', "Did you mean 'gaussian'?"),
         ('"gaussian"', "7", "family must be a name, got 7"),
@@ -98,13 +100,31 @@ def test_files_that_cannot_be_read(tmp_path):
 
 def test_identity_covers_what_defines_rows_and_nothing_else():
     config = tiny()
-    same = [tiny(markets=7), tiny(chunk=3), tiny(delta=0)]
+    same = [tiny(markets=7), tiny(chunk=3), tiny(chunk="auto", memory=7), tiny(delta=0)]
     spelled = ScanConfig(grid=(FamilyGrid("gaussian", {"shared": 0}), FamilyGrid("opposed")))
     defaults = ScanConfig(grid=(FamilyGrid("gaussian", {"idiosyncratic": 1}), FamilyGrid("opposed", {"users": 2})))
     assert {each.identity for each in same} == {config.identity}
     assert spelled.identity == defaults.identity
     others = [tiny(seed=1), tiny(delta=0.1), tiny(grid=config.grid[:1]), tiny(grid=config.grid[::-1])]
     assert len({each.identity for each in [config, *others]}) == 5
+
+
+def test_chunks_follow_from_memory_and_from_what_cells_hold():
+    rows = lambda **changes: tiny(**{"chunk": "auto", "markets": 3 * 10**6} | changes).rows_per_chunk
+    assert tiny(chunk=50).rows_per_chunk == 50
+    assert rows() == 2048
+    # A cell of 400 / 3 markets fills no more than one of 256.
+    assert rows(markets=400) == 256
+    assert rows(markets=1) == 32
+    few, many = rows(memory=1), rows(memory=2)
+    assert 32 < few < 2048
+    assert many == 2 * few
+    large = {"providers": 8, "users": 8, "actions": 10, "states": 10}
+    assert rows(grid=(FamilyGrid("gaussian", large),)) < rows()
+    # The market of a plane has the payoffs of 9 actions and 9 states.
+    plane, line = (FamilyGrid("spatial", {"dimension": d, "providers": 8, "users": 8}) for d in (2, 1))
+    assert rows(grid=(plane,), memory=16) < rows(grid=(line,), memory=16)
+    assert default_config().rows_per_chunk == 512
 
 
 def test_differences_name_the_keys():

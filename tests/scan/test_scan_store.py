@@ -108,6 +108,15 @@ def test_a_rerun_changes_nothing_and_an_extension_only_adds(folder):
     assert read_manifest(folder)["config"] == tiny(markets=500).to_mapping()
 
 
+def test_a_scan_that_is_extended_keeps_the_chunk_size_that_was_chosen(tmp_path):
+    automatic = lambda markets: tiny(chunk="auto", markets=markets)
+    for markets in (400, 4000):
+        with Store(tmp_path / "scan", automatic(markets)) as store:
+            assert store.chunk == 256
+    assert read_manifest(tmp_path / "scan")["config"]["chunk"] == 256
+    assert automatic(4000).rows_per_chunk == 2048
+
+
 def truncate(path):
     path.write_bytes(path.read_bytes()[:-50])
 

@@ -73,9 +73,9 @@ def test_the_command_tunes_and_goes_on_after_a_kill_to_the_same_result(tmp_path,
 def test_wrong_configs_are_explained(tmp_path, capsys):
     config = tmp_path / "bad.toml"
     for text, message in (
-        ("objectiv = 1", "unknown key 'objectiv'"),
+        ("objectiv = 1", "Unknown key 'objectiv'"),
         ("seed = 1", "needs a table [instrument]"),
-        (CONFIG.replace('"subsidy"', '"gift"'), "unknown instrument 'gift'"),
+        (CONFIG.replace('"subsidy"', '"gift"'), "Unknown instrument 'gift'"),
         (CONFIG.replace('"weak_error"', '"joy"'), "objective must be one of"),
         (CONFIG.replace("steps = 30", "steps = 0"), "Schedule.steps must be"),
     ):
