@@ -102,7 +102,9 @@ def measure(config: Config) -> Iterator[Result]:
             name: plx.certify_rule(None, (), markets, everyone)
             for name, markets in arms(config, drawn, tuned.parameters).items()
         }
-        share = {name: np.nanmean(on_scale(c.worst_lower, c.silent, c.aligned), axis=1) for name, c in found.items()}
+        # Users for whom conversation is worth nothing have no place on the scale.
+        scaled = {name: on_scale(c.worst_lower, c.silent, c.aligned) for name, c in found.items()}
+        share = {name: np.ma.masked_invalid(each).mean(axis=1).filled(np.nan) for name, each in scaled.items()}
         for name, certified in found.items():
             yield Result(
                 shared=shared,

@@ -143,7 +143,7 @@ def _search(miss: Any, start: Array, steps: int, damping: float) -> tuple[Array,
     def newton(_: Any, at: Array) -> Array:
         moved = at - jnp.linalg.solve(slope(at), miss(at))
         better = jnp.abs(miss(moved)).max() < jnp.abs(miss(at)).max()
-        return jnp.where(better, moved, at)
+        return jnp.asarray(jnp.where(better, moved, at))
 
     flat = lax.stop_gradient(lax.fori_loop(0, _NEWTON, newton, flat))
     return flat, lax.stop_gradient(slope(flat))

@@ -134,11 +134,13 @@ def tune(
     state, history = _run(advance, state, schedule, mark, progress)
     test: Any = markets if draw is None else _held_out(draw, root, schedule.held_out)
     shared = draw is not None
+    loss, lost = np.asarray(history).reshape(-1, 2).T
     return Tuned(
-        jax.tree.map(np.asarray, state[0]),
-        *np.asarray(history).reshape(-1, 2).T,
-        certify_rule(None, (), test, labels, delta),
-        certify_rule(parameters, state[0], test, labels, delta, shared),
+        parameters=jax.tree.map(np.asarray, state[0]),
+        history=loss,
+        lost=lost,
+        before=certify_rule(None, (), test, labels, delta),
+        after=certify_rule(parameters, state[0], test, labels, delta, shared),
     )
 
 
