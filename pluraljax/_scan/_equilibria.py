@@ -65,7 +65,7 @@ def measure_equilibria(
     )
 
 
-def measure_equilibria_again(market: Market, delta: float, alone: bool, known: Mapping[str, Array]) -> dict[str, Array]:
+def measure_equilibria_again(market: Market, delta: float, alone: bool, known: Mapping[str, Any]) -> dict[str, Array]:
     """Measures one market with the exact host solver: the second pass for rows that came back `OPEN`."""
     return run_rarely(_on_host, market, delta, alone, dict(known))
 

@@ -12,7 +12,7 @@ from test_measure import FAMILIES, FOES, NO, OPPOSED, PERFECT, UNDECIDED, YES, d
 import pluraljax as plx
 from pluraljax import Status
 from pluraljax._scan import _equilibria, _measure
-from pluraljax._scan._columns import EQUILIBRIA
+from pluraljax._scan._columns import CONDITIONS, EQUILIBRIA
 
 
 @functools.cache
@@ -108,3 +108,20 @@ def test_what_nobody_asked_for_is_undefined():
     assert set(rows) == {column.name for column in EQUILIBRIA}
     np.testing.assert_array_equal(rows["personalized_worst_lower"], np.full((4, 2), np.nan))
     np.testing.assert_array_equal(rows["anonymous_silence"], np.full(4, _measure.UNDECIDED))
+
+
+def test_the_second_pass_measures_what_the_first_one_does():
+    rng = np.random.default_rng(5)
+    markets = [observed(rng.normal(size=(2, 3, 3)), rng.normal(size=(3, 2, 3, 3))) for _ in range(3)]
+    first = equilibria(markets)
+    kinds = {column.name: column.kind for column in (*CONDITIONS, *EQUILIBRIA)}
+    for row, market in enumerate(map(cases.as_market, markets)):
+        again = _measure.measure_again(market, 0.0)
+        known = {name: np.asarray(again[name]) for name in _equilibria.KNOWN}
+        found = _equilibria.measure_equilibria_again(market, 0.0, False, known)
+        assert int(again["status"]) == int(found["status"]) == Status.RESCUED
+        for name, value in (again | found).items():
+            if kinds[name] == "value":
+                np.testing.assert_allclose(np.asarray(value), first[name][row], atol=1e-5, err_msg=name)
+            elif kinds[name] == "event":
+                assert int(value) == first[name][row], name

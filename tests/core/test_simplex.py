@@ -243,6 +243,18 @@ def test_the_host_solver_alone():
     assert solve_on_host(program([[-1.0]], [1.0], [1.0])).outcome == Outcome.UNBOUNDED
 
 
+def test_the_host_solver_runs_inside_compiled_programmes():
+    rng = np.random.default_rng(8)
+    rows = [random_program(rng, "dense") for _ in range(4)]
+    programs = program(*map(np.stack, zip(*rows, strict=True)))
+    alone = solve_on_host(programs)
+    inside = jax.jit(jax.vmap(solve_on_host))(programs)
+    assert inside.primal.dtype == jnp.float64
+    for one, other in zip(jax.tree.leaves(alone), jax.tree.leaves(inside), strict=True):
+        # The same numbers to the last bit, although the thread that solves knows nothing of our float64.
+        np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
+
+
 def test_the_residual_sees_each_kind_of_error():
     good = program([[1.0, 1.0]], [1.0], [2.0, 1.0])
     with jax.enable_x64(True):
