@@ -5,7 +5,7 @@ rational. Providers play gradient dynamics against such people, personalized, fr
 what users then get (silent = 0, aligned = 1), and checks the bound of logit choice: a user gets at least what her best
 offer is worth to a rational user less T (log actions + log providers).
 
-    python experiments/bounded_users.py [--markets 32] [--steps 200] [--out experiments/output/bounded_users]
+    python experiments/bounded_users.py [--markets 128] [--steps 200] [--out experiments/output/bounded_users]
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ USERS, TALK = 2, plx.Conversation(signals=3)
 class Config:
     """What defines the numbers; the market has 2 users, 3 actions and 3 states. Temperatures in payoff ranges."""
 
-    markets: int = 32
+    markets: int = 128
     seed: int = 0
     providers: int = 3
     steps: int = 200

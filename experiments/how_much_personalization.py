@@ -2,11 +2,12 @@
 
 For each number of segments the script asks how often every segment has one mixture of providers that all its users
 agree with (segment alignment error at most a `near` share of the largest payoff range), for a random split into
-segments of equal size and for the best split. The best is exact: the error of each of the 2^m sets of users is computed
-once, and the least number of aligned sets that cover all users follows by dynamic programming over sets. The loss is
-what the guarantee leaves open to the user who can lose most (0 none, 1 silent, also where the guarantee is vacuous).
+segments of equal size and for the best split, and what the guarantee leaves open to the user who can lose most (0
+none, 1 silent, also where the guarantee is vacuous). Best splits are exact: the error and the loss of each of the 2^m
+sets of users are computed, and the split whose largest error, or loss, is least follows by dynamic programming over
+sets. Fewer users are the first ones of the same markets.
 
-    python experiments/how_much_personalization.py [--markets 192] [--users 4]
+    python experiments/how_much_personalization.py [--markets 1000] [--users 4 8]
 """
 
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 from matplotlib.figure import Figure
+from splits import best_splits, of_splits
 from study import Estimate, bars, draw_markets, in_tiles, mean, on_scale, panels, payoff_range, run_study, share
 
 import pluraljax as plx
@@ -24,9 +26,9 @@ import pluraljax as plx
 class Config:
     """What defines the numbers; users of 3 actions and 3 states; m up to 8 users."""
 
-    markets: int = 192
+    markets: int = 1000
     seed: int = 0
-    users: int = 4
+    users: tuple[int, ...] = (4, 8)
     providers: int = 3
     families: tuple[str, ...] = ("opposed", "gaussian")
     near: float = 0.1
@@ -34,114 +36,96 @@ class Config:
 
 @dataclass(frozen=True)
 class Result:
-    """One family and number of segments; `open` counts sets of users whose bracket does not decide alignment."""
+    """One family, number of users, and of segments g; `open` counts sets of users of undecided alignment.
+
+    `random` and `best` are shares of markets that a split into g segments aligns, `least` of those that g align
+    and no fewer. `loss_best` is the loss of the split that is best for the error, `loss_least` that of the best for it.
+    """
 
     family: str
+    users: int
     segments: int
     random: Estimate
     best: Estimate
+    least: Estimate
     loss_random: Estimate
     loss_best: Estimate
+    loss_least: Estimate
     open: int
 
 
 @jax.jit
 @jax.vmap
-def set_error(market: plx.Market, members: jax.Array):
-    """The alignment error of a set of users; a set of fewer than all is filled up with copies of a member."""
-    m = market
-    part = plx.Market(m.prior[members], m.user_value[members], m.provider_value[:, members], m.mass[members])
-    return plx.strong_alignment(part).error
+def program(market: plx.Market, present: jax.Array):
+    """Error and guarantee of a set of users. The others are there with payoffs of 0, which asks nothing of anybody."""
+    here = present[:, None, None].astype(float)
+    inside = plx.Market(market.prior, market.user_value * here, market.provider_value * here[None], market.mass)
+    sure = plx.guarantee(inside, plx.anonymous(here.shape[0])).lower
+    return plx.strong_alignment(inside).error, sure, plx.benchmarks(inside)
 
 
-bounds = jax.jit(jax.vmap(lambda market, labels: (plx.guarantee(market, labels).lower, plx.benchmarks(market))))
-
-
-def members_of(users: int) -> np.ndarray:
-    """The members of every set but the empty one, filled up to m: [set m]."""
-    every = [[j for j in range(users) if code >> j & 1] for code in range(1, 2**users)]
-    return np.array([inside + inside[:1] * (users - len(inside)) for inside in every], np.int32)
-
-
-def best_splits(error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The least largest error of a split into at most g sets, for g = 1 to m, and such a split's labels.
-
-    `error` is [market set], the set's code being its place plus one. Returns [market g] and [market g user].
-    """
-    markets, sets = error.shape
-    users = sets.bit_length()
-    least = [np.concatenate([np.full((markets, 1), -np.inf), error], axis=1)]
-    chosen = [np.tile(np.arange(sets + 1), (markets, 1))]
-    for _ in range(users - 1):
-        value, first = least[-1].copy(), chosen[-1] * 0
-        for code in range(1, sets + 1):
-            low, part = code & -code, code
-            options = []  # every subset that holds the lowest member, so that each split is looked at once
-            while part:
-                if part & low:
-                    options.append(part)
-                part = (part - 1) & code
-            options.reverse()  # of equal splits the finer: guarantees only gain from that
-            tried = np.stack([np.maximum(error[:, p - 1], least[-1][:, code ^ p]) for p in options])
-            at = tried.argmin(axis=0)
-            value[:, code], first[:, code] = tried[at, np.arange(markets)], np.array(options)[at]
-        least.append(value)
-        chosen.append(first)
-    labels = np.zeros((markets, users, users), np.int32)
-    for g in range(users):
-        rest = np.full(markets, sets)
-        for segment in range(g + 1):
-            part = chosen[g - segment][np.arange(markets), rest]
-            labels[:, g] += segment * (part[:, None] >> np.arange(users) & 1)
-            rest ^= part
-    return np.stack([value[:, -1] for value in least], axis=1), labels
-
-
-def largest_loss(markets: plx.Market, labels: np.ndarray) -> np.ndarray:
-    sure, base = in_tiles(bounds, len(labels), markets, labels)
-    return np.nanmax(1 - on_scale(np.maximum(sure, base.silent), base.silent, base.aligned), axis=1)
+def every_set(markets: plx.Market, users: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Error, from below and above, and loss of every set of users: [market set], the set's code being place plus 1."""
+    count, sets = len(markets.mass), 2**users - 1
+    present = np.tile(np.arange(1, sets + 1)[:, None] >> np.arange(users) & 1 == 1, (count, 1))
+    repeated = jax.tree.map(lambda leaf: np.repeat(np.asarray(leaf), sets, axis=0), markets)
+    error, sure, base = in_tiles(program, count * sets, repeated, present, tile=128)
+    lost = 1 - on_scale(np.maximum(sure, base.silent), base.silent, base.aligned)
+    lost = np.nan_to_num(lost).max(axis=1)  # NaN: there is nothing to lose
+    return tuple(values.reshape(count, sets) for values in (error.lower, error.upper, lost))
 
 
 def measure(config: Config) -> Iterator[Result]:
-    m, n, members = config.users, config.markets, members_of(config.users)
-    sizes = {"providers": config.providers, "users": m}
+    n, most = config.markets, max(config.users)
     for name in config.families:
         settings = {"positive": 0.75} if name == "opposed" else {"idiosyncratic": 0.5}
-        markets = draw_markets(getattr(plx.families, name)(**sizes, **settings), n, config.seed)
-        repeated = jax.tree.map(lambda leaf: np.repeat(np.asarray(leaf), len(members), axis=0), markets)
-        error = in_tiles(set_error, n * len(members), repeated, np.tile(members, (n, 1)), tile=128)
-        upper, lower = error.upper.reshape(n, -1), error.lower.reshape(n, -1)
-        near = config.near * payoff_range(markets).max(axis=1)
-        least, labels = best_splits(upper.round(9))  # equal up to rounding is equal
-        order = np.argsort(np.random.default_rng(config.seed).random((n, m)), axis=1)
-        for g in range(1, m + 1):
-            random = np.take_along_axis(np.tile(np.arange(m, dtype=np.int32) % g, (n, 1)), order, axis=1)
-            codes = [((random == s) << np.arange(m)).sum(axis=1) for s in range(g)]
-            worst = np.max([upper[np.arange(n), code - 1] for code in codes], axis=0)
-            losses = [mean(largest_loss(markets, split)) for split in (random, labels[:, g - 1])]
-            yield Result(
-                family=name,
-                segments=g,
-                random=share(worst <= near),
-                best=share(least[:, g - 1] <= near),
-                loss_random=losses[0],
-                loss_best=losses[1],
-                open=int(((lower <= near[:, None]) & (upper > near[:, None])).sum()),
-            )
+        family = getattr(plx.families, name)(providers=config.providers, users=most, **settings)
+        markets = draw_markets(family, n, config.seed)
+        lower, upper, loss = every_set(markets, most)
+        order = np.argsort(np.random.default_rng(config.seed).random((n, most)), axis=1)
+        for m in config.users:
+            sets = 2**m - 1  # those of the first m users come first; equal up to rounding is equal
+            (least, labels), (least_loss, _) = (best_splits(table[:, :sets].round(9)) for table in (upper, loss))
+            near = config.near * payoff_range(markets)[:, :m].max(axis=1)
+            unknown = (lower[:, :sets] <= near[:, None]) & (upper[:, :sets] > near[:, None])
+            needed = (least > near[:, None]).sum(axis=1) + 1
+            shuffled = order[order < m].reshape(n, m)
+            for g in range(1, m + 1):
+                random = np.take_along_axis(np.tile(np.arange(m) % g, (n, 1)), shuffled, axis=1)
+                yield Result(
+                    family=name,
+                    users=m,
+                    segments=g,
+                    random=share(of_splits(upper, random) <= near),
+                    best=share(needed <= g),
+                    least=share(needed == g),
+                    loss_random=mean(of_splits(loss, random)),
+                    loss_best=mean(of_splits(loss, labels[:, g - 1])),
+                    loss_least=mean(least_loss[:, g - 1]),
+                    open=int(unknown.sum()),
+                )
 
 
 def draw(results: list[Result], config: Config) -> Figure:
     figure, axes = panels(2 * len(config.families), sharey=True)
+    few, many = min(config.users), max(config.users)
+    lines = {"best": "best split", "random": "random split"}
+    losses = {"loss_best": "best split for the error", "loss_random": "random split", "loss_least": "best for the loss"}
     for at, name in enumerate(config.families):
-        rows = [row for row in results if row.family == name]
-        x = [row.segments for row in rows]
-        for panel, parts in ((axes[2 * at], ("best", "random")), (axes[2 * at + 1], ("loss_best", "loss_random"))):
-            for style, part in enumerate(parts):
-                bars(panel, x, [getattr(row, part) for row in rows], style, ("best split", "random split")[style])
-            panel.set(xlabel=f"segments of {config.users} users", title=name, ylim=(-0.03, 1.03))
+        for panel, keys in zip(axes[2 * at :], (lines, losses), strict=False):
+            rows = [row for row in results if (row.family, row.users) == (name, many)]
+            for style, (key, label) in enumerate(keys.items()):
+                bars(panel, [row.segments for row in rows], [getattr(row, key) for row in rows], style, label)
+            if keys is lines:
+                x, needed = [row.segments for row in rows], [row.least.value for row in rows]
+                panel.bar(x, needed, color="0.85", label="least number that aligns")
+                rows = [row for row in results if (row.family, row.users) == (name, few) and few < many]
+                x, best = [row.segments for row in rows], [row.best for row in rows]
+                bars(panel, x, best, 3, f"best split of {few} users")
+            panel.set(xlabel=f"segments of {many} users", title=name, ylim=(-0.03, 1.03))
             panel.legend(frameon=False, fontsize=8)
         axes[2 * at].set(ylabel="P(every segment aligned)")
-        axes[2 * at + 1].set(ylabel="largest loss not excluded (0 aligned, 1 silent)")
+        axes[2 * at + 1].set(ylabel="largest loss not excluded\n(0 aligned, 1 silent)")
     figure.suptitle(f"{config.markets:,} markets, 95 % intervals; aligned: error ≤ {config.near:.0%}", fontsize=9)
     return figure
 
