@@ -122,7 +122,7 @@ def draw(results: list[Result], config: Config) -> Figure:
                 rows = [row for row in results if (row.family, row.users) == (name, few) and few < many]
                 x, best = [row.segments for row in rows], [row.best for row in rows]
                 bars(panel, x, best, 3, f"best split of {few} users")
-            panel.set(xlabel=f"segments of {many} users", title=name, ylim=(-0.03, 1.03))
+            panel.set(xlabel=f"segments of {many} users", xticks=range(1, many + 1), title=name, ylim=(-0.03, 1.03))
             panel.legend(frameon=False, fontsize=8)
         axes[2 * at].set(ylabel="P(every segment aligned)")
         axes[2 * at + 1].set(ylabel="largest loss not excluded\n(0 aligned, 1 silent)")

@@ -18,11 +18,13 @@ from functools import partial
 import jax
 import numpy as np
 from matplotlib.figure import Figure
-from study import STYLES, Estimate, draw_markets, in_tiles, mean, on_scale, panels, payoff_range, run_study, share
+from study import Estimate, draw_markets, in_tiles, mean, on_scale, panels, payoff_range, run_study, share
 
 import pluraljax as plx
 
 PROVIDERS = USERS = 2
+# Of three lightnesses, so that thousands of points survive greyscale.
+MARKS = (("#0072B2", "o"), ("#E69F00", "s"), ("#000000", "^"))
 
 
 @dataclass(frozen=True)
@@ -122,9 +124,9 @@ def draw(results: list[Result], config: Config) -> Figure:
     figure, axes = panels(2, sharey=True)
     for panel, name in zip(axes, ("conic", "gaussian"), strict=True):
         rows = [row for row in results if row.family == name]
-        for label, (color, marker, _) in zip(rows[0].points, STYLES, strict=False):
+        for label, (color, marker) in zip(rows[0].points, MARKS, strict=True):
             points = np.array([point for row in rows for point in row.points[label]])
-            panel.scatter(points[:, 0], points[:, 1], s=5, color=color, marker=marker, label=label, alpha=0.6)
+            panel.scatter(points[:, 0], points[:, 1], s=5, color=color, marker=marker, label=label, alpha=0.7)
         end = panel.get_xlim()[1]
         panel.plot([0, end], [0, end], "k--", linewidth=1, label="theorem: not above", zorder=3)
         top = max(y for row in rows for pairs in row.points.values() for _, y in pairs)
