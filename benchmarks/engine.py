@@ -35,7 +35,7 @@ shared = [0.0, 1.0]
 PROCESS = """
 import json, resource, sys, threading, time
 import jax
-study, out, markets, devices = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+study, out, markets, devices, planned = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:])
 if devices:
     jax.config.update("jax_num_cpu_devices", devices)
 import pluraljax as plx
@@ -61,7 +61,8 @@ timed(_batch.Launched, "rows", "waiting for devices")
 timed(_run, "_again", "second pass")
 timed(_batch.Programs, "launch", "launching, and waiting for compilers")
 config = plx.ScanConfig.from_toml(study) if study != "default" else plx.default_config()
-config = config.replace(markets=markets)
+# The chunk size of the scan that this one is compared with, or fills the compilation cache for.
+config = config.replace(markets=markets, chunk=config.replace(markets=planned).rows_per_chunk)
 began, cpu = time.perf_counter(), time.process_time()
 with Store(out, config) as store:
     summary = _run.run(config, store)
@@ -73,13 +74,14 @@ print(json.dumps({"markets": markets, "devices": len(jax.local_devices()), "seco
 """
 
 
-def scan(study: str, out: Path, markets: int, cores: int | None = None) -> dict:
-    """One scan in a process of its own, bound to so many cores."""
+def scan(study: str, out: Path, markets: int, cores: int | None = None, planned: int | None = None) -> dict:
+    """One scan in a process of its own, bound to so many cores, with the chunks of a scan of `planned` markets."""
     bind = [] if cores is None else ["taskset", "-c", ",".join(map(str, sorted(os.sched_getaffinity(0))[:cores]))]
     devices = cores or len(os.sched_getaffinity(0))
     environment = {"JAX_COMPILATION_CACHE_DIR": str(Path(tempfile.gettempdir()) / "pluraljax-benchmark-cache")}
     environment |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [*bind, sys.executable, "-c", PROCESS, study, str(out), str(markets), str(devices)]
+    numbers = map(str, (markets, devices, planned or markets))
+    command = [*bind, sys.executable, "-c", PROCESS, study, str(out), *numbers]
     done = subprocess.run(command, env=os.environ | environment, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -105,13 +107,13 @@ def million(folder: Path, markets: int, study: str) -> None:
 
 
 def memory(folder: Path, markets: int, study: str) -> None:
-    scan(study, folder / "warm", 2048)
-    few, many = (scan(study, folder / str(count), count) for count in (markets, 10 * markets))
+    scan(study, folder / "warm", 2048, planned=10 * markets)
+    few, many = (scan(study, folder / str(count), count, planned=10 * markets) for count in (markets, 10 * markets))
     show("memory", {"few": few, "many": many, "ratio of peaks": many["peak MiB"] / few["peak MiB"]})
 
 
 def overhead(folder: Path, markets: int, study: str) -> None:
-    scan(study, folder / "warm", 2048)
+    scan(study, folder / "warm", 2048, planned=markets)
     found = scan(study, folder / "scan", markets)
     parts = found["seconds (wall, CPU of its thread)"]
     own = sum(parts[name][1] for name in ("writing chunks", "journal", "checking what is stored") if name in parts)
@@ -120,7 +122,7 @@ def overhead(folder: Path, markets: int, study: str) -> None:
 
 def scaling(folder: Path, markets: int, study: str) -> None:
     for cores in (1, 2):
-        scan(study, folder / f"warm-{cores}", 2048, cores)
+        scan(study, folder / f"warm-{cores}", 2048, cores, planned=markets)
     one, two = (scan(study, folder / f"cores-{cores}", markets, cores) for cores in (1, 2))
     show("scaling", {"one": one, "two": two, "efficiency": one["seconds"] / (2 * two["seconds"])})
 
