@@ -216,6 +216,18 @@ STUDIES = {
         "--markets 16 --providers 2 --steps 20 --temperatures 0.1 --biases 1",
         {(0, "violations"): (0, 0), (0, "logit"): (0.58, 0.61), (0, "rational"): (0.96, 0.99)},
     ),
+    "public_option": (
+        "--markets 12 --steps 3 --batch 4 --shared 1 --objective weak_error",
+        {
+            (0, "worst"): (0.75, 0.76),
+            (1, "worst"): (0.75, 0.76),
+            (2, "worst"): (0.78, 0.79),
+            (3, "worst"): (0.95, 0.96),
+            (3, "lead"): (0.006, 0.01),
+            (4, "worst"): (0.96, 0.97),
+            (4, "open"): (0, 0),
+        },
+    ),
     "theorem_personalized": (
         "--markets 16 --providers 2 --biases 1",
         {
