@@ -31,8 +31,8 @@ class Subsidised(eqx.Module):
     `payment[j, a, y]` goes to whoever serves user j, in units of provider payoffs. `cost` is half the mass-weighted
     sum of its squares, and `gap` what a cheaper payment could save at most, by a dual bound that does not trust the
     solver (NaN where none is known). `weights` sum to one in each row. `solved` is false where the programme has no
-    solution or its solver stopped early; the payment must not be used then. Alignment itself is certified by the
-    `*_alignment` questions on `market`.
+    solution or its solver stopped early: cost and gap are NaN then, and the payment must not be used. Alignment itself
+    is certified by the `*_alignment` questions on `market`.
     """
 
     market: Market
@@ -87,10 +87,12 @@ def least_subsidy(
         stakes = user[members], provider[:, members]
         shares, paid, fits = _read(answer, *stakes, target, 1.0 / most_weight, by == "action")
         payment[members], weights[members] = paid, shares
-        priced = _prices(answer, user[members].shape, target)
-        proved = least_cost(*stakes, mass[members], priced, target, 1.0 / most_weight, by == "action")
-        cost, solved = cost + cost_of(paid, mass[members]), solved and answer.solved and fits
-        gap += max(0.0, cost_of(paid, mass[members]) - proved)
+        if not (answer.solved and fits):
+            cost, gap, solved = float("nan"), float("nan"), False
+            continue
+        prices, spent = _prices(answer, paid.shape, target), cost_of(paid, mass[members])
+        proved = least_cost(*stakes, mass[members], prices, target, 1.0 / most_weight, by == "action")
+        cost, gap = cost + spent, gap + max(0.0, spent - proved)
     with jax.enable_x64(True):
         paid = jnp.asarray(payment)
         return Subsidised(

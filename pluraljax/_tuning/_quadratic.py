@@ -78,7 +78,10 @@ def solve_quadratic(
         if not (slack > 0).all():
             break
         solve = _newton(square, rows, equal, slack, duals)
-        _, _, near_slack, near_duals = solve(lost, short, missed, slack * duals)
+        try:
+            _, _, near_slack, near_duals = solve(lost, short, missed, slack * duals)
+        except np.linalg.LinAlgError:  # the iterates of a programme without a solution, far out
+            break
         reach = min(_longest(slack, near_slack), _longest(duals, near_duals))
         after = (slack + reach * near_slack) @ (duals + reach * near_duals)
         centre = gap / len(slack) * (after / gap) ** 3

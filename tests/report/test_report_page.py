@@ -27,6 +27,7 @@ MANIFEST = {
         "seed": 7,
         "delta": 0.0,
         "chunk": 512,
+        "memory": 256,
         "equilibria": True,
         "grid": [{"family": "gaussian", "providers": [1, 2]}],
     },

@@ -1,5 +1,7 @@
 """The least intervention: against an independent oracle, by gradient, and what it makes of equilibria."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -8,6 +10,7 @@ import pytest
 from scipy.optimize import nnls
 
 import pluraljax as plx
+from pluraljax._tuning._payment import cost_of, least_cost, payment_at
 from pluraljax._tuning._quadratic import solve_quadratic
 
 MARKETS, USERS = 100, 3
@@ -82,9 +85,42 @@ def test_a_target_is_met_and_costs_less(markets):
     assert all(float(a.cost) < float(b.cost) for a, b in zip(loosely, exactly, strict=True))
 
 
+@pytest.mark.parametrize(("target", "by"), [(0.0, "outcome"), (0.05, "outcome"), (0.7, "action")])
+def test_both_ends_hold_whatever_a_solver_proposes(markets, target, by):
+    rng, tight = np.random.default_rng(0), []
+    for index in range(10):
+        market = row(markets, index)
+        user, provider, mass = (np.asarray(leaf) for leaf in (market.user_value, market.provider_value, market.mass))
+        found = plx.least_subsidy(market, (0, 0, 0), target, by=by)
+        if not bool(found.solved):
+            continue
+        cost = float(found.cost)
+        best = mass[:, None, None] * np.asarray(found.payment)
+        bound = functools.partial(least_cost, user, provider, mass, target=target, least=0.01, by_action=by == "action")
+        for size in (0.01, 0.1, 1.0):
+            # No prices prove more than the optimum costs.
+            assert bound(size * rng.normal(size=user.shape)) <= cost + 1e-9
+            assert bound(best + size * rng.normal(size=user.shape)) <= cost + 1e-9
+        assert float(found.gap) <= 1e-6 * cost + 1e-9
+        tight.append(cost > 1e-3)
+        for _ in range(5):
+            inverse, weights = rng.uniform(0.01, 2.0), rng.dirichlet(np.ones(len(provider)))
+            paid, fits = payment_at(
+                user, provider, weights, np.zeros(USERS), inverse, inverse * target, by_action=by == "action"
+            )
+            # Any other weights cost at least as much, and their payment does what it is for.
+            assert not fits or cost_of(paid, mass) >= cost - float(found.gap) - 1e-9
+            missed = inverse * user - np.tensordot(weights, provider, 1) - paid
+            middle = (missed.max(axis=(1, 2)) + missed.min(axis=(1, 2)))[:, None, None] / 2
+            assert not fits or np.abs(missed - middle).max() <= inverse * target + 1e-9
+    # Not only free ones: by action most markets need nothing at this target, or cannot be helped.
+    assert sum(tight) >= 3
+
+
 def test_payments_by_action_may_not_suffice(markets):
     found = plx.least_subsidy(row(markets, 0), (0, 1, 2), 0.0, by="action")
     assert not bool(found.solved)
+    assert np.isnan(float(found.cost))
     loose = plx.least_subsidy(row(markets, 0), (0, 1, 2), 1.5, by="action")
     assert bool(loose.solved)
     payment = np.asarray(loose.payment)
@@ -95,6 +131,12 @@ def test_an_unsolvable_programme_is_not_solved():
     rows, limits = np.array([[1.0], [-1.0]]), np.array([-1.0, -1.0])
     answer = solve_quadratic(np.eye(1), rows, limits, np.zeros((0, 1)), np.zeros(0))
     assert not answer.solved
+
+
+def test_markets_that_no_payment_by_action_helps_are_not_solved(markets):
+    # The iterates of such programmes run away until their linear systems are singular, which must not raise.
+    found = [plx.least_subsidy(row(markets, index), (0, 0, 0), 0.7, by="action") for index in (0, 2, 9)]
+    assert not any(bool(each.solved) for each in found)
 
 
 def test_arguments_are_checked(markets):
