@@ -105,6 +105,8 @@ def tiled(layout: Layout, function: Callable[[Any, Any], Any]) -> Callable[..., 
         def cut(start):
             return jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, tile), rows)
 
+        # A function of its own only while it is traced, so that this is done once and not for `part` and `step` each.
+        @functools.partial(jax.jit, inline=True)
         def run(part):
             return jax.vmap(lambda row: function(shared, row))(part)
 

