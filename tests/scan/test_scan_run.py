@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -137,6 +138,44 @@ def test_open_rows_get_a_second_pass(stand_in_measure, monkeypatch):
     assert {market.user_value.shape for market in seen} == {(2, 3, 3)}
     aligned = sorted(float(plx.benchmarks(market).aligned[0]) for market in seen)
     np.testing.assert_allclose(aligned, np.sort(memory.dataset().aligned[:, 0].values[rescued]), rtol=1e-12)
+
+
+def test_a_second_pass_holds_no_other_chunk_up(stand_in_measure, monkeypatch):
+    first_pass, write, order, others = _run._first_pass, Memory.write, [], threading.Event()
+    is_first = lambda block: (block.cell, block.start) == (0, 0)
+
+    def only_the_first_is_hard(launched):
+        rows, hard = first_pass(launched)
+        assert hard
+        return rows, hard[:1] if is_first(launched.block) else []
+
+    def wait_for_others(*_):
+        assert others.wait(60), "no other chunk was stored meanwhile"
+
+    def noted(memory, block, rows):
+        write(memory, block, rows)
+        order.append(block)
+        if len(order) == 4:
+            others.set()
+
+    monkeypatch.setattr(_run, "_first_pass", only_the_first_is_hard)
+    monkeypatch.setattr(_run, "_again", wait_for_others)
+    monkeypatch.setattr(Memory, "write", noted)
+    summary = _run.run(tiny(), Memory(tiny()))
+    assert (summary.measured, summary.second_pass) == (400, 1)
+    assert len(order) == len(set(order)) > 4
+    assert not any(map(is_first, order[:4]))
+
+
+@pytest.mark.parametrize("waiting", [0, 8])
+def test_what_goes_wrong_in_a_second_pass_is_raised(stand_in_measure, monkeypatch, waiting):
+    def broken(*_):
+        raise ArithmeticError("a second pass went wrong")
+
+    monkeypatch.setattr(_run, "_MOST_AGAIN", waiting)
+    monkeypatch.setattr(_run, "_again", broken)
+    with pytest.raises(ArithmeticError, match="a second pass went wrong"):
+        _run.run(tiny(), Memory(tiny()))
 
 
 def test_one_measuring_programme_per_array_shape(stand_in_measure):
