@@ -23,6 +23,7 @@ from . import _equilibria, _found, _measure
 from ._config import ScanConfig
 from ._plan import Block
 from ._search import Search
+from ._traced import lower
 
 # Rows that a CPU takes through its loops together: few enough to stay in its cache, and to not wait for a straggler.
 _CPU_TILE = 32
@@ -165,16 +166,16 @@ def _compile_draw(layout: Layout, family: Family, providers: int) -> Any:
     with jax.enable_x64(True):
         root = jax.ShapeDtypeStruct((2,), jnp.uint32)
         indices = layout.spec((layout.size,), jnp.uint32)
-        lowered = jax.jit(tiled(layout, draw)).lower(root, indices, layout.counts)
-        return _compile(layout, lowered, _DRAW_OPTIONS)
+        arguments = (root, indices, layout.counts)
+        return _compile(layout, lower(tiled(layout, draw), arguments, "draw", layout.tile, family), _DRAW_OPTIONS)
 
 
 @functools.lru_cache(maxsize=256)
 def _compile_measure(layout: Layout, shape: Shape, delta: float, measure: Callable[..., Any]) -> Any:
     program = functools.partial(tiled(layout, lambda _, arrays: measure(Market(*arrays), delta)), None)
     with jax.enable_x64(True):
-        lowered = jax.jit(program).lower(_markets(layout, shape), layout.counts)
-        return _compile(layout, lowered, _MEASURE_OPTIONS)
+        arguments = (_markets(layout, shape), layout.counts)
+        return _compile(layout, lower(program, arguments, layout.tile, delta, measure), _MEASURE_OPTIONS)
 
 
 @functools.lru_cache(maxsize=256)
@@ -187,8 +188,8 @@ def _compile_equilibria(layout: Layout, shape: Shape, delta: float, measure: Cal
     (users, *_), _ = shape[1]
     with jax.enable_x64(True):
         known = {name: layout.spec((layout.size, users), jnp.float64) for name in _equilibria.KNOWN}
-        rows = (_markets(layout, shape), layout.spec((layout.size,), bool), known)
-        return _compile(layout, jax.jit(program).lower(rows, layout.counts), _MEASURE_OPTIONS)
+        arguments = ((_markets(layout, shape), layout.spec((layout.size,), bool), known), layout.counts)
+        return _compile(layout, lower(program, arguments, layout.tile, delta, measure), _MEASURE_OPTIONS)
 
 
 @functools.lru_cache(maxsize=256)
@@ -206,8 +207,9 @@ def _compile_found(layout: Layout, wide: Shape, own: Shape, delta: float, search
     with jax.enable_x64(True):
         proved = {name: layout.spec((layout.size, users), jnp.float64) for name in _found.PROVED}
         rows = (_markets(layout, wide), layout.spec((layout.size,), jnp.uint32), proved)
-        root = jax.ShapeDtypeStruct((2,), jnp.uint32)
-        return _compile(layout, jax.jit(tiled(layout, row)).lower(root, rows, layout.counts), _MEASURE_OPTIONS)
+        arguments = (jax.ShapeDtypeStruct((2,), jnp.uint32), rows, layout.counts)
+        key = (layout.tile, providers, delta, measure, search)
+        return _compile(layout, lower(tiled(layout, row), arguments, *key), _MEASURE_OPTIONS)
 
 
 def _markets(layout: Layout, shape: Shape) -> tuple[jax.ShapeDtypeStruct, ...]:

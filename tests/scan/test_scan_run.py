@@ -77,7 +77,8 @@ def test_killed_twice_and_resumed_ends_with_the_same_bytes(tmp_path):
 @pytest.mark.slow
 def test_interrupted_it_says_how_to_continue(tmp_path):
     out = tmp_path / "scan"
-    Path(f"{out}.toml").write_text(tiny().to_toml())
+    # Long enough not to be through before the signal arrives.
+    Path(f"{out}.toml").write_text(tiny(markets=200_000).to_toml())
     took = []
     # A busy machine may stall a process for seconds: one prompt end of three shows that it does not wait for work.
     while len(took) < 3 and min(took, default=5.0) >= 5:

@@ -1,0 +1,96 @@
+"""Lowers programmes, and keeps what tracing them gave beside JAX's compilation cache.
+
+JAX keeps compiled code, but finds it by the text of a programme, and to write that text by tracing takes longer than to
+load the code. The text is kept under a name that says all that it follows from.
+"""
+
+import functools
+import hashlib
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax import export
+
+_PACKAGE = Path(__file__).parents[1]
+_FOLDER = "pluraljax-traced"
+_SHA256 = 32
+
+
+def lower(program: Callable[..., Any], arguments: tuple[Any, ...], *key: Any) -> Any:
+    """Lowers a programme for arguments of the given shapes.
+
+    The text is kept, if JAX has a local folder for compiled code, and taken from there the next time. `key` is all that
+    the programme follows from besides this package, as values whose `repr` says what they are. Functions and types may
+    be in it; with one from outside this package nothing is kept, as its source is not known.
+    """
+    file = _file(key, arguments)
+    exported = file and _read(file)
+    if exported is None:
+        try:
+            exported = export.export(jax.jit(program))(*arguments)
+        except ValueError:  # a device of which not all operations can be written down
+            return jax.jit(program).lower(*arguments)
+        if file:
+            _write(file, exported)
+    # What is kept and what is new take the same way, so that both end in the same instructions.
+    return jax.jit(exported.call).lower(*arguments)
+
+
+def _file(key: tuple[Any, ...], arguments: tuple[Any, ...]) -> Path | None:
+    folder = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
+    if not folder or "://" in folder or not jax.config.jax_enable_compilation_cache:  # pyright: ignore[reportAttributeAccessIssue]
+        return None
+    names = []
+    for part in key:
+        owner = part if hasattr(part, "__qualname__") else type(part)
+        module = owner.__module__
+        if not (module == "builtins" or module.partition(".")[0] == __name__.partition(".")[0]):
+            return None
+        names.append(f"{module}.{owner.__qualname__}" if owner is part else repr(part))
+    text = repr((_identity(), _settings(), names, jax.tree.map(str, arguments), str(jax.tree.structure(arguments))))
+    return Path(folder) / _FOLDER / hashlib.sha256(text.encode()).hexdigest()
+
+
+@functools.cache
+def _identity() -> tuple[str, ...]:
+    """This package's source, and the libraries that a programme is made with."""
+    source = hashlib.sha256()
+    for file in sorted(_PACKAGE.rglob("*.py")):
+        source.update(file.relative_to(_PACKAGE).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
+    return source.hexdigest(), *(version(name) for name in ("jax", "jaxlib", "equinox", "numpy"))
+
+
+def _settings() -> tuple[str, ...]:
+    """Devices, and JAX's settings that may change what it traces: all but those on where to keep and what to log."""
+    devices = [(device.platform, device.device_kind) for device in jax.local_devices()]
+    values = {name: str(value) for name, value in jax.config.values.items() if not ("cache" in name or "log" in name)}
+    return (str(devices), *(f"{name}={value}" for name, value in sorted(values.items())))
+
+
+def _read(file: Path) -> Any:
+    """What is kept in a file; `None` where there is nothing, or where it is damaged."""
+    with suppress(OSError):
+        content = file.read_bytes()
+        text = content[_SHA256:]
+        if hashlib.sha256(text).digest() == content[:_SHA256]:
+            return export.deserialize(bytearray(text))
+    return None
+
+
+def _write(file: Path, exported: Any) -> None:
+    """A scan goes on without: a full disk stops it where it stores its rows, with a message that says so."""
+    text = bytes(exported.serialize())
+    unfinished = file.with_name(f"{file.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            unfinished.write_bytes(hashlib.sha256(text).digest() + text)
+            os.replace(unfinished, file)
+        finally:
+            unfinished.unlink(missing_ok=True)

@@ -1,0 +1,131 @@
+"""What is kept of a traced programme: used again where nothing changed, and only there."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import pluraljax as plx
+from pluraljax._scan import _batch, _measure, _traced
+
+SPEC = (jax.ShapeDtypeStruct((3,), jnp.float32),)
+VALUES = np.arange(3, dtype=np.float32)
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """A folder for compiled code of its own; gives what is kept there."""
+    before = jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path))
+    yield lambda: sorted((tmp_path / "pluraljax-traced").glob("*"))
+    jax.config.update("jax_compilation_cache_dir", before)
+
+
+class Counted:
+    """A programme that says how often it was traced."""
+
+    def __init__(self, factor=2.0):
+        self.traces, self.factor = 0, factor
+
+    def __call__(self, values):
+        self.traces += 1
+        return {"times": values * jnp.asarray(self.factor, values.dtype)}
+
+
+def lower(program, *key, spec=SPEC):
+    """Lowers, and checks what comes out; returns how often the programme was traced for that."""
+    before = program.traces
+    # A function of its own, which JAX cannot know from before.
+    lowered = _traced.lower(lambda values: program(values), spec, *key)
+    traces = program.traces - before
+    folder = jax.config.jax_compilation_cache_dir
+    try:
+        jax.config.update("jax_compilation_cache_dir", None)
+        compiled = lowered.compile()
+    finally:
+        jax.config.update("jax_compilation_cache_dir", folder)
+    values = VALUES.astype(spec[0].dtype)
+    np.testing.assert_array_equal(compiled(values)["times"], values * program.factor)
+    return traces
+
+
+def test_it_is_traced_once_per_key_shape_and_setting(kept):
+    program = Counted()
+    assert [lower(program, "one", 2), lower(program, "one", 2)] == [1, 0]
+    assert lower(program, "one", 3) == 1
+    assert lower(program, "one", 2.0) == 1
+    assert lower(program, "one", _measure.measure) == 1
+    assert lower(program, "one", 2, spec=(jax.ShapeDtypeStruct((3,), jnp.int32),)) == 1
+    with jax.numpy_dtype_promotion("standard"):
+        assert lower(program, "one", 2) == 1
+    assert len(kept()) == 6
+    assert [lower(program, "one", 2), lower(program, "one", _measure.measure)] == [0, 0]
+
+
+def test_another_source_or_version_is_traced_again(kept, monkeypatch):
+    program = Counted()
+    assert lower(program, "one") == 1
+    source, *versions = _traced._identity()
+    assert len(source) == 64
+    assert versions[0] == jax.__version__
+    monkeypatch.setattr(_traced, "_identity", lambda: ("other", *versions))
+    assert lower(program, "one") == 1
+
+
+def test_functions_and_types_of_others_are_not_kept(kept):
+    program = Counted()
+    for stranger in (lower, Counted, Counted(), lambda: None, np.float64(1)):
+        assert [lower(program, stranger), lower(program, stranger)] == [1, 1]
+    assert kept() == []
+
+
+@pytest.mark.parametrize("damage", ["cut", "bit", "empty", "other text"])
+def test_a_damaged_file_is_replaced(kept, damage):
+    program = Counted()
+    lower(program, "one")
+    [file] = kept()
+    whole = file.read_bytes()
+    flipped = whole[:100] + bytes([whole[100] ^ 1]) + whole[101:]
+    file.write_bytes({"cut": whole[:-7], "bit": flipped, "empty": b"", "other text": b"no such thing" * 9}[damage])
+    assert lower(program, "one") == 1
+    assert kept() == [file]
+    assert lower(program, "one") == 0
+
+
+def test_without_a_folder_or_room_it_is_traced_each_time(kept, tmp_path):
+    (tmp_path / "pluraljax-traced").write_text("in the way")
+    program = Counted()
+    assert [lower(program, "one"), lower(program, "one")] == [1, 1]
+    for folder in (None, "", "gs://bucket/cache"):
+        jax.config.update("jax_compilation_cache_dir", folder)
+        assert [lower(program, "one"), lower(program, "one")] == [1, 1]
+
+
+def test_a_scan_s_draws_come_from_what_is_kept(kept, monkeypatch):
+    """The programme that a scan runs, over two devices, gives the same markets."""
+    family = plx.families.gaussian(providers=2, users=2, actions=2, states=2)
+    layout = _batch.Layout.of(100, jax.local_devices())
+    padded, counts, places = layout.deal(np.arange(100))
+    put = lambda array: jax.device_put(array, layout.sharding)
+    root = np.asarray(jax.random.key_data(jax.random.key(0, impl="threefry2x32")))
+
+    def draw():
+        # As a process of its own would: what is in memory is not used, and nothing compiled is kept.
+        with monkeypatch.context() as patched:
+            lowered = []
+            patched.setattr(_batch, "_compile", lambda layout, found, options: lowered.append(found))
+            _batch._compile_draw.__wrapped__(layout, family, 3)
+        return lowered[0]
+
+    first = draw()
+    monkeypatch.setattr(type(family), "__call__", lambda *_: pytest.fail("traced again"))
+    second = draw()
+    assert len(kept()) == 1
+    jax.config.update("jax_compilation_cache_dir", None)
+    one, other = (each.compile()(root, put(padded), put(counts)) for each in (first, second))
+    for left, right in zip(one, other, strict=True):
+        assert left.dtype == jnp.float64
+        np.testing.assert_array_equal(np.asarray(left)[places], np.asarray(right)[places])
+    monkeypatch.undo()
+    market = family(jax.random.fold_in(jax.random.key(0, impl="threefry2x32"), 7))
+    np.testing.assert_array_equal(np.asarray(one[1])[places[7]], market.user_value)
