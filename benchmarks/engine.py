@@ -20,7 +20,6 @@ import time
 from pathlib import Path
 
 CHEAP = """
-chunk = 512
 equilibria = false
 [[grid]]
 family = "gaussian"
