@@ -27,8 +27,10 @@ def row(markets, index):
     return jax.tree.map(lambda leaf: leaf[index], markets)
 
 
-def exact(markets, segments, target):
-    return [plx.least_subsidy(row(markets, i), segments, target) for i in range(MARKETS)]
+@pytest.fixture(scope="module")
+def exact(markets):
+    """Solves all markets, once for all tests."""
+    return functools.cache(lambda *asked: [plx.least_subsidy(row(markets, i), *asked) for i in range(MARKETS)])
 
 
 def oracle(user, provider, heavy=1e4):
@@ -42,8 +44,8 @@ def oracle(user, provider, heavy=1e4):
 
 
 @pytest.mark.parametrize("segments", [(0, 1, 2), (0, 0, 1), (0, 0, 0)])
-def test_gradients_find_the_convex_optimum(markets, segments):
-    best = exact(markets, segments, 0.0)
+def test_gradients_find_the_convex_optimum(markets, exact, segments):
+    best = exact(segments, 0.0)
     assert all(bool(each.solved) for each in best)
     assert max(float(each.gap) for each in best) < 1e-8
     cost = np.array([float(each.cost) for each in best])
@@ -62,8 +64,8 @@ def test_it_is_the_nearest_point_of_a_cone(markets):
         np.testing.assert_allclose(float(found.cost), sum(each), rtol=1e-5)
 
 
-def test_it_aligns_the_worst_equilibrium(markets):
-    best = exact(markets, (0, 1, 2), 0.0)
+def test_it_aligns_the_worst_equilibrium(markets, exact):
+    best = exact((0, 1, 2), 0.0)
     with jax.enable_x64(True):
         paid = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[each.market for each in best])
     worst = jax.jit(jax.vmap(lambda m: plx.frontier(m).worst.lower), compiler_options=CHEAP)
@@ -75,9 +77,9 @@ def test_it_aligns_the_worst_equilibrium(markets):
     assert ((aligned - after) / span).max() < 1e-3
 
 
-def test_a_target_is_met_and_costs_less(markets):
+def test_a_target_is_met_and_costs_less(markets, exact):
     weak = jax.jit(jax.vmap(plx.weak_alignment), compiler_options=CHEAP)
-    exactly, loosely = exact(markets, (0, 1, 2), 0.0), exact(markets, (0, 1, 2), 0.05)
+    exactly, loosely = exact((0, 1, 2), 0.0), exact((0, 1, 2), 0.05)
     assert all(bool(each.solved) for each in loosely)
     with jax.enable_x64(True):
         paid = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[each.market for each in loosely])
