@@ -166,8 +166,8 @@ def _compile_draw(layout: Layout, family: Family, providers: int) -> Any:
     with jax.enable_x64(True):
         root = jax.ShapeDtypeStruct((2,), jnp.uint32)
         indices = layout.spec((layout.size,), jnp.uint32)
-        arguments = (root, indices, layout.counts)
-        return _compile(layout, lower(tiled(layout, draw), arguments, "draw", layout.tile, family), _DRAW_OPTIONS)
+        lowered = lower(tiled(layout, draw), (root, indices, layout.counts), "draw", layout.tile, family, providers)
+        return _compile(layout, lowered, _DRAW_OPTIONS)
 
 
 @functools.lru_cache(maxsize=256)

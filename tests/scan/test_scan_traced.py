@@ -109,18 +109,21 @@ def test_a_scan_s_draws_come_from_what_is_kept(kept, monkeypatch):
     put = lambda array: jax.device_put(array, layout.sharding)
     root = np.asarray(jax.random.key_data(jax.random.key(0, impl="threefry2x32")))
 
-    def draw():
+    def draw(providers=3):
         # As a process of its own would: what is in memory is not used, and nothing compiled is kept.
         with monkeypatch.context() as patched:
             lowered = []
             patched.setattr(_batch, "_compile", lambda layout, found, options: lowered.append(found))
-            _batch._compile_draw.__wrapped__(layout, family, 3)
+            _batch._compile_draw.__wrapped__(layout, family, providers)
         return lowered[0]
 
+    # With more twins the same family has another programme.
+    assert draw(providers=4).out_info[2].shape == (layout.size, 4, 2, 2, 2)
     first = draw()
+    assert first.out_info[2].shape == (layout.size, 3, 2, 2, 2)
     monkeypatch.setattr(type(family), "__call__", lambda *_: pytest.fail("traced again"))
     second = draw()
-    assert len(kept()) == 1
+    assert len(kept()) == 2
     jax.config.update("jax_compilation_cache_dir", None)
     one, other = (each.compile()(root, put(padded), put(counts)) for each in (first, second))
     for left, right in zip(one, other, strict=True):
