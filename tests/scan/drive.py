@@ -55,6 +55,8 @@ def main(out: str, mode: str) -> int:
     if mode in ("cli", "full"):
         from pluraljax._cli import main
 
+        # What starts the tests in the background may have this signal ignored, which processes inherit.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         # As which it leaves without waiting for compilers.
         sys.argv[0] = "pluraljax"
         return main(["scan", out + ".toml", "--out", out])
