@@ -7,7 +7,6 @@ instructions, and gets the same digits, whatever the chunk size and the number o
 import functools
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +22,7 @@ from . import _equilibria, _found, _measure
 from ._config import ScanConfig
 from ._plan import Block
 from ._search import Search
-from ._traced import lower
+from ._traced import compile_with, lower
 
 # Rows that a CPU takes through its loops together: few enough to stay in its cache, and to not wait for a straggler.
 _CPU_TILE = 32
@@ -217,11 +216,7 @@ def _markets(layout: Layout, shape: Shape) -> tuple[jax.ShapeDtypeStruct, ...]:
 
 
 def _compile(layout: Layout, lowered: Any, options: Any) -> Any:
-    if layout.on_cpu:
-        # Another version of XLA may not know these options; none of them is needed.
-        with suppress(jax.errors.JaxRuntimeError):
-            return lowered.compile(compiler_options=options)
-    return lowered.compile()
+    return compile_with(lowered, options if layout.on_cpu else {})
 
 
 @dataclass(frozen=True)

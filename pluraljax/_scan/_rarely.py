@@ -2,11 +2,12 @@
 
 import functools
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import jax
 import numpy as np
+
+from ._traced import compile_with
 
 # Unoptimised code takes a fifth of the time to compile; what it runs for is mostly spent in the host solver.
 _OPTIONS: Any = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 0}
@@ -25,7 +26,4 @@ def run_rarely(function: Callable[..., Any], *arguments: Any) -> Any:
 def _compile(function: Callable[..., Any], tree: Any, shapes: tuple[Any, ...]) -> Any:
     blank = jax.tree.unflatten(tree, [np.zeros(shape, dtype) for shape, dtype in shapes])
     with jax.default_device(jax.local_devices(backend="cpu")[0]):
-        lowered = jax.jit(function).lower(*blank)
-        with suppress(jax.errors.JaxRuntimeError):  # another version of XLA may not know these options
-            return lowered.compile(compiler_options=_OPTIONS)
-        return lowered.compile()
+        return compile_with(jax.jit(function).lower(*blank), _OPTIONS)

@@ -1,4 +1,4 @@
-"""Lowers programmes, and keeps what tracing them gave beside JAX's compilation cache.
+"""Lowers and compiles programmes, and keeps what tracing them gave beside JAX's compilation cache.
 
 JAX keeps compiled code, but finds it by the text of a programme, and to write that text by tracing takes longer than to
 load the code. The text is kept under a name that says all that it follows from.
@@ -40,6 +40,14 @@ def lower(program: Callable[..., Any], arguments: tuple[Any, ...], *key: Any) ->
             _write(file, exported)
     # What is kept and what is new take the same way, so that both end in the same instructions.
     return jax.jit(exported.call).lower(*arguments)
+
+
+def compile_with(lowered: Any, options: dict[str, Any]) -> Any:
+    """Compiles with those of XLA's options that its version knows; none of them is needed."""
+    for dropped in ((), ("xla_cpu_use_fusion_emitters",)):
+        with suppress(jax.errors.JaxRuntimeError):
+            return lowered.compile(compiler_options={k: v for k, v in options.items() if k not in dropped})
+    return lowered.compile()
 
 
 def _file(key: tuple[Any, ...], arguments: tuple[Any, ...]) -> Path | None:
