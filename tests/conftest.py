@@ -9,7 +9,7 @@ import pytest
 from jaxtyping import install_import_hook
 
 # Most of a test run is compilation: XLA's newer way to emit fused loops takes 40 % longer (scans avoid it too), full
-# optimisation 15 to 20 %. Scans run with it, and so do the tests that call the command.
+# optimisation 15 to 20 %. Scans run with it, and are compared with what these tests measure (test_scan_cli.py).
 # Read once, when JAX first looks for its devices; processes that tests start are left as they are.
 _FASTER_COMPILATION = "--xla_backend_optimization_level=0"
 if jax.__version_info__ < (0, 10):  # later ones refuse to start with an option that they do not know

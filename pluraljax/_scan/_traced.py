@@ -6,8 +6,6 @@ load the code. The text is kept under a name that says all that it follows from.
 
 import functools
 import hashlib
-import os
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import version
@@ -16,6 +14,8 @@ from typing import Any
 
 import jax
 from jax import export
+
+from ._chunk import replacing
 
 _PACKAGE = Path(__file__).parents[1]
 _FOLDER = "pluraljax-traced"
@@ -94,11 +94,7 @@ def _read(file: Path) -> Any:
 def _write(file: Path, exported: Any) -> None:
     """A scan goes on without: a full disk stops it where it stores its rows, with a message that says so."""
     text = bytes(exported.serialize())
-    unfinished = file.with_name(f"{file.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            unfinished.write_bytes(hashlib.sha256(text).digest() + text)
-            os.replace(unfinished, file)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        with replacing(file) as sink:
+            sink.write(hashlib.sha256(text).digest() + text)

@@ -25,7 +25,8 @@ def main(out: str, mode: str) -> int:
 
         def die(source, target):
             # The manifest is the first; what the compiler keeps is elsewhere.
-            calls.extend([target] if str(target).startswith(out) else [])
+            if str(target).startswith(out):
+                calls.append(target)
             if len(calls) == 5:
                 os.kill(os.getpid(), signal.SIGKILL)
             replace(source, target)

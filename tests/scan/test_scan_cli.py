@@ -144,7 +144,6 @@ def test_one_device_and_two_measure_the_same(tmp_path):
             f"'--out', {str(tmp_path / devices)!r}]) == 0\nimport jax\nassert len(jax.local_devices()) == {devices}"
         )
         environment = os.environ | {"JAX_NUM_CPU_DEVICES": devices, "XDG_CACHE_HOME": str(tmp_path / "cache")}
-        environment["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
         command = [sys.executable, "-c", code]
         processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment))
     for process in processes:

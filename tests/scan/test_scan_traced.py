@@ -101,6 +101,24 @@ def test_without_a_folder_or_room_it_is_traced_each_time(kept, tmp_path):
         assert [lower(program, "one"), lower(program, "one")] == [1, 1]
 
 
+def test_what_cannot_be_written_down_is_lowered_as_it_is(kept, monkeypatch):
+    def refuse(*_):
+        raise ValueError("not guaranteed to be stable")
+
+    monkeypatch.setattr(_traced.export, "export", lambda function: refuse)
+    program = Counted()
+    assert [lower(program, "one"), lower(program, "one")] == [1, 1]
+    assert kept() == []
+
+
+def test_options_that_xla_does_not_know_are_left_out():
+    lowered = jax.jit(lambda values: values + values).lower(*SPEC)
+    with pytest.raises(jax.errors.JaxRuntimeError):
+        lowered.compile(compiler_options={"xla_no_such_option": True})
+    for options in ({}, {"xla_backend_optimization_level": 0}, {"xla_no_such_option": True}):
+        np.testing.assert_array_equal(_traced.compile_with(lowered, options)(VALUES), VALUES + VALUES)
+
+
 def test_a_scan_s_draws_come_from_what_is_kept(kept, monkeypatch):
     """The programme that a scan runs, over two devices, gives the same markets."""
     family = plx.families.gaussian(providers=2, users=2, actions=2, states=2)
