@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ._columns import COLUMNS
-from ._config import Cell
+from ._definition import Cell
 from ._plan import Block, parameter_types
 
 _KEY = b"pluraljax"

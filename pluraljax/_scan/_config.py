@@ -1,7 +1,6 @@
 """What to scan: the families, the grid of their parameters, how many markets, and the seed. Imports no JAX."""
 
 import difflib
-import hashlib
 import importlib.metadata
 import itertools
 import json
@@ -16,6 +15,7 @@ from typing import Any, Literal
 
 from .._families import make_family
 from ._columns import COLUMNS
+from ._definition import Cell, canonical, columns_version, identity_of
 from ._search import Search, as_plain, as_search
 from ._until import Until, as_plain_until, as_until, check_measured
 
@@ -84,15 +84,6 @@ def _complete(family: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One point of the grid: a family with a value for every one of its parameters."""
-
-    index: int
-    family: str
-    parameters: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
 class ScanConfig:
     """What defines a scan. Market `i` depends on `seed`, `delta`, the grid and `i` alone.
 
@@ -132,7 +123,7 @@ class ScanConfig:
         self._check_until()
         seen: dict[str, int] = {}
         for cell in self.cells:
-            spelled = f"{cell.family} {_canonical(cell.parameters)}"
+            spelled = f"{cell.family} {canonical(cell.parameters)}"
             if spelled in seen:
                 raise ValueError(f"grid holds the same cell twice: {spelled}.")
             seen[spelled] = cell.index
@@ -217,50 +208,19 @@ class ScanConfig:
             "delta": self.delta,
             "equilibria": as_plain(self.equilibria),
             "cells": [[cell.family, dict(cell.parameters)] for cell in self.cells],
-            "columns": columns_version(),
+            "columns": columns_version(COLUMNS),
             "pluraljax": importlib.metadata.version("pluraljax"),
         }
 
     @property
     def identity(self) -> str:
         """SHA-256 of the definition: two scans with equal identities have the same rows."""
-        return hashlib.sha256(_canonical(self.definition()).encode()).hexdigest()
-
-
-def columns_version() -> str:
-    """A short hash of the measured columns; wording of units and descriptions does not count."""
-    table = [[column.name, column.axis, column.kind] for column in COLUMNS]
-    return hashlib.sha256(_canonical(table).encode()).hexdigest()[:16]
+        return identity_of(self.definition())
 
 
 def column_table() -> list[dict[str, str]]:
     """The measured columns as plain data, for a manifest."""
     return [asdict(column) for column in COLUMNS]
-
-
-def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """Says in which keys two definitions differ, one phrase each."""
-    phrases = []
-    for key in sorted({*stored, *wanted}):
-        old, new = stored.get(key), wanted.get(key)
-        if key == "cells" and old is not None and new is not None:
-            phrases += _cell_differences(old, new)
-        elif old != new:
-            phrases.append(f"{key} ({old!r} there, {new!r} here)")
-    return phrases
-
-
-def _cell_differences(old: list[Any], new: list[Any]) -> list[str]:
-    if len(old) != len(new):
-        return [f"grid ({len(old)} cells there, {len(new)} here)"]
-    for index, ((old_family, old_values), (new_family, new_values)) in enumerate(zip(old, new, strict=True)):
-        if old_family != new_family:
-            return [f"grid (cell {index} is of family {old_family!r} there, {new_family!r} here)"]
-        for name in sorted({*old_values, *new_values}):
-            there, here = old_values.get(name), new_values.get(name)
-            if _canonical(there) != _canonical(here):
-                return [f"grid ({old_family}.{name} of cell {index} is {there!r} there, {here!r} here)"]
-    return []
 
 
 def _parse(mapping: Mapping[str, Any]) -> ScanConfig:
@@ -320,17 +280,6 @@ def _freeze(value: Any) -> Any:
 
 def _thaw(value: Any) -> Any:
     return [_thaw(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _canonical(value: Any) -> str:
-    """JSON with one spelling per value."""
-    return json.dumps(_thaw_mapping(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def _thaw_mapping(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _thaw_mapping(item) for name, item in value.items()}
-    return [_thaw_mapping(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _toml_value(value: Any) -> str:

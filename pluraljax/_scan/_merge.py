@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ._chunk import DamagedChunk
-from ._config import ScanConfig, differences
+from ._config import ScanConfig
+from ._definition import differences
 from ._journal import read_journal
 from ._read import ROWS, read_manifest
 from ._store import Store

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ._config import Cell, ScanConfig
+from ._config import ScanConfig
+from ._definition import Cell
 
 Interval = tuple[int, int]
 

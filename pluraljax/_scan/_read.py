@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from ._chunk import ChunkFormat, DamagedChunk, block_of
-from ._config import Cell, columns_version
+from ._columns import COLUMNS
+from ._definition import cells_of, columns_version
 from ._plan import Block
 
 if TYPE_CHECKING:
@@ -43,13 +44,12 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
 def chunk_format(path: str | Path, manifest: Mapping[str, Any]) -> ChunkFormat:
     """The format of a folder's chunks; raises `ValueError` where another version of pluraljax made them."""
     definition = manifest["definition"]
-    if definition["columns"] != columns_version():
+    if definition["columns"] != columns_version(COLUMNS):
         raise ValueError(
             f"{path} was measured by pluraljax {manifest['versions']['pluraljax']}, which has other columns. Open it "
             f"with that version, or read {ROWS}/*.parquet as plain Parquet."
         )
-    cells = tuple(Cell(index, family, values) for index, (family, values) in enumerate(definition["cells"]))
-    return ChunkFormat(manifest["identity"], definition["seed"], cells)
+    return ChunkFormat(manifest["identity"], definition["seed"], cells_of(definition))
 
 
 def chunk_files(path: str | Path) -> list[Path]:

@@ -22,7 +22,8 @@ import numpy as np
 import pyarrow as pa
 
 from ._chunk import ChunkFormat, DamagedChunk, chunk_name, replacing
-from ._config import ScanConfig, column_table, differences
+from ._config import ScanConfig, column_table
+from ._definition import differences
 from ._journal import Journal
 from ._plan import Block, Interval
 from ._read import FORMAT, FORMAT_VERSION, MANIFEST, ROWS, open_scan, read_manifest
