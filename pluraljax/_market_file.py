@@ -1,12 +1,17 @@
 """Markets in files: one `.npz` archive per market, with the names of `Market`'s arrays."""
 
+import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import jax
 import numpy as np
 
-from ._archive import listed, read_archive, write_archive
+from ._files._archive import MOST_BYTES, read_archive, write_archive
 from ._market import PRIOR_SUM_TOLERANCE, Market, observed_market
+from ._printable import listed
 
 _NAMES = ("prior", "user_value", "provider_value", "mass")
 
@@ -41,24 +46,31 @@ def load_market(path: str | os.PathLike[str]) -> Market:
     its name for anything that is wrong inside: missing or unknown arrays, shapes, NaN, negative priors or masses.
     """
     path = Path(path)
-    arrays = read_archive(path, _NAMES, "market")
-    for name in ("user_value", "provider_value"):
-        if name not in arrays:
-            raise ValueError(f"{path} has no array {name!r}; it holds {listed(arrays)}.")
-    prior = arrays.get("prior")
-    if prior is not None and prior.ndim > 2 and "mass" not in arrays:
-        raise ValueError(
-            f"{path} has a prior[user,type,evidence,state] but no array 'mass'; it holds {listed(arrays)}."
-        )
-    try:
-        if prior is None or prior.ndim <= 2:
-            market = observed_market(arrays["user_value"], arrays["provider_value"], prior, arrays.get("mass"))
-        else:
-            market = Market(prior, arrays["user_value"], arrays["provider_value"], arrays["mass"])
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+    market = _market(read_archive(path, _NAMES, "market", check=_check_shapes))
     _check_values(path, _arrays(market))
     return market
+
+
+def _market(arrays: Mapping[str, Any]) -> Market:
+    """The market of an archive's arrays; raises `ValueError` where they are not those of a market."""
+    for name in ("user_value", "provider_value"):
+        if name not in arrays:
+            raise ValueError(f"there is no array {name!r}; it holds {listed(arrays)}.")
+    prior = arrays.get("prior")
+    if prior is None or prior.ndim <= 2:
+        return observed_market(arrays["user_value"], arrays["provider_value"], prior, arrays.get("mass"))
+    if "mass" not in arrays:
+        raise ValueError(f"there is a prior[user,type,evidence,state] but no array 'mass'; it holds {listed(arrays)}.")
+    return Market(prior, arrays["user_value"], arrays["provider_value"], arrays["mass"])
+
+
+def _check_shapes(shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raises `ValueError` where arrays of these shapes are no market, or one that would be too large."""
+    arrays = {name: jax.ShapeDtypeStruct(shape, np.float32) for name, shape in shapes.items()}
+    made = jax.eval_shape(_market, arrays)
+    # A short prior becomes one of states times states.
+    if (size := 8 * sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(made))) > MOST_BYTES:
+        raise ValueError(f"the market would take {size:,} bytes, more than {MOST_BYTES:,}.")
 
 
 def _arrays(market: Market) -> dict[str, np.ndarray]:

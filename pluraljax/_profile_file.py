@@ -1,12 +1,15 @@
 """Profiles in files: one `.npz` archive per profile, with the names of `Profile`'s arrays."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
+import jax
 import numpy as np
 
-from ._archive import listed, read_archive, write_archive
 from ._conversation import POLICY_SUM_TOLERANCE, Profile
+from ._files._archive import read_archive, write_archive
+from ._printable import listed
 
 _NAMES = ("policy", "recommended", "asked", "choice")
 
@@ -44,15 +47,21 @@ def load_profile(path: str | os.PathLike[str]) -> Profile:
     name for anything that is wrong inside.
     """
     path = Path(path)
-    arrays = read_archive(path, _NAMES, "profile")
-    if "policy" not in arrays:
-        raise ValueError(f"{path} has no array 'policy'; it holds {listed(arrays)}.")
+    arrays = read_archive(path, _NAMES, "profile", check=_check_shapes)
     try:
         profile = Profile(**arrays)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     _check_policy(path, np.asarray(profile.policy))
     return profile
+
+
+def _check_shapes(shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raises `ValueError` where arrays of these shapes are no profile."""
+    if "policy" not in shapes:
+        raise ValueError(f"there is no array 'policy'; it holds {listed(shapes)}.")
+    kinds = {name: np.float32 if name == "policy" else np.int32 for name in shapes}
+    jax.eval_shape(lambda arrays: Profile(**arrays), {n: jax.ShapeDtypeStruct(shapes[n], kinds[n]) for n in shapes})
 
 
 def _check_policy(path: Path, policy: np.ndarray) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._printable import listed, quoted
 from ._table_file import RATINGS, SCORES, Grid, Words, read_grid
 from ._table_parameters import Table
 
@@ -84,7 +85,7 @@ def _load(path: str, scores: str | None, source: str, missing: str, least_share:
         if (silent := np.isnan(kept).all(axis=(1, 2))).any():
             provider = scored.raters[int(silent.argmax())]
             raise ValueError(
-                f"table: {scores or path} has no score of provider {provider!r} for any item that is kept."
+                f"table: {scores or path} has no score of provider {quoted(provider)} for any item that is kept."
             )
         score_values, score_filled = _complete(kept, missing, scores or path, scored.raters, SCORES)
     counts = TableCounts(
@@ -158,7 +159,8 @@ def _same_items(rated: Grid, scored: Grid, path: str, scores: str) -> tuple[Grid
         values = values[:, :, [scored.contexts.index(context) for context in rated.contexts]]
     else:
         raise ValueError(
-            f"table: contexts differ: {scores} has {sorted(scored.contexts)}, {path} has {sorted(rated.contexts)}."
+            f"table: contexts differ: {scores} has {listed(sorted(scored.contexts))}, "
+            f"{path} has {listed(sorted(rated.contexts))}."
         )
     kept = rated.values[:, [rated.items.index(item) for item in common]]
     return (
@@ -198,7 +200,7 @@ def _complete(
         rater = raters[int(absent.any(axis=(1, 2)).argmax())]
         raise ValueError(
             f'{path}: {int(absent.sum())} of {absent.size} {words.array} are missing, and missing="refuse"; the first '
-            f"{words.rater} that lacks some is {rater!r}."
+            f"{words.rater} that lacks some is {quoted(rater)}."
         )
     if not absent.any():
         return values, absent

@@ -3,14 +3,15 @@
 import csv
 import io
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .._archive import listed, read_archive
+from .._files._archive import read_archive
+from .._printable import listed, quoted
 
 
 @dataclass(frozen=True)
@@ -99,15 +100,20 @@ def _read_parquet(path: Path) -> tuple[list[str], Iterator[_Row]]:
 
 
 def _read_arrays(path: Path, words: Words) -> Grid | None:
-    arrays = read_archive(path, (RATINGS.array, SCORES.array), "table of ratings", allow_nan=True)
+    def check(shapes: Mapping[str, tuple[int, ...]]) -> None:
+        for each in (RATINGS, SCORES):
+            shape = shapes.get(each.array, (1, 1))
+            if len(shape) not in (2, 3) or 0 in shape:
+                raise ValueError(
+                    f"{each.array!r} must be [{each.rater} item] or [{each.rater} item context], not empty, "
+                    f"got shape {shape}."
+                )
+
+    names = (RATINGS.array, SCORES.array)
+    arrays = read_archive(path, names, "table of ratings", values="nan", check=check)
     if words.array not in arrays:
         return None
     values = np.asarray(arrays[words.array], np.float64)
-    if values.ndim not in (2, 3) or 0 in values.shape:
-        raise ValueError(
-            f"{path}: {words.array!r} must be [{words.rater} item] or [{words.rater} item context], not empty, "
-            f"got shape {values.shape}."
-        )
     named = [tuple(map(str, range(size))) for size in values.shape]
     contexts = named[2] if values.ndim == 3 else ()
     values = values.reshape(*values.shape[:2], -1)
@@ -127,17 +133,17 @@ def _read_wide(path: Path, header: Sequence[str], rows: Iterable[_Row]) -> Grid:
             raise ValueError(f"{path}, {where}: {len(entries)} entries under {len(header)} columns.")
         rater = _name(path, where, header[0], entries[0])
         if rater in raters:
-            raise ValueError(f"{path}, {where}: {header[0]} {rater!r} appears a second time.")
+            raise ValueError(f"{path}, {where}: {header[0]} {quoted(rater)} appears a second time.")
         raters[rater] = len(raters)
         numbers = [_number(path, where, name, entry) for name, entry in zip(items, entries[1:], strict=True)]
         if all(math.isnan(number) for number in numbers):
-            raise ValueError(f"{path}, {where}: no number at all for {header[0]} {rater!r}.")
+            raise ValueError(f"{path}, {where}: no number at all for {header[0]} {quoted(rater)}.")
         values.append(numbers)
     if not values:
         raise ValueError(f"{path} has no rows under its header.")
     values = np.array(values)
     if (empty := np.isnan(values).all(axis=0)).any():
-        raise ValueError(f"{path}: no number at all for item {items[int(empty.argmax())]!r}.")
+        raise ValueError(f"{path}: no number at all for item {quoted(items[int(empty.argmax())])}.")
     return Grid(tuple(raters), tuple(items), (), values[:, :, None])
 
 
@@ -156,7 +162,7 @@ def _read_long(path: Path, words: Words, header: Sequence[str], rows: Iterable[_
             continue
         at = tuple(index.setdefault(name, len(index)) for index, name in zip(known, names, strict=True))
         if at in entries_at:
-            spelled = ", ".join(f"{axis} {name!r}" for axis, name in zip(axes, names, strict=True))
+            spelled = ", ".join(f"{axis} {quoted(name)}" for axis, name in zip(axes, names, strict=True))
             raise ValueError(f"{path}, {where}: a second {words.value} for {spelled}.")
         entries_at[at] = value
     if not entries_at:
@@ -182,5 +188,5 @@ def _number(path: Path, where: str, column: str, entry: Any) -> float:
     except (TypeError, ValueError):
         number = math.inf
     if math.isinf(number):
-        raise ValueError(f"{path}, {where}: {column} must be a finite number or empty, got {entry!r}.")
+        raise ValueError(f"{path}, {where}: {column} must be a finite number or empty, got {quoted(entry)}.")
     return number

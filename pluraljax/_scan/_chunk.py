@@ -1,10 +1,8 @@
 """The file of one chunk: its schema, how it is written in one step, and how a reader knows that it is whole."""
 
 import json
-import os
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from .._files._atomic import replacing
 from ._columns import COLUMNS
 from ._definition import Cell
 from ._plan import Block, parameter_types
@@ -142,41 +141,6 @@ class ChunkFormat:
         for name, wanted in self.identification(block).items():
             if not table.column(name).combine_chunks().equals(wanted):
                 raise DamagedChunk(f"its column {name} is altered")
-
-
-class replacing:
-    """Context in which a hidden temporary is written, which replaces `target` at the end, or goes if that fails."""
-
-    def __init__(self, target: Path):
-        self.target = target
-        self.temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-
-    def __enter__(self):
-        self.file = open(self.temporary, "wb")
-        return self.file
-
-    def __exit__(self, kind, error, trace):
-        try:
-            with self.file:
-                if kind is None:
-                    self.file.flush()
-                    os.fsync(self.file.fileno())
-            if kind is None:
-                os.replace(self.temporary, self.target)
-                _sync_folder(self.target.parent)
-        finally:
-            with suppress(OSError):
-                self.temporary.unlink()
-
-
-def _sync_folder(folder: Path) -> None:
-    # The rename itself must reach the disk too; systems that cannot open a folder do that by themselves.
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _to_arrow(array: np.ndarray) -> pa.Array:

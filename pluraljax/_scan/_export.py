@@ -1,8 +1,5 @@
 """All rows of a scan in one file for other tools."""
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +7,7 @@ import pyarrow as pa
 import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
+from .._files._atomic import creating, sweep
 from ._read import read_parts
 
 
@@ -30,7 +28,8 @@ def export(path: str | Path, target: str | Path) -> int:
         raise ValueError(f"{target}: rows are exported to .parquet or .csv, got {target.suffix or 'no ending'!r}.")
     users = max((_most_users(part) for part in read_parts(path)), default=0) if target.suffix == ".csv" else 0
     rows = 0
-    with _new_file(target) as sink:
+    sweep(target.parent)
+    with creating(target) as sink:
         writer: Any = None
         for part in read_parts(path):
             part = _flat(part, users) if users else part
@@ -62,24 +61,3 @@ def _flat(table: pa.Table, users: int) -> pa.Table:
             values = [row[user] if user < len(row) else None for row in rows]
             columns[f"{field.name}_{user + 1}"] = pa.array(values, pa.float64())
     return pa.table(columns)
-
-
-@contextmanager
-def _new_file(target: Path) -> Iterator[Any]:
-    """A file that appears under its name when it is whole, if nothing is there by then."""
-    taken = FileExistsError(f"{target} exists already, and nothing is overwritten. Choose another name.")
-    if target.exists():
-        raise taken
-    hidden = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with open(hidden, "wb") as sink:
-            yield sink
-        try:
-            os.link(hidden, target)
-        except FileExistsError:
-            raise taken from None
-        except OSError:  # a file system without links
-            os.rename(hidden, target)
-    finally:
-        with suppress(OSError):
-            hidden.unlink()

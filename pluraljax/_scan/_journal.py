@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from .._files._atomic import not_through_links
+
 JOURNAL = "journal.jsonl"
 
 
@@ -32,7 +34,7 @@ class Journal:
     def append(self, entries: Sequence[Mapping[str, Any]]) -> None:
         """Adds entries as they are."""
         text = "".join(json.dumps(entry) + "\n" for entry in entries).encode()
-        handle = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+        handle = not_through_links(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
         try:
             size = os.fstat(handle).st_size
             if size and os.pread(handle, 1, size - 1) != b"\n":

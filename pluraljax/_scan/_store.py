@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from ._chunk import ChunkFormat, DamagedChunk, chunk_name, replacing
+from .._files._atomic import is_temporary, not_through_links, replacing, sweep
+from .._printable import listed
+from ._chunk import ChunkFormat, DamagedChunk, chunk_name
 from ._config import ScanConfig, column_table
 from ._definition import differences
 from ._journal import Journal
@@ -123,9 +125,8 @@ class Store:
         """Checks every chunk; returns the replicates that are stored, per cell, and moves whatever is damaged aside."""
         covered: dict[int, list[Interval]] = {}
         aside = []
-        if self._lock is not None and self._lock.is_held:
-            for leftover in self._rows.glob(".*.tmp"):
-                leftover.unlink(missing_ok=True)
+        for folder in (self.path, self._rows):
+            sweep(folder)
         for path in sorted(self._rows.glob("*.parquet")):
             try:
                 block, _ = self.format.read(path)
@@ -208,7 +209,8 @@ class _Lock:
     """An advisory lock that the system drops when its process dies, however it dies."""
 
     def __init__(self, path: Path):
-        self._file = open(path, "a+")  # noqa: SIM115
+        # Not through a link: what it leads to would be emptied.
+        self._file = open(path, "a+", opener=not_through_links)  # noqa: SIM115
         self.is_held = False
         if fcntl is None:
             return
@@ -280,10 +282,11 @@ def check_folder(path: Path, config: ScanConfig) -> dict[str, Any] | None:
     except OSError as error:
         raise ValueError(f"{path} cannot be read ({error.strerror}).") from None
     if MANIFEST not in names:
-        foreign = sorted(name for name in names if name != _LOCK and not name.startswith(f".{MANIFEST}."))
+        foreign = sorted(name for name in names if name != _LOCK and not is_temporary(name))
         if foreign:
-            listed = ", ".join(foreign[:3]) + (", ..." if len(foreign) > 3 else "")
-            raise ValueError(f"{path} holds other files ({listed}) and no scan. Choose an empty or a new folder.")
+            raise ValueError(
+                f"{path} holds other files ({listed(foreign)}) and no scan. Choose an empty or a new folder."
+            )
         return None
     manifest = read_manifest(path)
     if manifest["identity"] != config.identity:

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 from jax import export
 
-from ._chunk import replacing
+from .._files._atomic import replacing
 
 _PACKAGE = Path(__file__).parents[1]
 _FOLDER = "pluraljax-traced"

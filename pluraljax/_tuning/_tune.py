@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ import numpy as np
 import optax
 from jaxtyping import Array
 
+from .._files._archive import read_archive, write_archive
+from .._files._atomic import sweep
 from .._market import Market
 from .._precision import float64_scope
 from ._certified import Certified, certify_rule
@@ -78,6 +79,7 @@ class Tuned:
 
 # Keys of held-out markets start here, far above those of any step.
 _HELD_OUT = 2**31
+_IDENTITY, _HISTORY = "identity", "history"
 
 
 @float64_scope
@@ -130,7 +132,8 @@ def tune(
     if checkpoint is None:
         mark = None
     else:
-        mark = _Checkpoint(Path(checkpoint), _identity(objective, parameters, markets, labels, delta, schedule, seed))
+        identity = _identity(objective, parameters, markets, labels, delta, schedule, seed)
+        mark = _Checkpoint(Path(checkpoint), identity, schedule.steps)
     state, history = _run(advance, state, schedule, mark, progress)
     test: Any = markets if draw is None else _held_out(draw, root, schedule.held_out)
     shared = draw is not None
@@ -219,30 +222,40 @@ def _identity(objective, instrument, markets, labels, delta, schedule: Schedule,
 
 @dataclass(frozen=True)
 class _Checkpoint:
-    """Where a run is kept: written whole to a temporary file, then renamed."""
+    """Where a run of so many steps is kept."""
 
     path: Path
     identity: str
+    steps: int
 
     def read(self, state: Any) -> tuple[Any, list[list[float]]]:
+        """The state and the history that are kept, or what there is at the start."""
+        sweep(self.path.parent)
         if not self.path.exists():
             return state, []
-        try:
-            with np.load(self.path, allow_pickle=False) as kept:
-                identity, history = str(kept["identity"]), kept["history"]
-                leaves = [kept[f"leaf{n}"] for n in range(len(jax.tree.leaves(state)))]
-        except (OSError, ValueError, KeyError, EOFError) as error:
-            raise ValueError(f"{self.path}: is not a checkpoint of tuning ({error}).") from None
-        if identity != self.identity:
-            raise ValueError(f"{self.path}: belongs to another run of tuning; choose another file.")
         old, tree = jax.tree.flatten(state)
-        leaves = [jnp.asarray(new, like.dtype) for new, like in zip(leaves, old, strict=True)]
-        return jax.tree.unflatten(tree, leaves), history.tolist()
+        leaves = [f"leaf{n}" for n in range(len(old))]
+        kept = read_archive(
+            self.path, (_HISTORY, *leaves), "checkpoint of tuning", values="any", texts=(_IDENTITY,), check=_check_kept
+        )
+        if str(kept[_IDENTITY]) != self.identity:
+            raise ValueError(f"{self.path}: belongs to another run of tuning; choose another file.")
+        # Whoever knows the run's identity could still have written anything.
+        for name, like in zip(leaves, old, strict=True):
+            if name not in kept or kept[name].shape != like.shape:
+                raise ValueError(f"{self.path}: its {name} is not of shape {like.shape}, which this run needs.")
+        if len(kept[_HISTORY]) > self.steps:
+            raise ValueError(f"{self.path}: has taken {len(kept[_HISTORY]):,} steps of {self.steps:,}.")
+        restored = [jnp.asarray(kept[name], like.dtype) for name, like in zip(leaves, old, strict=True)]
+        return jax.tree.unflatten(tree, restored), kept[_HISTORY].tolist()
 
     def write(self, state: Any, history: list[list[float]]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        hidden = self.path.with_name(f".{self.path.name}.{os.getpid()}.npz")
         leaves = {f"leaf{n}": np.asarray(leaf) for n, leaf in enumerate(jax.tree.leaves(state))}
-        with hidden.open("wb") as file:
-            np.savez(file, identity=np.asarray(self.identity), history=np.asarray(history), **leaves)  # pyright: ignore[reportArgumentType]
-        os.replace(hidden, self.path)
+        known = {_IDENTITY: np.asarray(self.identity), _HISTORY: np.asarray(history)}
+        write_archive(self.path, known | leaves, replace=True)
+
+
+def _check_kept(shapes: Mapping[str, tuple[int, ...]]) -> None:
+    if shapes.get(_IDENTITY) != () or len(history := shapes.get(_HISTORY, ())) != 2 or history[1] != 2:
+        raise ValueError("it is no checkpoint of tuning: it does not say which run it belongs to, and what was seen.")

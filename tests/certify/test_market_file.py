@@ -73,7 +73,7 @@ def broken():
     negative[0, 0, 0, 0] -= 1.0
     negative[0, 0, 0, 1] += 1.0
     return {
-        "no user_value": ({"user_value": None}, "no array 'user_value'; it holds 'prior', 'provider_value', 'mass'"),
+        "no user_value": ({"user_value": None}, "no array 'user_value'; it holds 'mass', 'prior', 'provider_value'"),
         "no provider_value": ({"provider_value": None}, "no array 'provider_value'"),
         "no mass": ({"mass": None}, "no array 'mass'"),
         "a misspelt array": ({"prior": None, "pior": given["prior"]}, "'pior', which a market does not have"),

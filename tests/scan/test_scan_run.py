@@ -57,7 +57,7 @@ def test_killed_twice_and_resumed_ends_with_the_same_bytes(tmp_path):
         output = each.communicate()
         assert each.returncode == code, output
     assert len(chunks(out)) == 3
-    assert len(list((out / "rows").glob(".*.tmp"))) == 1
+    assert len(list((out / "rows").glob(".pluraljax-*.tmp"))) == 1
     process = start(out, "slow", cache)
     wait_for(lambda: len(chunks(out)) >= 5, process)
     process.kill()

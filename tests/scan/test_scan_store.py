@@ -215,7 +215,7 @@ def test_a_failed_write_leaves_nothing(folder, monkeypatch):
 
 
 def test_leftover_temporaries_are_removed(folder):
-    leftover = folder / "rows" / ".cell-00000-rows-0000000000-0000000048.parquet.99.tmp"
+    leftover = folder / "rows" / ".pluraljax-0123456789abcdef.tmp"
     leftover.write_bytes(b"half")
     fill(folder, tiny())
     assert not leftover.exists()
@@ -254,7 +254,7 @@ class TestRefusals:
     def test_foreign_folder(self, tmp_path):
         (tmp_path / "mine").mkdir()
         (tmp_path / "mine" / "thesis.tex").write_text("...")
-        self.refused(tmp_path / "mine", tiny(), r"holds other files \(thesis.tex\) and no scan")
+        self.refused(tmp_path / "mine", tiny(), r"holds other files \('thesis.tex'\) and no scan")
 
     def test_foreign_manifest(self, tmp_path):
         (tmp_path / "app").mkdir()

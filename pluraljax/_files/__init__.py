@@ -1,0 +1,1 @@
+"""Files: how they are written, whole or not at all, and how named arrays are read without trusting them."""
