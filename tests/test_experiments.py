@@ -13,6 +13,9 @@ import jax
 import numpy as np
 import pytest
 
+# Minutes of work: the second step of `.ci/run`.
+pytestmark = pytest.mark.slow
+
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 
 # As in conftest.py: XLA refuses to start with an option that it does not know.

@@ -76,6 +76,7 @@ def close_to(markets):
     return 1e-6 * (found.aligned - found.silent) + 1e-9 * size
 
 
+@pytest.mark.slow
 def test_more_budget_never_widens_and_stays_between_the_benchmarks():
     _, markets, _ = registry()
     found, base, mark, near = searched(), based(), marks(markets), close_to(markets)

@@ -110,6 +110,7 @@ def test_what_nobody_asked_for_is_undefined():
     np.testing.assert_array_equal(rows["anonymous_silence"], np.full(4, _measure.UNDECIDED))
 
 
+@pytest.mark.slow
 def test_the_second_pass_measures_what_the_first_one_does():
     rng = np.random.default_rng(5)
     markets = [observed(rng.normal(size=(2, 3, 3)), rng.normal(size=(3, 2, 3, 3))) for _ in range(3)]

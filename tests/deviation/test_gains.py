@@ -17,8 +17,7 @@ SHAPES = {
 }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("name", ["pair", pytest.param("two segments", marks=pytest.mark.slow)])
 def test_deviations_agree_with_highs(name):
     shape, segments = SHAPES[name]
     generator = np.random.default_rng(0)
@@ -33,7 +32,6 @@ def test_deviations_agree_with_highs(name):
         assert (found.status != plx.Status.OPEN).all()
 
 
-@pytest.mark.slow
 def test_silence_agrees_with_highs():
     for seed, case in enumerate((*cases.RANDOM, *cases.CASES)):
         market = cases.as_market(cases.build(case, seed, asked.PAIR))

@@ -87,6 +87,7 @@ def solve_by_gambit(games):
     return [{tuple(pair) for pair in pairs} for pairs in json.loads(done.stdout)]
 
 
+@pytest.mark.slow
 def test_pure_equilibria_on_menus_are_those_that_deviations_certify():
     markets, rows, policies = draw()
     table, gained = np.asarray(payoffs(markets, policies)), np.asarray(gains(markets, policies))

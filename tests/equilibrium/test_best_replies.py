@@ -18,6 +18,7 @@ def improve(market, key):
     return plx.best_response(market, ONE, ONE_WAY, silent, key, starts=16, annealing=plx.Annealing(steps=1000))
 
 
+@pytest.mark.slow
 def test_gradient_replies_come_near_the_optimum_and_never_above_it():
     family = plx.families.gaussian(providers=1, users=1, actions=3, states=4)
     keys = jr.split(jr.key(2), 64)
@@ -74,6 +75,7 @@ def play(market):
     return plx.best_response_play(market, plx.anonymous(2), rounds=4)
 
 
+@pytest.mark.slow
 def test_best_response_play_moves_the_one_that_gains_most_and_stops_at_equilibria():
     family = plx.families.gaussian(providers=2, users=2, actions=3, states=3)
     markets = jax.vmap(family)(jr.split(jr.key(3), 16))
@@ -96,6 +98,7 @@ def test_best_response_play_moves_the_one_that_gains_most_and_stops_at_equilibri
         assert value[market, turn + 1, who] > value[market, turn, who]
 
 
+@pytest.mark.slow
 def test_best_response_play_starts_where_it_is_told():
     market = plx.families.gaussian(providers=2, users=2, actions=3, states=3)(jr.key(0))
     told = plx.best_response_play(market, plx.anonymous(2), "informative", rounds=4)

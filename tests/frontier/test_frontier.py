@@ -107,7 +107,6 @@ def test_a_sender_with_the_receivers_utility_tells_everything():
 SHAPES = [(1, 3, 3), (2, 2, 4), (3, 4, 2), (4, 3, 4), (5, 4, 3)]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_random_markets_agree_with_highs(shape):
     providers, states, actions = shape
@@ -191,7 +190,6 @@ def with_types(seed, providers=2, types=2, states=3, actions=3):
     return plx.Market(prior, user, values, np.ones(1))
 
 
-@pytest.mark.slow
 def test_menus_for_several_types_agree_with_highs():
     markets = [with_types(seed) for seed in range(12)]
     batch = stack(*markets)

@@ -49,7 +49,6 @@ def wait_for(condition, process):
         time.sleep(0.01)
 
 
-@pytest.mark.slow
 def test_killed_twice_and_resumed_ends_with_the_same_bytes(tmp_path):
     cache, out, clean = (tmp_path / name for name in ("cache", "scan", "clean"))
     process, untouched = start(out, "die", cache), start(clean, "run", cache)
@@ -74,7 +73,6 @@ def test_killed_twice_and_resumed_ends_with_the_same_bytes(tmp_path):
     assert plx.open_scan(out).market.values.tolist() == list(range(400))
 
 
-@pytest.mark.slow
 def test_interrupted_it_says_how_to_continue(tmp_path):
     out = tmp_path / "scan"
     # Long enough not to be through before the signal arrives.

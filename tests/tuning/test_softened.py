@@ -51,6 +51,7 @@ def programs():
     return each, jax.jit(jax.vmap(both), compiler_options=CHEAP)
 
 
+@pytest.mark.slow
 def test_derivatives_are_those_of_solving_again():
     each, both = programs()
     batch = markets(16)

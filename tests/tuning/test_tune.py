@@ -35,6 +35,7 @@ class Killed(Exception):
     pass
 
 
+@pytest.mark.slow
 def test_the_command_tunes_and_goes_on_after_a_kill_to_the_same_result(tmp_path, monkeypatch, capsys):
     config = tmp_path / "pay.toml"
     config.write_text(CONFIG)
@@ -88,6 +89,7 @@ def batch(count=4):
     return jax.jit(jax.vmap(FAMILY))(jr.split(jr.key(3), count))
 
 
+@pytest.mark.slow
 def test_segments_are_chosen_better_than_at_random():
     markets = batch()
     schedule = plx.Schedule(steps=150, rate=0.1)
