@@ -15,6 +15,7 @@ PACKAGE = "pluraljax"
 LAYERS = (
     ("_status",),
     ("_precision",),
+    ("_interruption",),
     ("_bracket",),
     ("_market",),
     ("_printable",),

@@ -1,41 +1,39 @@
 """The command line. Importing it, and asking it for help, loads neither JAX nor anything else that is slow."""
 
-import argparse
 import sys
+import threading
 from collections.abc import Sequence
+from typing import Any
 
-from . import _certify, _export, _merge, _report, _resume, _scan, _status, _tune
-
-_EXIT_CODES = """exit codes: 0 done; 1 a certificate left something open; 2 something is wrong with the arguments, a
-file or a directory; 130 interrupted (the same command continues)"""
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """Makes the parser; each subcommand is a module of its own."""
-    parser = argparse.ArgumentParser(
-        prog="pluraljax",
-        description="Measures how often competition among AI providers serves every user, on random markets.",
-        epilog=_EXIT_CODES,
-    )
-    parser.add_argument("--version", action=_Version, help="print the version and exit")
-    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (_scan, _resume, _status, _report, _export, _merge, _tune, _certify):
-        command.add_parser(subparsers)
-    return parser
+from .._interruption import listening
+from ._supervision import STOPPING, Supervision, exit_code
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code."""
-    args = build_parser().parse_args(arguments)
-    return args.run(args)
+    """Runs one command and returns its exit code.
+
+    Without arguments it takes those of the process, which it then ends itself when a signal says so; the signals are
+    taken before anything else is imported. With arguments it is a function like any other: what signals do is restored
+    when it returns.
+    """
+    if arguments is None and threading.current_thread() is threading.main_thread():
+        supervision = Supervision()
+        args = _parse(None)
+        return supervision.run(lambda: args.run(args), lambda: _farewell(args))
+    args, flag = _parse(arguments), None
+    try:
+        with listening(STOPPING) as flag:
+            return args.run(args)
+    except KeyboardInterrupt:
+        print(_farewell(args), file=sys.stderr, flush=True)
+        return exit_code(flag and flag.signal)
 
 
-class _Version(argparse.Action):
-    def __init__(self, option_strings, dest, **options):
-        super().__init__(option_strings, dest, nargs=0, **options)
+def _parse(arguments: Sequence[str] | None) -> Any:
+    from ._parser import build_parser
 
-    def __call__(self, parser, namespace, values, option_string=None):
-        from importlib.metadata import version
+    return build_parser().parse_args(arguments)
 
-        print(f"pluraljax {version('pluraljax')}")
-        sys.exit(0)
+
+def _farewell(args: Any) -> str:
+    return f"pluraljax {args.command}: interrupted. {args.after_interruption(args)}"

@@ -20,7 +20,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("directory", metavar="DIR", help="directory of the scan")
     _scan.add_running_options(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, after_interruption=lambda args: _scan.how_to_continue(args.directory))
 
 
 def run(args: argparse.Namespace) -> int:

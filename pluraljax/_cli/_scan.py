@@ -2,10 +2,7 @@
 
 import argparse
 import errno
-import os
-import signal
 import sys
-import threading
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +16,7 @@ if TYPE_CHECKING:
     from .._scan._run import Measure
 
 EXIT_CODES = """exit codes: 0 done; 2 something is wrong with the arguments, the config or the folder, or the disk is
-full; 130 interrupted (the same command, or resume, continues)"""
+full; 130 interrupted by Ctrl-C, 143 by SIGTERM (the same command, or resume, continues)"""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -41,7 +38,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--power", action="store_true", help="print how many markets an interval of a given width needs; scan nothing"
     )
     add_running_options(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, after_interruption=lambda args: how_to_continue(_folder(args)))
 
 
 def add_running_options(parser: argparse.ArgumentParser) -> None:
@@ -60,18 +57,25 @@ def add_running_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs the scan and its report; returns the exit code."""
-    default = Path("scan-results") / (Path(args.config).stem if args.config else "default")
     if args.power:
         try:
             return _power(_config(args))
         except ValueError as error:
             return _fail(str(error))
-    return run_into(args.out or default, lambda: _config(args), args)
+    return run_into(_folder(args), lambda: _config(args), args)
+
+
+def _folder(args: argparse.Namespace) -> Path:
+    return Path(args.out or Path("scan-results") / (Path(args.config).stem if args.config else "default"))
+
+
+def how_to_continue(out: str | Path) -> str:
+    """What to say after an interruption."""
+    return f"Run the same command to continue, or `pluraljax resume {out}`."
 
 
 def run_into(out: str | Path, make_config: "Callable[[], ScanConfig]", args: argparse.Namespace) -> int:
     """Runs a scan into a folder, and reports on it; returns the exit code."""
-    stop = signal.signal(signal.SIGTERM, signal.default_int_handler) if _is_main_thread() else None
     try:
         config, shard = make_config(), _shard(args.shard)
         if args.dry_run:
@@ -82,16 +86,6 @@ def run_into(out: str | Path, make_config: "Callable[[], ScanConfig]", args: arg
     except OSError as error:
         room = "make room, and " if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else ""
         return _fail(f"{error}. What is stored is whole: {room}run the same command to continue.")
-    except KeyboardInterrupt:
-        message = f"interrupted. Run the same command to continue, or `pluraljax resume {out}`."
-        print(f"pluraljax scan: {message}", file=sys.stderr, flush=True)
-        if Path(sys.argv[0]).name in ("pluraljax", "__main__.py"):
-            # A compiler at work cannot be stopped, and Python would wait for it. What is stored is whole.
-            os._exit(130)
-        return 130
-    finally:
-        if stop is not None:
-            signal.signal(signal.SIGTERM, stop)
     return _report(Path(out))
 
 
@@ -99,10 +93,6 @@ def _shard(text: str | None) -> "Shard | None":
     from .._scan._plan import Shard
 
     return None if text is None else Shard.parse(text)
-
-
-def _is_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()
 
 
 def _power(config: "ScanConfig") -> int:
@@ -169,7 +159,7 @@ def _rehearse(config: "ScanConfig", out: Path, shard: "Shard | None", *, shown: 
 
 
 def _report(out: Path) -> int:
-    from . import build_parser
+    from ._parser import build_parser
 
     args = build_parser().parse_args(["report", str(out)])
     return args.run(args)

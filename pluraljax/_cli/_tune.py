@@ -20,7 +20,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("config", metavar="CONFIG", help="TOML file that says what to tune (docs/tuning.md)")
     parser.add_argument("--out", metavar="DIR", help="folder for the results (default: tune-results/NAME-OF-CONFIG)")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, after_interruption=lambda args: "Run the same command to continue.")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,9 +39,6 @@ def run(args: argparse.Namespace) -> int:
     except (ValueError, OSError) as error:
         print(f"pluraljax tune: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("pluraljax tune: interrupted. Run the same command to continue.", file=sys.stderr, flush=True)
-        return 130
     return 0
 
 

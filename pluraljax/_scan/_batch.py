@@ -17,6 +17,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from .._families import Family, make_family
+from .._interruption import check, result
 from .._market import Market
 from . import _equilibria, _found, _measure
 from ._config import ScanConfig
@@ -268,7 +269,10 @@ class Programs:
         self._conditions: dict[Shape, Future[Any]] = {}
         self._equilibria: dict[Shape, Future[Any]] = {}
         self._found: dict[Shape, Future[Any]] = {}
-        own = [_shape_of(family) for family in self._families]
+        own = []
+        for family in self._families:
+            check()
+            own.append(_shape_of(family))
         self._alone = [_num_providers(shape) == 1 for shape in own]
         most: dict[Shape, int] = {}
         for shape in own:
@@ -305,9 +309,9 @@ class Programs:
 
     def launch(self, block: Block) -> Launched:
         """Starts to draw and measure a block; returns before it is done, once its programmes are compiled."""
-        draw = self._draw[block.cell].result()
+        draw = result(self._draw[block.cell])
         shape, alone = self._shapes[block.cell], self._alone[block.cell]
-        measure = self._conditions[shape].result()
+        measure = result(self._conditions[shape])
         indices, counts, places = self._layout.deal(block.markets(len(self._families)))
         put = lambda array: jax.device_put(array, self._layout.sharding)
         counts = put(counts)
@@ -316,11 +320,11 @@ class Programs:
         if shape in self._equilibria:
             known = {name: conditions[name] for name in _equilibria.KNOWN}
             rows = (arrays, put(np.full(self._layout.size, alone)), known)
-            equilibria = self._equilibria[shape].result()(rows, counts)
+            equilibria = result(self._equilibria[shape])(rows, counts)
         if self._own[block.cell] in self._found:
             known = conditions | (equilibria or {})
             rows = (arrays, put(indices), {name: known[name] for name in _found.PROVED})
-            found = self._found[self._own[block.cell]].result()(self._root, rows, counts)
+            found = result(self._found[self._own[block.cell]])(self._root, rows, counts)
         return Launched(block, arrays, alone, conditions, equilibria, found, places)
 
     def close(self) -> None:

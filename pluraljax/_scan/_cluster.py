@@ -16,6 +16,7 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from .._interruption import check
 from ._chunk import chunk_name
 from ._config import ScanConfig
 from ._plan import Block
@@ -87,6 +88,7 @@ def _measure(
     submit(min(len(blocks), _TASKS_PER_THREAD * max(1, sum(client.nthreads().values()))))
     stored = 0
     for future in done:
+        check()
         block, rows, second_pass, seconds, maker = _result(future)
         store.write(block, rows)
         store.record(block, seconds, maker)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from .._interruption import check, listening, result
 from .._market import Market
 from .._status import Status
 from . import _equilibria, _measure
@@ -69,10 +70,11 @@ def scan(
     `OK` are part of it: bounds of `OPEN` rows are valid but wide, rows of invalid markets are NaN.
 
     Raises `ValueError` for a config that makes no sense, and for a folder that holds something else, cannot be written
-    to, or is being written to; nothing is touched then.
+    to, or is being written to; nothing is touched then. Ctrl-C raises `KeyboardInterrupt` between two steps of the
+    scan, a second one at once.
     """
     config = _resolve(config, markets=markets, seed=seed)
-    with nullcontext(Memory(config)) if out is None else Store(out, config) as store:
+    with listening(), nullcontext(Memory(config)) if out is None else Store(out, config) as store:
         run(config, store, make_progress(progress))
         return store.dataset()
 
@@ -139,6 +141,7 @@ def measure_here(config: ScanConfig, store: Store | Memory, progress: Progress, 
     try:
         programs.prepare([block.cell for block in blocks])
         for block in blocks:
+            check()
             finisher.take(programs.launch(block))
         finisher.wait()
     finally:
@@ -231,19 +234,20 @@ class _Finisher:
         while self._pending:
             self._finish_one()
         while self._again:
-            self._again.popleft().result()
+            result(self._again.popleft())
 
     def close(self) -> None:
-        """Drops whatever is unfinished."""
-        self._stopped.set()
+        """Drops whatever is unfinished; nothing is being written any more when this returns."""
+        with self._storing:
+            self._stopped.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._hard.shutdown(wait=False, cancel_futures=True)
 
     def _finish_one(self) -> None:
-        if (again := self._pending.popleft().result()) is not None:
+        if (again := result(self._pending.popleft())) is not None:
             self._again.append(again)
         while self._again and (self._again[0].done() or len(self._again) > _MOST_AGAIN):
-            self._again.popleft().result()
+            result(self._again.popleft())
 
     def _finish(self, launched: Launched) -> Future[None] | None:
         rows, open_rows = _first_pass(launched)

@@ -16,6 +16,7 @@ from jaxtyping import Array
 
 from .._files._archive import read_archive, write_archive
 from .._files._atomic import sweep
+from .._interruption import check, listening
 from .._market import Market
 from .._precision import float64_scope
 from ._certified import Certified, certify_rule
@@ -82,6 +83,7 @@ _HELD_OUT = 2**31
 _IDENTITY, _HISTORY = "identity", "history"
 
 
+@listening()
 @float64_scope
 def tune(
     objective: str | Callable[[Market, Any], Array],
@@ -116,7 +118,8 @@ def tune(
       another run is an error.
     - `progress`: called with the step and the relaxed loss.
 
-    **Returns:** a `Tuned`. Raises `ValueError` for arguments that make no sense.
+    **Returns:** a `Tuned`. Raises `ValueError` for arguments that make no sense. Ctrl-C raises `KeyboardInterrupt`
+    between two steps, a second one at once.
     """
     schedule = Schedule() if schedule is None else schedule
     if isinstance(objective, str) and objective not in OBJECTIVES:
@@ -197,6 +200,7 @@ def _run(advance, state, schedule: Schedule, mark: "_Checkpoint | None", progres
     if mark is not None:
         state, history = mark.read(state)
     for step in range(len(history), schedule.steps):
+        check()
         state, shown = advance(state, jnp.asarray(step, jnp.int32))
         history.append(np.asarray(shown).tolist())
         if (step + 1) % schedule.every == 0 or step + 1 == schedule.steps:

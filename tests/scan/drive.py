@@ -1,8 +1,9 @@
 """Runs the tiny scan in a process of its own, with the stand-in measure: `drive.py OUT MODE`.
 
 Modes: `run`; `die`, which kills the process with SIGKILL as it is about to make its fourth chunk visible; `slow`, which
-sleeps after each chunk, so that others can interrupt it; `cli`, slow and through the command line; `full`, through the
-command line with no room for a fourth chunk; `cluster`, on three workers, of which one is killed on the way.
+sleeps after each chunk, so that others can interrupt it; `cli`, slow and through the command line; `discarded`, the
+same, and it gets a SIGTERM in a callback that discards what is raised in it; `full`, through the command line with no
+room for a fourth chunk; `cluster`, on three workers, of which one is killed on the way.
 """
 
 import os
@@ -32,7 +33,7 @@ def main(out: str, mode: str) -> int:
             replace(source, target)
 
         _chunk.os.replace = die
-    if mode in ("slow", "cli"):
+    if mode in ("slow", "cli", "discarded"):
         write = Store.write
 
         def slow(*args):
@@ -40,6 +41,8 @@ def main(out: str, mode: str) -> int:
             time.sleep(0.3)
 
         Store.write = slow
+    if mode == "discarded":
+        stand_in.signal_in_a_callback(signal.SIGTERM)
     if mode == "full":
         write, written = Store.write, []
 
@@ -53,14 +56,13 @@ def main(out: str, mode: str) -> int:
         Store.write = crowded
     if mode == "cluster":
         return cluster(out)
-    if mode in ("cli", "full"):
+    if mode in ("cli", "discarded", "full"):
         from pluraljax._cli import main
 
         # What starts the tests in the background may have this signal ignored, which processes inherit.
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        # As which it leaves without waiting for compilers.
-        sys.argv[0] = "pluraljax"
-        return main(["scan", out + ".toml", "--out", out])
+        sys.argv = ["pluraljax", "scan", out + ".toml", "--out", out]
+        return main()
     import pluraljax as plx
 
     plx.scan(tiny(), out)

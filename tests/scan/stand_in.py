@@ -1,5 +1,7 @@
 """A cheap measure in place of the real one, for tests of what happens around it: chunks, files, kills."""
 
+import signal
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -77,6 +79,25 @@ def install() -> None:
     """Makes the scan use this module's functions; for processes that a test starts."""
     for module, name, function in functions():
         setattr(module, name, function)
+
+
+def signal_in_a_callback(number: int) -> None:
+    """Has the third chunk send its process a signal from a callback that discards what is raised in it."""
+    from pluraljax._scan._batch import Programs
+
+    launch, calls = Programs.launch, []
+
+    class Going:
+        def __del__(self):
+            signal.raise_signal(number)
+
+    def launched(*arguments):
+        calls.append(arguments)
+        if len(calls) == 3:
+            Going()
+        return launch(*arguments)
+
+    Programs.launch = launched
 
 
 def dask_setup(worker) -> None:

@@ -46,7 +46,8 @@ def stand_in_measure(monkeypatch):
 
 
 def drive(out, mode, cache):
-    environment = os.environ | {"PYTHONPATH": str(HERE), "JAX_COMPILATION_CACHE_DIR": str(cache)}
+    path = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"PYTHONPATH": path, "JAX_COMPILATION_CACHE_DIR": str(cache)}
     environment |= {"JAX_NUM_CPU_DEVICES": "2", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
     command = [sys.executable, str(HERE / "drive.py"), str(out), mode]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)

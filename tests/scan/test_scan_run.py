@@ -18,6 +18,7 @@ from tiny import SIZES, tiny
 
 import pluraljax as plx
 from pluraljax._scan import _measure, _run
+from pluraljax._scan._batch import Programs
 from pluraljax._scan._progress import Lines, Silent, make_progress
 from pluraljax._scan._store import Memory, Store
 
@@ -31,7 +32,8 @@ def stand_in_measure(monkeypatch):
 
 
 def start(out, mode, cache):
-    environment = os.environ | {"PYTHONPATH": str(HERE), "JAX_COMPILATION_CACHE_DIR": str(cache)}
+    path = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"PYTHONPATH": path, "JAX_COMPILATION_CACHE_DIR": str(cache)}
     environment |= {"JAX_NUM_CPU_DEVICES": "2", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
     command = [sys.executable, str(HERE / "drive.py"), str(out), mode]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -91,6 +93,57 @@ def test_interrupted_it_says_how_to_continue(tmp_path):
         assert "Run the same command to continue" in errors
         assert "Traceback" not in errors
     assert min(took) < 5
+
+
+@pytest.mark.slow
+def test_a_signal_in_a_callback_that_discards_what_is_raised_stops_the_scan(tmp_path):
+    out = tmp_path / "scan"
+    Path(f"{out}.toml").write_text(tiny().to_toml())
+    process = start(out, "discarded", tmp_path / "cache")
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 143, errors
+    assert "Run the same command to continue" in errors
+    assert len(chunks(out)) < 9
+
+
+def test_so_it_does_in_the_library_and_what_signals_do_is_restored(stand_in_measure, monkeypatch, tmp_path):
+    monkeypatch.setattr(Programs, "launch", Programs.launch)  # is restored afterwards
+    before = signal.getsignal(signal.SIGINT)
+    wanted = plx.scan(tiny(), progress=False)
+    stand_in.signal_in_a_callback(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        plx.scan(tiny(), tmp_path, progress=False)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert len(chunks(tmp_path)) < 9
+    assert plx.scan(tiny(), tmp_path, progress=False).equals(wanted)
+
+
+@pytest.mark.slow
+def test_told_to_stop_at_any_moment_it_ends_soon_and_goes_on_with_the_same_bytes(tmp_path):
+    """A few moments, those of start-up and compilation included; `benchmarks/interruptions.py` takes many."""
+    cache, clean = tmp_path / "cache", tmp_path / "clean"
+    process = start(clean, "run", cache)
+    began = time.monotonic()
+    output = process.communicate()
+    seconds = time.monotonic() - began
+    assert process.returncode == 0, output
+    for number, share in enumerate((0.1, 0.5)):
+        out, each = tmp_path / f"scan-{number}", (signal.SIGINT, signal.SIGTERM)[number]
+        Path(f"{out}.toml").write_text(tiny().to_toml())
+        process = start(out, "cli", tmp_path / f"cache-{number}")
+        time.sleep(share * seconds)
+        process.send_signal(each)
+        began = time.monotonic()
+        _, errors = process.communicate(timeout=120)
+        # It takes less than 5 s, but a busy machine may stall a process.
+        assert time.monotonic() - began < 20
+        # A signal that comes before any line of the package has run ends Python by itself.
+        assert process.returncode in (128 + each, -each), errors
+    processes = [start(tmp_path / f"scan-{number}", "run", cache) for number in range(2)]
+    for number, process in enumerate(processes):
+        output = process.communicate(timeout=300)
+        assert process.returncode == 0, output
+        assert chunks(tmp_path / f"scan-{number}") == chunks(clean)
 
 
 def assert_same(one, other, exact):
