@@ -110,13 +110,17 @@ def _write(tuned: Any, settings: dict[str, Any], out: Path) -> str:
     import jax
     import numpy as np
 
+    from .._files._archive import write_archive
+    from .._files._atomic import write_text
+
     if lost := int(tuned.lost.sum()):
         print(f"tune: {lost:,} entries of gradients were not finite, and counted as zero", file=sys.stderr, flush=True)
     columns = {
         f"{when}_{name}": value for when in ("before", "after") for name, value in asdict(getattr(tuned, when)).items()
     }
     leaves = {f"parameter{n}": leaf for n, leaf in enumerate(jax.tree.leaves(tuned.parameters))}
-    np.savez(out / "tuned.npz", history=tuned.history, lost=tuned.lost, **leaves, **columns)
+    known = {"history": tuned.history, "lost": tuned.lost}
+    write_archive(out / "tuned.npz", known | leaves | columns, replace=True)
     _draw(tuned, out)
     names = ("weak_error", "segment_error", "guarantee", "worst_lower", "worst_upper")
     rows, text = {}, f"{'certified, mean over users and markets':40} {'before':>10} {'after':>10}   difference, 95 %\n"
@@ -128,16 +132,22 @@ def _write(tuned: Any, settings: dict[str, Any], out: Path) -> str:
         text += f"{name:40} {old.mean():10.5f} {new.mean():10.5f}   {change.mean():+.5f} ± {error:.5f}\n"
     statuses = {w: np.bincount(getattr(tuned, w).status, minlength=1).tolist() for w in ("before", "after")}
     summary = {"settings": settings, "certified": rows, "statuses": statuses, "markets": len(tuned.after.status)}
-    (out / "summary.json").write_text(json.dumps(summary, indent=2, default=float) + "\n")
+    write_text(out / "summary.json", json.dumps(summary, indent=2, default=float) + "\n")
     return text + f"{len(tuned.after.status):,} markets; results are in {out}\n"
 
 
 def _draw(tuned: Any, out: Path) -> None:
+    import io
+
     from matplotlib.figure import Figure
+
+    from .._files._atomic import replacing
 
     figure = Figure(figsize=(5.5, 3.2), layout="constrained")
     panel = figure.subplots()
     panel.plot(range(1, len(tuned.history) + 1), tuned.history, color="0.2", linewidth=1.0)
     panel.set(xlabel="step", ylabel="relaxed loss (a guide, not a result)", title="learning curve")
     for end in ("png", "svg"):
-        figure.savefig(out / f"learning_curve.{end}", dpi=150)
+        figure.savefig(content := io.BytesIO(), format=end, dpi=150)
+        with replacing(out / f"learning_curve.{end}") as file:
+            file.write(content.getbuffer())

@@ -5,6 +5,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from .._printable import for_spreadsheets
 from .._scan._adaptive import Stopping
 from .._scan._estimate import CONFIDENCE, CellSummary, Moments, PairedProportions, Proportion
 from .._status import Status
@@ -19,6 +20,7 @@ def summary_csv(
     """Returns the summaries as CSV: counts, intervals at `confidence`, means and standard errors in full precision."""
     parameters = list(dict.fromkeys(name for cell in summaries for name in cell.parameters))
     rows = [_record(cell, parameters, confidence) | _stopped(cell, stopping) for cell in summaries]
+    rows = [{for_spreadsheets(name): for_spreadsheets(value) for name, value in row.items()} for row in rows]
     file = io.StringIO()
     writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else ["cell"], lineterminator="\n")
     writer.writeheader()

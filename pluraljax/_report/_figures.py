@@ -3,6 +3,7 @@
 Drawn with Matplotlib's object interface, so nothing global changes; the same summaries give the same bytes.
 """
 
+import io
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from .._files._atomic import replacing
+from .._printable import for_figures
 from .._scan._estimate import CONFIDENCE, PAIR_BINS, BracketMoments, CellSummary, Proportion, normal_quantile
 from ._comparisons import interval_name, is_sequential
 from ._exact import exact_weak_alignment
@@ -104,8 +107,11 @@ def save_figure(figure: Figure, path: Path) -> None:
     """Writes a figure in the format of the path's ending; no dates and no versions, so that a rerun changes nothing."""
     unstamped = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
     unstamped["pdf"] = {"CreationDate": None, "Creator": None, "Producer": None}
+    kind, content = path.suffix.removeprefix("."), io.BytesIO()
     with figure_style():
-        figure.savefig(path, metadata=unstamped[path.suffix.removeprefix(".")])
+        figure.savefig(content, format=kind, metadata=unstamped[kind])
+    with replacing(path) as file:
+        file.write(content.getbuffer())
 
 
 def alignment_figure(groups: Sequence[Group], confidence: float = CONFIDENCE) -> Figure:
@@ -201,7 +207,7 @@ def personalization_figure(summaries: Sequence[CellSummary], confidence: float =
             text = f"above the diagonal:\n{100 * gains.estimate[0]:.1f} %{ends}"
             ax.text(0.97, 0.05, text, ha="right", va="bottom", fontsize=7.5, color=INK)
         ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-        ax.set_title(family, loc="left", fontweight="bold")
+        ax.set_title(for_figures(family), loc="left", fontweight="bold")
         ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
         ax.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
     figure.supxlabel("guaranteed in anonymous equilibria\n(silent = 0, aligned = 1)", fontsize=9)
@@ -256,9 +262,11 @@ def _panels(groups: Sequence[Group], series: Sequence[Series], quantity: str) ->
         places = _places(ax, group)
         for each in series:
             _draw_series(ax, places, group, each)
-        ax.set_title(group.family, loc="left", fontweight="bold", pad=14 if group.label else 5)
+        ax.set_title(for_figures(group.family), loc="left", fontweight="bold", pad=14 if group.label else 5)
         if group.label:
-            ax.text(0.0, 1.03, group.label, transform=ax.transAxes, fontsize=7.5, color=GREY, va="bottom")
+            ax.text(
+                0.0, 1.03, for_figures(group.label, None), transform=ax.transAxes, fontsize=7.5, color=GREY, va="bottom"
+            )
         ax.set(ylim=(-0.03, 1.03), yticks=[0, 0.25, 0.5, 0.75, 1], yticklabels=["0", "", "0.5", "", "1"])
     shared = {readable(group.axis) for group in groups}
     figure.supxlabel(_axis_label(shared.pop()) if len(shared) == 1 else "parameter", fontsize=9)
@@ -267,7 +275,7 @@ def _panels(groups: Sequence[Group], series: Sequence[Series], quantity: str) ->
 
 
 def _axis_label(axis: str) -> str:
-    return "number of providers" if axis == "providers" else axis
+    return "number of providers" if axis == "providers" else for_figures(axis)
 
 
 def _places(ax: Axes, group: Group) -> list[float]:
@@ -276,7 +284,7 @@ def _places(ax: Axes, group: Group) -> list[float]:
     if all(isinstance(value, int | float) for value in values):
         ax.xaxis.set_major_locator(MaxNLocator(integer=all(isinstance(value, int) for value in values), nbins=8))
         return [float(value) for value in values]  # pyright: ignore[reportArgumentType]
-    ax.set_xticks(range(len(values)), [str(value) for value in values])
+    ax.set_xticks(range(len(values)), [for_figures(value) for value in values])
     return [float(place) for place in range(len(values))]
 
 

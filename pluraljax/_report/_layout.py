@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .._printable import printable
 from .._scan._estimate import CellSummary
 
 # The parameter that a group runs over, where it varies.
@@ -69,9 +70,11 @@ def show(value: Any) -> str:
     """A parameter's value for people."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, str):
+        return printable(value)
+    return f"{value:g}" if isinstance(value, float) else printable(value, None)
 
 
 def readable(name: str) -> str:
     """A parameter's name for people."""
-    return name.replace("_", " ")
+    return printable(name).replace("_", " ")

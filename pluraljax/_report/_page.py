@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
+from .._printable import printable_lines
 from .._scan._config import ScanConfig
 from .._scan._estimate import CONFIDENCE, CellSummary, Proportion
 from .._status import Status
@@ -51,7 +52,8 @@ def page(
     """
     style, script = _resource("page.css"), _resource("page.js")
     markets = sum(cell.markets for cell in summaries)
-    heading = f"{markets:,} markets in {len(summaries)} cells: {', '.join(dict.fromkeys(c.family for c in summaries))}"
+    named = ", ".join(dict.fromkeys(readable(cell.family) for cell in summaries))
+    heading = f"{markets:,} markets in {len(summaries)} cells: {named}"
     slots = {
         "title": _text(f"pluraljax report: {heading}"),
         "heading": _text(heading),
@@ -63,7 +65,7 @@ def page(
         "checks": "\n".join(f"<li>{_text(line)}</li>" for line in check_lines(summaries, confidence)),
         "statuses": _statuses(summaries),
         "manifest": _manifest(manifest),
-        "manifest_json": _text(json.dumps(manifest, indent=2, ensure_ascii=False)),
+        "manifest_json": _text(_json(manifest)),
         "reproduce": _reproduce(manifest),
         "version": _text(manifest["versions"]["pluraljax"]),
         "style": style,
@@ -92,7 +94,13 @@ def _hash(content: str) -> str:
 
 
 def _text(value: Any) -> str:
-    return html.escape(str(value), quote=True)
+    return html.escape(printable_lines(str(value)), quote=True)
+
+
+def _json(value: Any) -> str:
+    """JSON to be read, by people and by programmes: what is no printable character is escaped."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
 def _data(summaries: Sequence[CellSummary], confidence: float, dropped: Sequence[str]) -> str:
@@ -101,7 +109,7 @@ def _data(summaries: Sequence[CellSummary], confidence: float, dropped: Sequence
     varying = _varying(summaries)
     cells = [
         {
-            "family": cell.family,
+            "family": readable(cell.family),
             "name": ", ".join(f"{readable(n)} {show(cell.parameters[n])}" for n in varying if n in cell.parameters)
             or "its only cell",
             "numbers": [measure.numbers[place] for measure in listed],
@@ -159,7 +167,7 @@ def _families(summaries: Sequence[CellSummary], confidence: float) -> str:
         shares = [sum((cell.events[name] for cell in cells), Proportion()) for name in _FAMILY_EVENTS]
         entries = [len(cells), f"{sum(cell.markets for cell in cells):,}"]
         entries += [show_percent(share, confidence) for share in shares]
-        rows.append(_row(family, entries))
+        rows.append(_row(readable(family), entries))
     return _head(["family", *heads]) + _body(rows)
 
 
@@ -181,7 +189,7 @@ def _cells(summaries: Sequence[CellSummary], confidence: float) -> str:
         settings = [cell.parameters.get(name) for name in varying]
         texts = ["" if value is None else show(value) for value in settings]
         entries = [(column.entry(cell), "") for column in columns]
-        keyed = [(cell.family, cell.family)]
+        keyed = [(readable(cell.family), readable(cell.family))]
         keyed += [(text, _key(value)) for text, value in zip(texts, settings, strict=True)]
         keyed += [(text, _first_number(text)) for text, _ in entries]
         words = [cell.family, *(text for text in texts if text)]
@@ -191,7 +199,7 @@ def _cells(summaries: Sequence[CellSummary], confidence: float) -> str:
         spelled = _text(" ".join(words).lower())
         body = "".join(f'<td data-key="{_text(key)}">{_text(text)}</td>' for text, key in keyed)
         rows.append(
-            f'<tr data-family="{_text(cell.family)}" data-words="{spelled}" data-trouble="{trouble}"{wrong}>'
+            f'<tr data-family="{_text(readable(cell.family))}" data-words="{spelled}" data-trouble="{trouble}"{wrong}>'
             f'<th scope="row" data-key="{cell.cell}">{cell.cell}</th>{body}</tr>'
         )
     head = "".join(f'<th scope="col">{_text(name)}</th>' for name in heads)
@@ -238,7 +246,7 @@ def _reproduce(manifest: Mapping[str, Any]) -> str:
         name, spelled = "scan.toml", ScanConfig.from_mapping(config).to_toml()
         hint = "Save the config as scan.toml:"
     except ValueError as error:
-        name, spelled = "scan.toml", json.dumps(config, indent=2, ensure_ascii=False)
+        name, spelled = "scan.toml", _json(config)
         hint = f"The config, as JSON since it cannot be read here ({error}); write it as scan.toml:"
     commands = f"pluraljax scan {name} --out results\npluraljax report results"
     return (

@@ -64,7 +64,7 @@ def _family(name: str, groups: Sequence[Group], places: dict[int, int]) -> dict[
         found = {show(cell.parameters.get(axis, "-")): places[id(cell)] for cell in group.cells}
         rows.append({"label": group.label, "cells": [found.get(value) for value in values]})
     return {
-        "name": name,
+        "name": readable(name),
         "constants": groups[0].constants,
         "axis": readable(axis),
         "values": list(values),

@@ -76,7 +76,7 @@ def report(
     markets = sum(cell.markets for cell in summaries)
     families = dict.fromkeys(group.family for group in groups)
     return Stack(
-        Text(f"{markets:,} markets in {len(summaries)} cells: {', '.join(families)}", "bold"),
+        Text(f"{markets:,} markets in {len(summaries)} cells: {', '.join(map(readable, families))}", "bold"),
         *([Text(about)] if about else []),
         Text(),
         *(_stopping(groups, summaries, stopping) if stopping else ()),
@@ -199,16 +199,16 @@ def _tables(groups: Sequence[Group], columns: Sequence[_Column]) -> Iterable[Ren
     family = axis = None
     for group in groups:
         if group.family != family:
-            yield Text.assemble((group.family, "bold cyan"), (f"  {group.constants}", "dim"))
+            yield Text.assemble((readable(group.family), "bold cyan"), (f"  {group.constants}", "dim"))
         if group.label:
             yield Text(group.label, "cyan")
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
         table.show_header = group.axis != axis
-        table.add_column(readable(group.axis), width=first, justify="right", vertical="bottom")
+        table.add_column(Text(readable(group.axis)), width=first, justify="right", vertical="bottom")
         for column, width in zip(columns, widths, strict=True):
             table.add_column(column.heading, width=width, justify="right")
         for cell in group.cells:
-            table.add_row(_name(group, cell), *(_entry(column, cell) for column in columns))
+            table.add_row(Text(_name(group, cell)), *(_entry(column, cell) for column in columns))
         family, axis = group.family, group.axis
         yield table
         yield Text()

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
+from .._files._atomic import sweep, write_text
 from .._scan._adaptive import Stopping
 from .._scan._config import ScanConfig
 from .._scan._estimate import CONFIDENCE, CellSummary, check_confidence, merge_summaries, summarize
@@ -50,10 +51,11 @@ def write_report(
     out = Path(path) / "report" if out is None else Path(out)
     written = [out / "report.txt", out / "summary.csv", out / "report.html"]
     out.mkdir(parents=True, exist_ok=True)
-    written[0].write_text(plain_report(summaries, confidence, about, stopping), encoding="utf-8")
-    written[1].write_text(summary_csv(summaries, confidence, stopping), encoding="utf-8")
+    sweep(out)
+    write_text(written[0], plain_report(summaries, confidence, about, stopping))
+    write_text(written[1], summary_csv(summaries, confidence, stopping))
     try:
-        written[2].write_text(page(summaries, manifest, confidence, about), encoding="utf-8")
+        write_text(written[2], page(summaries, manifest, confidence, about))
     except PageTooLarge as error:
         warnings.warn(str(error), stacklevel=2)
         written.pop()

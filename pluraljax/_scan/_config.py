@@ -288,8 +288,9 @@ def _toml_value(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(_toml_value(item) for item in value) + "]"
     if isinstance(value, str | bool | int):
-        # JSON spells these as TOML does, but for DEL, which TOML wants escaped.
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        # JSON spells these as TOML does; what is no printable character is escaped, which TOML wants of some.
+        text = json.dumps(value, ensure_ascii=False)
+        return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in text)
     if isinstance(value, float):
         return repr(value)
     raise ValueError(f"a config holds numbers, texts, booleans and lists, got {value!r}.")

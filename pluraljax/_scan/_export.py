@@ -8,6 +8,7 @@ import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
 from .._files._atomic import creating, sweep
+from .._printable import for_spreadsheets
 from ._read import read_parts
 
 
@@ -18,7 +19,7 @@ def export(path: str | Path, target: str | Path) -> int:
 
     - `path`: folder of the scan, finished or not.
     - `target`: a new file that ends in `.parquet` (columns as they are stored) or `.csv` (a column per user, `_1`,
-      `_2`, ..., empty where a market has fewer).
+      `_2`, ..., empty where a market has fewer; a text that a spreadsheet would take for a formula starts with `'`).
 
     **Returns:** how many rows were written: cell by cell, and in a cell by market. Raises `FileExistsError` when there
     is something at `target`, and `ValueError` for another ending, and where there is no scan.
@@ -32,7 +33,7 @@ def export(path: str | Path, target: str | Path) -> int:
     with creating(target) as sink:
         writer: Any = None
         for part in read_parts(path):
-            part = _flat(part, users) if users else part
+            part = _for_spreadsheets(_flat(part, users)) if target.suffix == ".csv" else part
             if writer is None:
                 make = csv.CSVWriter if target.suffix == ".csv" else pq.ParquetWriter
                 writer = make(sink, part.schema)
@@ -41,6 +42,18 @@ def export(path: str | Path, target: str | Path) -> int:
         if writer is not None:
             writer.close()
     return rows
+
+
+def _for_spreadsheets(table: pa.Table) -> pa.Table:
+    """The same rows, in which no text and no heading is taken for a formula."""
+    columns: dict[str, Any] = {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if pa.types.is_string(column.type):
+            words = column.to_pylist()
+            safe = {word: for_spreadsheets(word) for word in {*words}}
+            column = pa.array([safe[word] for word in words], pa.string())
+        columns[for_spreadsheets(name)] = column
+    return pa.table(columns)
 
 
 def _most_users(table: pa.Table) -> int:

@@ -127,8 +127,13 @@ def test_resume_needs_no_config(study, whole, tmp_path, capsys):
 
 
 def test_export_writes_every_row_once_and_overwrites_nothing(whole, tmp_path, capsys):
+    # What a killed export left goes, and nothing that a link leads to is written.
+    (tmp_path / ".pluraljax-0123456789abcdef.tmp").write_text("half")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "victim")
+    assert command("export", whole, tmp_path / "link.csv") == 2
     assert command("export", whole, tmp_path / "all.parquet") == 0
     assert command("export", whole, tmp_path / "all.csv") == 0
+    assert {path.name for path in tmp_path.iterdir()} - {whole.name} == {"all.csv", "all.parquet", "link.csv"}
     table = pq.read_table(tmp_path / "all.parquet").sort_by("market")
     # As text, in which NaN equals NaN.
     assert str(table.to_pylist()) == str(read_table(whole).to_pylist())

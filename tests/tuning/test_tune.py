@@ -1,6 +1,7 @@
 """Tuning: it improves certified numbers, resumes to the same result, and refuses what makes no sense."""
 
 import json
+import os
 
 import jax
 import jax.random as jr
@@ -54,7 +55,14 @@ def test_the_command_tunes_and_goes_on_after_a_kill_to_the_same_result(tmp_path,
         with pytest.raises(Killed):
             main(["tune", str(config), "--out", str(tmp_path / "cut"), "--quiet"])
     assert seen == [10]
+    # Results replace whatever is there, and follow no link.
+    (victim := tmp_path / "victim").write_text("precious")
+    for name in ("tuned.npz", "learning_curve.svg"):
+        (tmp_path / "cut" / name).symlink_to(victim)
+    (leftover := tmp_path / "cut" / ".pluraljax-0123456789abcdef.tmp").write_text("half")
     assert main(["tune", str(config), "--out", str(tmp_path / "cut"), "--quiet"]) == 0
+    assert victim.read_text() == "precious"
+    assert not leftover.exists()
     whole, cut = (dict(np.load(tmp_path / name / "tuned.npz")) for name in ("whole", "cut"))
     for name, column in whole.items():
         np.testing.assert_array_equal(column, cut[name])
@@ -69,6 +77,39 @@ def test_the_command_tunes_and_goes_on_after_a_kill_to_the_same_result(tmp_path,
     config.write_text(CONFIG.replace("rate = 0.1", "rate = 0.2"))
     assert main(["tune", str(config), "--out", str(tmp_path / "cut"), "--quiet"]) == 2
     assert "another run" in capsys.readouterr().err
+    checkpoint = tmp_path / "cut" / "checkpoint.npz"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    assert main(["tune", str(config), "--out", str(tmp_path / "cut"), "--quiet"]) == 2
+    assert f"{checkpoint} is not an .npz archive of a checkpoint of tuning" in capsys.readouterr().err
+
+
+def test_a_checkpoint_reaches_the_disk_and_is_not_trusted(tmp_path, monkeypatch):
+    from pluraljax._tuning._tune import _Checkpoint
+
+    synced, whole = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda handle: (synced.append(os.fstat(handle).st_ino), whole(handle))[1])
+    state = {"price": jax.numpy.ones((2, 3), np.float32), "step": jax.numpy.int32(7)}
+    mark = _Checkpoint(tmp_path / "checkpoint.npz", "this run", 10)
+    assert mark.read(state) == (state, [])
+    mark.write(state, [[0.5, np.nan], [np.inf, 1.0]])
+    assert synced == [mark.path.stat().st_ino, tmp_path.stat().st_ino]
+    restored, history = mark.read(jax.tree.map(jax.numpy.zeros_like, state))
+    assert jax.tree.map(np.asarray, restored)["price"].tolist() == [[1.0] * 3] * 2
+    np.testing.assert_array_equal(history, [[0.5, np.nan], [np.inf, 1.0]])
+    kept = dict(np.load(mark.path))
+    for change, message in (
+        ({"identity": np.array("another")}, "belongs to another run"),
+        ({"identity": np.array(7)}, "instead of text"),
+        ({"identity": np.array(["this run"])}, "no checkpoint of tuning"),
+        ({"history": np.ones(3)}, "no checkpoint of tuning"),
+        ({"history": np.ones((11, 2))}, "has taken 11 steps of 10"),
+        ({"leaf0": np.ones((2, 2))}, r"leaf0 is not of shape \(2, 3\)"),
+        ({"leaf2": np.ones(1)}, "'leaf2', which a checkpoint of tuning does not have"),
+    ):
+        np.savez(mark.path, **(kept | change))
+        with pytest.raises(ValueError, match=message) as caught:
+            mark.read(state)
+        assert str(mark.path) in str(caught.value)
 
 
 def test_wrong_configs_are_explained(tmp_path, capsys):
