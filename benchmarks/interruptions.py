@@ -23,16 +23,15 @@ from collections import Counter
 from pathlib import Path
 
 STUDY = """
-markets = 4000
-chunk = 48
+markets = 640
+chunk = 32
 equilibria = false
 [[grid]]
 family = "gaussian"
-providers = 2
-users = 2
-actions = 3
-states = 3
-shared = [0.0, 1.0]
+providers = 1
+users = 1
+actions = 2
+states = 2
 """
 TUNE = """
 objective = "weak_error"
