@@ -24,6 +24,9 @@ def prepare_jax() -> None:
         if not jax.config.jax_compilation_cache_dir:  # pyright: ignore[reportAttributeAccessIssue]
             jax.config.update("jax_compilation_cache_dir", str(_cache_folder(jax.__version__)))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+        from ._compiled import seal_compilation_cache
+
+        seal_compilation_cache()
 
 
 def _num_cores() -> int:

@@ -8,6 +8,7 @@ import functools
 import hashlib
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,10 @@ from typing import Any
 import jax
 from jax import export
 
-from .._files._atomic import replacing
+from ._kept import Kept
 
 _PACKAGE = Path(__file__).parents[1]
 _FOLDER = "pluraljax-traced"
-_SHA256 = 32
 
 
 def lower(program: Callable[..., Any], arguments: tuple[Any, ...], *key: Any) -> Any:
@@ -29,17 +29,46 @@ def lower(program: Callable[..., Any], arguments: tuple[Any, ...], *key: Any) ->
     the programme follows from besides this package, as values whose `repr` says what they are. Functions and types may
     be in it; with one from outside this package nothing is kept, as its source is not known.
     """
-    file = _file(key, arguments)
-    exported = file and _read(file)
-    if exported is None:
-        try:
-            exported = export.export(jax.jit(program))(*arguments)
-        except ValueError:  # a device of which not all operations can be written down
-            return jax.jit(program).lower(*arguments)
-        if file:
-            _write(file, exported)
+    folder, text = _folder(), _text(key, arguments)
+    kept = None if folder is None or text is None else _Place(Kept(folder), text)
+    if kept is not None and (lowered := kept.lowered(arguments)) is not None:
+        return lowered
+    try:
+        exported = export.export(jax.jit(program))(*arguments)
+    except ValueError:  # a device of which not all operations can be written down
+        return jax.jit(program).lower(*arguments)
+    if kept is not None:
+        kept.write(exported)
     # What is kept and what is new take the same way, so that both end in the same instructions.
     return jax.jit(exported.call).lower(*arguments)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the text of one programme is kept, under a name that is the hash of its key."""
+
+    kept: Kept
+    key: str
+
+    @property
+    def name(self) -> str:
+        return hashlib.sha256(self.key.encode()).hexdigest()
+
+    def lowered(self, arguments: tuple[Any, ...]) -> Any:
+        """What is kept, lowered; None where there is nothing, or nothing that takes such arguments."""
+        content = self.kept.read(self.name, self.key)
+        if content is None:
+            return None
+        try:
+            return jax.jit(export.deserialize(bytearray(content)).call).lower(*arguments)
+        except Exception as error:
+            # Sealed, and yet no such programme: forged, or written by libraries that lie about their version.
+            self.kept.drop(self.name, f"no programme can be made of it ({type(error).__name__})")
+            return None
+
+    def write(self, exported: Any) -> None:
+        """A scan goes on without: a full disk stops it where it stores its rows, with a message that says so."""
+        self.kept.write(self.name, self.key, bytes(exported.serialize()))
 
 
 def compile_with(lowered: Any, options: dict[str, Any]) -> Any:
@@ -50,10 +79,15 @@ def compile_with(lowered: Any, options: dict[str, Any]) -> Any:
     return lowered.compile()
 
 
-def _file(key: tuple[Any, ...], arguments: tuple[Any, ...]) -> Path | None:
+def _folder() -> Path | None:
     folder = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
     if not folder or "://" in folder or not jax.config.jax_enable_compilation_cache:  # pyright: ignore[reportAttributeAccessIssue]
         return None
+    return Path(folder) / _FOLDER
+
+
+def _text(key: tuple[Any, ...], arguments: tuple[Any, ...]) -> str | None:
+    """All that a programme follows from; None where that cannot be said."""
     names = []
     for part in key:
         owner = part if hasattr(part, "__qualname__") else type(part)
@@ -61,8 +95,7 @@ def _file(key: tuple[Any, ...], arguments: tuple[Any, ...]) -> Path | None:
         if not (module == "builtins" or module.partition(".")[0] == __name__.partition(".")[0]):
             return None
         names.append(f"{module}.{owner.__qualname__}" if owner is part else repr(part))
-    text = repr((_identity(), _settings(), names, jax.tree.map(str, arguments), str(jax.tree.structure(arguments))))
-    return Path(folder) / _FOLDER / hashlib.sha256(text.encode()).hexdigest()
+    return repr((_identity(), _settings(), names, jax.tree.map(str, arguments), str(jax.tree.structure(arguments))))
 
 
 @functools.cache
@@ -79,22 +112,3 @@ def _settings() -> tuple[str, ...]:
     devices = [(device.platform, device.device_kind) for device in jax.local_devices()]
     values = {name: str(value) for name, value in jax.config.values.items() if not ("cache" in name or "log" in name)}
     return (str(devices), *(f"{name}={value}" for name, value in sorted(values.items())))
-
-
-def _read(file: Path) -> Any:
-    """What is kept in a file; `None` where there is nothing, or where it is damaged."""
-    with suppress(OSError):
-        content = file.read_bytes()
-        text = content[_SHA256:]
-        if hashlib.sha256(text).digest() == content[:_SHA256]:
-            return export.deserialize(bytearray(text))
-    return None
-
-
-def _write(file: Path, exported: Any) -> None:
-    """A scan goes on without: a full disk stops it where it stores its rows, with a message that says so."""
-    text = bytes(exported.serialize())
-    with suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(file) as sink:
-            sink.write(hashlib.sha256(text).digest() + text)

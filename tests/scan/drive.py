@@ -1,9 +1,10 @@
 """Runs the tiny scan in a process of its own, with the stand-in measure: `drive.py OUT MODE`.
 
-Modes: `run`; `die`, which kills the process with SIGKILL as it is about to make its fourth chunk visible; `slow`, which
-sleeps after each chunk, so that others can interrupt it; `cli`, slow and through the command line; `discarded`, the
-same, and it gets a SIGTERM in a callback that discards what is raised in it; `full`, through the command line with no
-room for a fourth chunk; `cluster`, on three workers, of which one is killed on the way.
+Modes: `run`, with JAX prepared as by the command line; `die`, which kills the process with SIGKILL as it is about to
+make its fourth chunk visible; `slow`, which sleeps after each chunk, so that others can interrupt it; `cli`, slow and
+through the command line; `discarded`, the same, and it gets a SIGTERM in a callback that discards what is raised in it;
+`full`, through the command line with no room for a fourth chunk; `cluster`, on three workers, of which one is killed on
+the way.
 """
 
 import os
@@ -65,6 +66,10 @@ def main(out: str, mode: str) -> int:
         return main()
     import pluraljax as plx
 
+    if mode == "run":
+        from pluraljax._scan._prepare import prepare_jax
+
+        prepare_jax()
     plx.scan(tiny(), out)
     return 0
 

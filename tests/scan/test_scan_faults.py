@@ -95,6 +95,21 @@ def test_killed_truncated_and_flipped_at_once_it_ends_with_the_same_bytes(tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("folder", ["pluraljax-compiled", "pluraljax-traced"])
+def test_exchanged_files_of_a_cache_change_no_row(tmp_path, cache, clean, folder):
+    """What is compiled and what is traced: each file gets the contents of the next one."""
+    files = sorted((cache / folder).iterdir())
+    assert len(files) >= 3
+    contents = [file.read_bytes() for file in files]
+    for file, content in zip(files, contents[1:] + contents[:1], strict=True):
+        file.write_bytes(content)
+    code, _, errors = drive(tmp_path / "scan", "run", cache)
+    assert code == 0, errors
+    assert errors.count("is dropped, and made again") >= 3
+    assert chunks(tmp_path / "scan") == clean
+
+
+@pytest.mark.slow
 def test_a_killed_worker_of_three_loses_nothing(tmp_path, cache, clean):
     code, output, errors = drive(tmp_path / "scan", "cluster", cache)
     assert code == 0, errors

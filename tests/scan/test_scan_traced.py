@@ -80,7 +80,7 @@ def test_functions_and_types_of_others_are_not_kept(kept):
 
 
 @pytest.mark.parametrize("damage", ["cut", "bit", "empty", "other text"])
-def test_a_damaged_file_is_replaced(kept, damage):
+def test_a_damaged_file_is_replaced(kept, damage, caplog):
     program = Counted()
     lower(program, "one")
     [file] = kept()
@@ -88,7 +88,39 @@ def test_a_damaged_file_is_replaced(kept, damage):
     flipped = whole[:100] + bytes([whole[100] ^ 1]) + whole[101:]
     file.write_bytes({"cut": whole[:-7], "bit": flipped, "empty": b"", "other text": b"no such thing" * 9}[damage])
     assert lower(program, "one") == 1
+    assert "is dropped, and made again: it is not what was kept" in caplog.text
     assert kept() == [file]
+    assert lower(program, "one") == 0
+
+
+def test_exchanged_files_are_replaced(kept, caplog):
+    """Both are whole, and of one shape: only the seal tells one from the other."""
+    programs = {"one": Counted(2.0), "two": Counted(3.0)}
+    for key, program in programs.items():
+        assert lower(program, key) == 1
+    one, two = kept()
+    contents = one.read_bytes(), two.read_bytes()
+    one.write_bytes(contents[1])
+    two.write_bytes(contents[0])
+    for key, program in programs.items():
+        assert lower(program, key) == 1
+    assert lower(program, key) == 0
+    assert "is dropped" in caplog.text
+
+
+@pytest.mark.parametrize("forged", ["no programme", "for other arguments"])
+def test_a_forged_file_is_replaced(kept, tmp_path, forged, caplog):
+    """Its seal is right, but it holds no programme that takes the arguments."""
+    program = Counted()
+    lower(program, "one")
+    [file] = kept()
+    spec = (jax.ShapeDtypeStruct((7,), jnp.int32),)
+    content = bytes(jax.export.export(jax.jit(lambda values: values))(*spec).serialize())
+    key = _traced._text(("one",), SPEC)
+    assert _traced.hashlib.sha256(key.encode()).hexdigest() == file.name
+    _traced.Kept(file.parent).write(file.name, key, content if forged == "for other arguments" else b"x" * 300)
+    assert lower(program, "one") == 1
+    assert "no programme can be made of it" in caplog.text
     assert lower(program, "one") == 0
 
 
