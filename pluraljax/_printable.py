@@ -35,7 +35,10 @@ def printable_lines(text: str) -> str:
 
 def quoted(value: Any) -> str:
     """Shows a name, or another entry of a file, as Python spells it, for an error."""
-    return _cut(repr(value), LONGEST)
+    try:
+        return _cut(repr(value), LONGEST)
+    except (ValueError, RecursionError):  # more digits than Python spells, or lists in lists without end
+        return f"a {type(value).__name__} too large to be shown"
 
 
 def listed(names: Iterable[Any]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from .._interruption import listening
 from ._supervision import STOPPING, Supervision, exit_code
+from ._words import in_own_process, listened_to, say
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,20 +20,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None and threading.current_thread() is threading.main_thread():
         supervision = Supervision()
         args = _parse(None)
-        return supervision.run(lambda: args.run(args), lambda: _farewell(args))
+        return supervision.run(lambda: in_own_process(lambda: args.run(args)), lambda: _farewell(args))
     args, flag = _parse(arguments), None
     try:
         with listening(STOPPING) as flag:
-            return args.run(args)
+            return listened_to(lambda: args.run(args))
     except KeyboardInterrupt:
-        print(_farewell(args), file=sys.stderr, flush=True)
+        say(_farewell(args), sys.stderr)
         return exit_code(flag and flag.signal)
 
 
 def _parse(arguments: Sequence[str] | None) -> Any:
-    from ._parser import build_parser
+    from ._parser import parse
 
-    return build_parser().parse_args(arguments)
+    return parse(arguments)
 
 
 def _farewell(args: Any) -> str:

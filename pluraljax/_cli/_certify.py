@@ -1,8 +1,9 @@
 """`pluraljax certify MARKET`: proves what pluraljax says about one market again, in exact arithmetic."""
 
 import argparse
-import sys
 from typing import Any
+
+from ._words import fail, say
 
 _DESCRIPTION = """Computes alignment conditions, guarantees and worst equilibria of one market, and proves every
 number again in exact rational arithmetic. Prints which inequality and which multipliers prove it, and ends each claim
@@ -44,14 +45,13 @@ def run(args: argparse.Namespace) -> int:
     try:
         certificate = _certificate(args)
     except (ValueError, OSError) as error:
-        print(f"pluraljax certify: {error}", file=sys.stderr)
-        return 2
+        return fail(args, error)
     if args.json:
         import json
 
         print(json.dumps(certificate.as_data(), indent=1))
     else:
-        print(certificate)
+        say(certificate)
     return 0 if certificate.is_proved else 1
 
 

@@ -1,7 +1,8 @@
 """`pluraljax export DIR FILE`: all rows of a scan in one file."""
 
 import argparse
-import sys
+
+from ._words import fail, say, warn
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -29,9 +30,8 @@ def run(args: argparse.Namespace) -> int:
             warnings.simplefilter("always", UserWarning)
             rows = export(args.directory, args.file)
     except (ValueError, OSError) as error:
-        print(f"pluraljax export: {error}", file=sys.stderr)
-        return 2
-    print(f"wrote {rows:,} rows to {args.file}")
+        return fail(args, error)
+    say(f"wrote {rows:,} rows to {args.file}")
     for warning in caught:
-        print(f"pluraljax export: warning: {warning.message}", file=sys.stderr)
+        warn(args, f"warning: {warning.message}")
     return 1 if caught else 0

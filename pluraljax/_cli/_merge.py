@@ -1,7 +1,8 @@
 """`pluraljax merge DIR DIR... --out DIR`: puts shards of one scan together."""
 
 import argparse
-import sys
+
+from ._words import fail, say, warn
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -26,9 +27,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         merged = merge(args.directories, args.out)
     except (ValueError, OSError) as error:
-        print(f"pluraljax merge: {error}", file=sys.stderr)
-        return 2
-    print(f"copied {merged.copied:,} chunks, {merged.present:,} were there already; the scan is in {args.out}")
+        return fail(args, error)
+    say(f"copied {merged.copied:,} chunks, {merged.present:,} were there already; the scan is in {args.out}")
     for line in merged.damaged:
-        print(f"pluraljax merge: left out {line}", file=sys.stderr)
+        warn(args, f"left out {line}")
     return 1 if merged.damaged else 0

@@ -1,17 +1,46 @@
 """The parser of the command line: every subcommand is a module of its own."""
 
 import argparse
+import difflib
 import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
+from .._printable import printable_lines, quoted
 from . import _certify, _export, _merge, _report, _resume, _scan, _status, _tune
 
 _EXIT_CODES = """exit codes: 0 done; 1 a certificate left something open; 2 something is wrong with the arguments, a
 file or a directory; 130 interrupted by Ctrl-C, 143 by SIGTERM (the same command continues)"""
 
 
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Reads a command; one that makes no sense is explained by the parser of that command, and ends the process."""
+    args, left = build_parser().parse_known_args(arguments)
+    if left:
+        args.parser.refuse(left)
+    return args
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that says which option may have been meant."""
+
+    def refuse(self, left: Sequence[str]) -> NoReturn:
+        """Ends the process because of arguments that no option takes."""
+        option = next((each for each in left if each.startswith("-")), None)
+        if option is None:
+            self.error(f"there is nothing to do with {quoted(left[0])}")
+        name = option.partition("=")[0]
+        nearest = difflib.get_close_matches(name, self._option_string_actions, n=1)
+        guess = f" Did you mean {nearest[0]}?" if nearest else ""
+        self.error(f"there is no option {quoted(name)}.{guess}")
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable_lines(message))
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Makes the parser."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="pluraljax",
         description="Measures how often competition among AI providers serves every user, on random markets.",
         epilog=_EXIT_CODES,
@@ -21,6 +50,8 @@ def build_parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="command")
     for command in (_scan, _resume, _status, _report, _export, _merge, _tune, _certify):
         command.add_parser(subparsers)
+    for each in subparsers.choices.values():
+        each.set_defaults(parser=each)
     return parser
 
 

@@ -1,7 +1,8 @@
 """`pluraljax report DIR`: the table and the figures of a scan."""
 
 import argparse
-import sys
+
+from ._words import fail, say, warn
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -38,11 +39,10 @@ def run(args: argparse.Namespace) -> int:
             warnings.simplefilter("always", UserWarning)
             written = write_report(args.directory, out=args.out, confidence=args.confidence, formats=formats)
     except (ValueError, OSError) as error:
-        print(f"pluraljax report: {error}", file=sys.stderr)
-        return 2
+        return fail(args, error)
     print()
     for path in written:
-        print(f"wrote {path}")
+        say(f"wrote {path}")
     for warning in caught:
-        print(f"pluraljax report: warning: {warning.message}", file=sys.stderr)
+        warn(args, f"warning: {warning.message}")
     return 0

@@ -7,6 +7,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ._words import fail, say
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
@@ -32,13 +34,27 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "config", nargs="?", metavar="CONFIG", help="TOML file that says what to scan (default: a scan of all families)"
     )
     parser.add_argument("--out", metavar="DIR", help="folder for the results (default: scan-results/NAME-OF-CONFIG)")
-    parser.add_argument("--markets", type=int, metavar="N", help="markets in all, in place of the config's")
-    parser.add_argument("--seed", type=int, metavar="S", help="root of the random draws, in place of the config's")
+    parser.add_argument("--markets", type=_whole, metavar="N", help="markets in all, in place of the config's")
+    parser.add_argument("--seed", type=_whole, metavar="S", help="root of the random draws, in place of the config's")
     parser.add_argument(
         "--power", action="store_true", help="print how many markets an interval of a given width needs; scan nothing"
     )
     add_running_options(parser)
     parser.set_defaults(run=run, after_interruption=lambda args: how_to_continue(_folder(args)))
+
+
+def _whole(text: str) -> int:
+    """Reads a whole number, also where it is written like 1e6 or 20_000."""
+    from decimal import Decimal, InvalidOperation
+
+    try:
+        number = Decimal(text)
+        # What is too large to be meant is refused before it is written out.
+        if number.is_finite() and number.adjusted() < 30 and number == number.to_integral_value():
+            return int(number)
+    except InvalidOperation:
+        pass
+    raise argparse.ArgumentTypeError(f"wants a whole number such as 20000 or 1e6, got {text!r}")
 
 
 def add_running_options(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             return _power(_config(args))
         except ValueError as error:
-            return _fail(str(error))
+            return fail(args, error)
     return run_into(_folder(args), lambda: _config(args), args)
 
 
@@ -82,10 +98,12 @@ def run_into(out: str | Path, make_config: "Callable[[], ScanConfig]", args: arg
             return _rehearse(config, Path(out), shard, shown=not args.quiet)
         _scan(config, Path(out), shard, args.cluster, shown=not args.quiet)
     except ValueError as error:
-        return _fail(str(error))
+        return fail(args, error)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         room = "make room, and " if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else ""
-        return _fail(f"{error}. What is stored is whole: {room}run the same command to continue.")
+        return fail(args, f"{error}. What is stored is whole: {room}run the same command to continue.")
     return _report(Path(out))
 
 
@@ -98,13 +116,8 @@ def _shard(text: str | None) -> "Shard | None":
 def _power(config: "ScanConfig") -> int:
     from .._scan._power import power_report
 
-    print(power_report(config), end="")
+    say(power_report(config).rstrip("\n"))
     return 0
-
-
-def _fail(message: str) -> int:
-    print(f"pluraljax scan: {message}", file=sys.stderr)
-    return 2
 
 
 def _config(args: argparse.Namespace) -> "ScanConfig":
@@ -130,10 +143,10 @@ def _scan(config: "ScanConfig", out: Path, shard: "Shard | None", cluster: str |
         with _measure_on(cluster) as measure:
             summary = run(config, store, progress, shard=shard, measure=measure)
     if shown:
-        print(
+        say(
             f"scan: {summary.measured:,} markets measured, {summary.second_pass:,} of them twice, "
             f"{summary.stored_before:,} found stored; results are in {out}",
-            file=sys.stderr,
+            sys.stderr,
         )
 
 
@@ -154,7 +167,7 @@ def _rehearse(config: "ScanConfig", out: Path, shard: "Shard | None", *, shown: 
 
     if shown:
         print("scan: compiling, and measuring some markets of every cell", file=sys.stderr, flush=True)
-    print(rehearse(config, out, shard))
+    say(rehearse(config, out, shard))
     return 0
 
 

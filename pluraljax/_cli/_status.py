@@ -1,8 +1,10 @@
 """`pluraljax status DIR`: how far a scan has come, how fast it goes, and which cells to look at."""
 
 import argparse
-import sys
 from typing import TYPE_CHECKING, Any
+
+from .._printable import printable
+from ._words import fail, say
 
 if TYPE_CHECKING:
     from .._scan._survey import CellSurvey, Survey
@@ -31,14 +33,13 @@ def run(args: argparse.Namespace) -> int:
     try:
         found = survey(args.directory)
     except (ValueError, OSError) as error:
-        print(f"pluraljax status: {error}", file=sys.stderr)
-        return 2
+        return fail(args, error)
     if args.json:
         import json
 
         print(json.dumps(found.as_data(), indent=1))
     else:
-        print("\n".join(_lines(found)))
+        say("\n".join(_lines(found)))
     return 0 if found.is_done else 1
 
 
@@ -71,8 +72,14 @@ def _lines(found: "Survey") -> list[str]:
 def _worst(title: str, found: "Survey", size: Any) -> list[str]:
     """The cells in which something is largest, with their parameters; nothing where it is zero everywhere."""
     ranked = sorted((cell for cell in found.cells if size(cell) > 0), key=size, reverse=True)[:_MOST_CELLS]
-    return [f"{title}:", *(f"  {size(cell):10,.4g}  {_name(cell)}" for cell in ranked)] if ranked else []
+    return [f"{title}:", *(f"  {_amount(size(cell)):>10}  {_name(cell)}" for cell in ranked)] if ranked else []
+
+
+def _amount(value: int | float) -> str:
+    """A count in full, a measured number to four digits or to the last whole one."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if value < 10_000 else f"{value:,.0f}"
 
 
 def _name(cell: "CellSurvey") -> str:
-    return f"cell {cell.cell}: {cell.family} " + " ".join(f"{key}={value}" for key, value in cell.parameters.items())
+    parameters = " ".join(f"{printable(key)}={printable(value)}" for key, value in cell.parameters.items())
+    return f"cell {cell.cell}: {printable(cell.family)} {parameters}"

@@ -6,6 +6,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from ._words import fail, say
+
 _KNOWN = ("objective", "segments", "delta", "seed", "instrument", "markets", "schedule")
 
 
@@ -35,10 +37,9 @@ def run(args: argparse.Namespace) -> int:
             raise ValueError(f"{out}: holds a finished run, which is not overwritten; choose another folder.")
         prepare_jax()
         tuned = _tune(settings, args.config, out, shown=not args.quiet)
-        print(_write(tuned, settings, out), end="")
+        say(_write(tuned, settings, out).rstrip("\n"))
     except (ValueError, OSError) as error:
-        print(f"pluraljax tune: {error}", file=sys.stderr)
-        return 2
+        return fail(args, error)
     return 0
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
+from .._printable import quoted
+
 if TYPE_CHECKING:
     from .._market import Market
 
@@ -28,7 +30,7 @@ class Family(ABC):
                 object.__setattr__(self, field.name, check(value))
             except (TypeError, ValueError):
                 because = f": {reason}" if reason else ""
-                raise ValueError(f"{self.name}: {field.name} must be {wanted}, got {value!r}{because}.") from None
+                raise ValueError(f"{self.name}: {field.name} must be {wanted}, got {quoted(value)}{because}.") from None
 
     @property
     def name(self) -> str:
@@ -113,4 +115,4 @@ def unknown(what: str, name: Any, known: Iterable[str], where: str = "") -> Valu
     known = sorted(known)
     nearest = difflib.get_close_matches(str(name), known, n=1)
     suggestion = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    return ValueError(f"Unknown {what} {name!r}{where}.{suggestion} Known: {', '.join(known)}.")
+    return ValueError(f"Unknown {what} {quoted(name)}{where}.{suggestion} Known: {', '.join(known)}.")

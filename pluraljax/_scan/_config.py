@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from .._families import make_family
+from .._printable import quoted
 from ._columns import COLUMNS
 from ._definition import Cell, canonical, columns_version, identity_of
 from ._search import Search, as_plain, as_search
@@ -227,17 +228,17 @@ def _parse(mapping: Mapping[str, Any]) -> ScanConfig:
     known = [each.name for each in fields(ScanConfig)]
     for key in mapping:
         if key not in known:
-            raise ValueError(f"unknown key {key!r}{suggestion(key, known)}.")
+            raise ValueError(f"unknown key {quoted(key)}.{suggestion(key, known)}")
     tables = mapping.get("grid", ())
     if not isinstance(tables, list | tuple) or not tables:
         raise ValueError("grid needs at least one [[grid]] table with a family.")
     grid = []
     for number, table in enumerate(tables, start=1):
         if not isinstance(table, Mapping):
-            raise ValueError(f"grid holds tables ([[grid]]), got {table!r}.")
+            raise ValueError(f"grid holds tables ([[grid]]), got {quoted(table)}.")
         if "family" not in table:
             guess = next((key for key in table if suggestion(key, ["family"])), None)
-            hint = f" (its key {guess!r}: did you mean 'family'?)" if guess else ""
+            hint = f" (its key {quoted(guess)}: did you mean 'family'?)" if guess else ""
             raise ValueError(f"[[grid]] table {number} has no family{hint}.")
         _check_family(table["family"])
         grid.append(FamilyGrid(table["family"], {name: value for name, value in table.items() if name != "family"}))
@@ -248,14 +249,14 @@ def _parse(mapping: Mapping[str, Any]) -> ScanConfig:
 
 
 def suggestion(key: str, known: Iterable[str]) -> str:
-    """The phrase `did you mean ...?` when a known name is close, else nothing."""
+    """The sentence `Did you mean ...?` when a known name is close, else nothing."""
     close = difflib.get_close_matches(key, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 def _check_family(name: Any) -> None:
     if not isinstance(name, str):
-        raise ValueError(f"family must be a name, got {name!r}.")
+        raise ValueError(f"family must be a name, got {quoted(name)}.")
 
 
 def _check_scalars(values: Mapping[str, Any]) -> None:
@@ -266,12 +267,12 @@ def _check_scalars(values: Mapping[str, Any]) -> None:
             continue
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             instead = ' or "auto"' if name == "chunk" else ""
-            raise ValueError(f"{name} must be a whole number from {low} to {high}{instead}, got {value!r}.")
+            raise ValueError(f"{name} must be a whole number from {low} to {high}{instead}, got {quoted(value)}.")
     delta = values.get("delta", 0.0)
     if isinstance(delta, bool) or not isinstance(delta, int | float):
-        raise ValueError(f"delta must be a number, got {delta!r}.")
+        raise ValueError(f"delta must be a number, got {quoted(delta)}.")
     if not 0 <= delta < math.inf:
-        raise ValueError(f"delta must be finite and not negative, got {delta!r}.")
+        raise ValueError(f"delta must be finite and not negative, got {quoted(delta)}.")
 
 
 def _freeze(value: Any) -> Any:
@@ -293,4 +294,4 @@ def _toml_value(value: Any) -> str:
         return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in text)
     if isinstance(value, float):
         return repr(value)
-    raise ValueError(f"a config holds numbers, texts, booleans and lists, got {value!r}.")
+    raise ValueError(f"a config holds numbers, texts, booleans and lists, got {quoted(value)}.")

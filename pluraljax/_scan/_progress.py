@@ -4,6 +4,8 @@ import sys
 import time
 from abc import ABC, abstractmethod
 
+from .._printable import printable_lines
+
 _SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -81,7 +83,7 @@ class Lines(Progress):
         self._total = total
 
     def note(self, text: str) -> None:
-        print(f"scan: {text}", file=sys.stderr, flush=True)
+        print(f"scan: {printable_lines(text)}", file=sys.stderr, flush=True)
 
     def close(self) -> None:
         pass
@@ -123,7 +125,7 @@ class Bar(Progress):
         self._bar.update(self._task, total=total)
 
     def note(self, text: str) -> None:
-        self._bar.console.print(f"scan: {text}", markup=False, highlight=False)
+        self._bar.console.print(f"scan: {printable_lines(text)}", markup=False, highlight=False)
 
     def close(self) -> None:
         self._bar.stop()

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from .._families._family import unknown
+from .._printable import quoted
 
 METHODS = ("simultaneous", "alternating", "logit", "best_response")
 
@@ -32,9 +33,9 @@ class Search:
         for name in ("starts", "steps", "rounds"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"equilibria.{name} must be a whole number of at least 1, got {value!r}.")
+                raise ValueError(f"equilibria.{name} must be a whole number of at least 1, got {quoted(value)}.")
         if self.method not in METHODS:
-            raise ValueError(f"equilibria.method must be one of {', '.join(METHODS)}, got {self.method!r}.")
+            raise ValueError(f"equilibria.method must be one of {', '.join(METHODS)}, got {quoted(self.method)}.")
 
 
 def as_search(value: Any) -> "bool | Search":
@@ -42,7 +43,7 @@ def as_search(value: Any) -> "bool | Search":
     if isinstance(value, bool | Search):
         return value
     if not isinstance(value, Mapping):
-        raise ValueError(f"equilibria must be true, false or a table such as {{starts = 8}}, got {value!r}.")
+        raise ValueError(f"equilibria must be true, false or a table such as {{starts = 8}}, got {quoted(value)}.")
     known = [each.name for each in fields(Search)]
     for key in value:
         if key not in known:

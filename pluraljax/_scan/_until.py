@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from .._families._family import unknown
+from .._printable import quoted
 from ._columns import EQUILIBRIA, EVENTS, FOUND
 
 
@@ -33,10 +34,10 @@ class Until:
         for name, high in (("half_width", 0.5), ("confidence", 1.0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 < value < high:
-                raise ValueError(f"until.{name} must lie strictly between 0 and {high:g}, got {value!r}.")
+                raise ValueError(f"until.{name} must lie strictly between 0 and {high:g}, got {quoted(value)}.")
             object.__setattr__(self, name, float(value))
         if self.most is not None and (isinstance(self.most, bool) or not isinstance(self.most, int) or self.most < 1):
-            raise ValueError(f"until.most must be a whole number of at least 1, got {self.most!r}.")
+            raise ValueError(f"until.most must be a whole number of at least 1, got {quoted(self.most)}.")
 
 
 def as_until(value: Any) -> Until | None:
@@ -45,7 +46,9 @@ def as_until(value: Any) -> Until | None:
         return value
     known = [each.name for each in fields(Until)]
     if not isinstance(value, Mapping) or "event" not in value:
-        raise ValueError(f'until must be a table with an event, such as {{event = "weakly_aligned"}}, got {value!r}.')
+        raise ValueError(
+            f'until must be a table with an event, such as {{event = "weakly_aligned"}}, got {quoted(value)}.'
+        )
     for key in value:
         if key not in known:
             raise unknown("key", key, known, " in until")

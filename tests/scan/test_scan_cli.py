@@ -86,7 +86,7 @@ def test_wrong_configs_and_folders_exit_with_2(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     config = tmp_path / "study.toml"
     config.write_text(tiny().to_toml().replace("markets", "marklets"))
-    fails([config], f"{config}: unknown key 'marklets'; did you mean 'markets'?", capsys)
+    fails([config], f"{config}: unknown key 'marklets'. Did you mean 'markets'?", capsys)
     config.write_text(tiny().to_toml())
     fails(["missing.toml"], "missing.toml: cannot be read", capsys)
     fails([config, "--markets", 0], "markets must be a whole number from 1", capsys)

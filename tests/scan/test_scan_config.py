@@ -58,7 +58,7 @@ def test_round_trip(tmp_path, make):
 @pytest.mark.parametrize(
     ("old", "new", "wanted"),
     [
-        ("markets = 100", "market = 100", "unknown key 'market'; did you mean 'markets'?"),
+        ("markets = 100", "market = 100", "unknown key 'market'. Did you mean 'markets'?"),
         ("markets = 100", "markets = 0", "markets must be a whole number from 1 to"),
         ("markets = 100", "markets = 1e3", "markets must be a whole number"),
         ("seed = 3", "seed = -1", "seed must be a whole number from 0 to"),

@@ -253,7 +253,7 @@ def test_configs_come_in_three_forms(stand_in_measure, tmp_path):
     (tmp_path / "study.toml").write_text(tiny(markets=6).to_toml())
     one = plx.scan(tmp_path / "study.toml", progress=False)
     assert plx.scan(tiny().to_mapping(), markets=6, progress=False).equals(one)
-    with pytest.raises(ValueError, match="did you mean 'markets'"):
+    with pytest.raises(ValueError, match="Did you mean 'markets'"):
         plx.scan({"market": 6})
 
 

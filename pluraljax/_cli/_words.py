@@ -1,0 +1,54 @@
+"""What the command line says: names in it are shown and do nothing else, and who stops listening ends it quietly."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from .._printable import printable_lines
+
+# What a shell reports of a process that SIGPIPE ended.
+NOBODY_LISTENS = 141
+
+
+def say(text: Any, file: Any = None) -> None:
+    """Prints lines, in which names from files and folders may stand as they are."""
+    print(printable_lines(str(text)), file=file, flush=file is not None)
+
+
+def warn(args: argparse.Namespace, text: Any) -> None:
+    """Says something that whoever reads the output has to know."""
+    say(f"pluraljax {args.command}: {text}", sys.stderr)
+
+
+def fail(args: argparse.Namespace, error: Any) -> int:
+    """Says what went wrong with a command, under the name that it was called by; returns the exit code."""
+    if isinstance(error, BrokenPipeError):
+        raise error
+    warn(args, error)
+    return 2
+
+
+def in_own_process(command: Callable[[], int]) -> int:
+    """Runs the command that this process is for, whose output may stop being read, or be in an encoding of little."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError):
+            stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
+    code = listened_to(command)
+    if code == NOBODY_LISTENS:
+        # Python flushes once more when it ends, and would complain.
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
+
+
+def listened_to(command: Callable[[], int]) -> int:
+    """Runs a command and returns its exit code, or that of a process that writes into a closed pipe."""
+    try:
+        code = command()
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        return NOBODY_LISTENS
