@@ -91,7 +91,7 @@ def test_wrong_configs_and_folders_exit_with_2(tmp_path, monkeypatch, capsys):
     fails(["missing.toml"], "missing.toml: cannot be read", capsys)
     fails([config, "--markets", 0], "markets must be a whole number from 1", capsys)
     fails([config, "--out", config], "is a file; a scan needs a folder", capsys)
-    fails([config, "--out", tmp_path], "holds other files (study.toml)", capsys)
+    fails([config, "--out", tmp_path], "holds other files ('study.toml')", capsys)
     assert list(tmp_path.iterdir()) == [config]
 
 
