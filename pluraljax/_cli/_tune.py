@@ -2,13 +2,12 @@
 
 import argparse
 import sys
-import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ._tune_settings import Settings, read_settings
 from ._words import fail, say
-
-_KNOWN = ("objective", "segments", "delta", "seed", "instrument", "markets", "schedule")
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -31,79 +30,45 @@ def run(args: argparse.Namespace) -> int:
 
     out = Path(args.out) if args.out else Path("tune-results") / Path(args.config).stem
     try:
-        settings = _read(Path(args.config))
+        settings = read_settings(Path(args.config))
         out.mkdir(parents=True, exist_ok=True)
         if (out / "summary.json").exists():
             raise ValueError(f"{out}: holds a finished run, which is not overwritten; choose another folder.")
         prepare_jax()
-        tuned = _tune(settings, args.config, out, shown=not args.quiet)
-        say(_write(tuned, settings, out).rstrip("\n"))
+        tuned = _tune(settings, out, shown=not args.quiet)
+        say(_write(tuned, settings.plain, out).rstrip("\n"))
     except (ValueError, OSError) as error:
         return fail(args, error)
     return 0
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror}).") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: is not valid TOML ({error}).") from None
-    from .._families import unknown
-
-    for name in settings:
-        if name not in _KNOWN:
-            raise unknown("key", name, _KNOWN, f" in {path}")
-    for name, inside in (("instrument", "name"), ("markets", "family")):
-        if inside not in settings.get(name, {}):
-            raise ValueError(f"{path}: needs a table [{name}] with a {inside}.")
-    return settings
-
-
-def _tune(settings: dict[str, Any], source: str, out: Path, *, shown: bool) -> Any:
+def _tune(settings: Settings, out: Path, *, shown: bool) -> Any:
     import jax
     import jax.random as jr
 
-    from .._families import make_family, unknown
-    from .._tuning import INSTRUMENTS, Schedule, tune
+    from .._tuning import tune
 
-    instrument, markets = dict(settings["instrument"]), dict(settings["markets"])
-    name, count, seed = instrument.pop("name"), markets.pop("count", None), settings.get("seed", 0)
-    if name not in INSTRUMENTS:
-        raise unknown("instrument", name, INSTRUMENTS, f" in {source}")
-    try:
-        chosen, schedule = INSTRUMENTS[name](**instrument), Schedule(**settings.get("schedule", {}))
-        family = make_family(markets.pop("family"), markets)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{source}: {error}") from None
-    users = family.users  # pyright: ignore[reportAttributeAccessIssue]
-    sharing = settings.get("segments", "personalized")
-    named = {"personalized": list(range(users)), "anonymous": [0] * users}
-    labels = named.get(sharing) if isinstance(sharing, str) else sharing
-    if not isinstance(labels, list) or len(labels) != users:
-        raise ValueError(f'{source}: segments must be "personalized", "anonymous" or {users} labels, got {sharing!r}.')
-    population = family
-    if count is not None:
-        population = jax.jit(jax.vmap(family))(jr.split(jr.key(seed), count))
+    population, steps = settings.family, settings.schedule.steps
+    if settings.count is not None:
+        population = jax.jit(jax.vmap(population))(jr.split(jr.key(settings.seed), settings.count))
 
     def report(step: int, loss: float) -> None:
-        print(f"tune: step {step:,} of {schedule.steps:,}, relaxed loss {loss:.5g}", file=sys.stderr, flush=True)
+        print(f"tune: step {step:,} of {steps:,}, relaxed loss {loss:.5g}", file=sys.stderr, flush=True)
 
     return tune(
-        settings.get("objective", "weak_error"),
-        chosen,
+        settings.objective,
+        settings.instrument,
         population,
-        segments=labels,
-        delta=settings.get("delta", 0.0),
-        schedule=schedule,
-        seed=seed,
+        segments=settings.labels,
+        delta=settings.delta,
+        schedule=settings.schedule,
+        seed=settings.seed,
         checkpoint=out / "checkpoint.npz",
         progress=report if shown else None,
     )
 
 
-def _write(tuned: Any, settings: dict[str, Any], out: Path) -> str:
+def _write(tuned: Any, settings: Mapping[str, Any], out: Path) -> str:
     """Writes parameters, certified columns, the learning curve and a summary; returns the summary as text."""
     import json
     from dataclasses import asdict

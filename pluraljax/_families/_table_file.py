@@ -184,7 +184,8 @@ def _number(path: Path, where: str, column: str, entry: Any) -> float:
     if entry is None or (isinstance(entry, str) and entry.lower() in ("", "na", "nan")):
         return math.nan
     try:
-        number = float(entry)
+        # Python also reads `1_0` and the digits of other scripts, which files of numbers do not mean.
+        number = float("" if isinstance(entry, str) and ("_" in entry or not entry.isascii()) else entry)
     except (TypeError, ValueError):
         number = math.inf
     if math.isinf(number):

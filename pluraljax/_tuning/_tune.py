@@ -19,6 +19,7 @@ from .._files._atomic import sweep
 from .._interruption import check, listening
 from .._market import Market
 from .._precision import float64_scope
+from .._printable import quoted
 from ._certified import Certified, certify_rule
 from ._instruments import Instrument
 from ._objectives import OBJECTIVES, objective_of
@@ -51,7 +52,7 @@ class Schedule:
         for name in ("steps", "batch", "held_out", "every"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"Schedule.{name} must be a whole number of at least 1, got {value!r}.")
+                raise ValueError(f"Schedule.{name} must be a whole number of at least 1, got {quoted(value)}.")
         for name, least in (("rate", False), ("price", True)):
             value = getattr(self, name)
             if (
@@ -59,7 +60,7 @@ class Schedule:
                 or not isinstance(value, int | float)
                 or not (value > 0 or (least and value == 0))
             ):
-                raise ValueError(f"Schedule.{name} must be {'>= 0' if least else '> 0'}, got {value!r}.")
+                raise ValueError(f"Schedule.{name} must be {'>= 0' if least else '> 0'}, got {quoted(value)}.")
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def tune(
     """
     schedule = Schedule() if schedule is None else schedule
     if isinstance(objective, str) and objective not in OBJECTIVES:
-        raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)} or a function, got {objective!r}.")
+        raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)} or a function, got {quoted(objective)}.")
     draw = None if isinstance(markets, Market) else markets
     if draw is not None and parameters.only_per_market:
         raise ValueError(f"{type(parameters).__name__} is tuned market by market: give a batch of markets.")
@@ -251,7 +252,7 @@ class _Checkpoint:
         if len(kept[_HISTORY]) > self.steps:
             raise ValueError(f"{self.path}: has taken {len(kept[_HISTORY]):,} steps of {self.steps:,}.")
         restored = [jnp.asarray(kept[name], like.dtype) for name, like in zip(leaves, old, strict=True)]
-        return jax.tree.unflatten(tree, restored), kept[_HISTORY].tolist()
+        return jax.tree.unflatten(tree, restored), kept[_HISTORY].astype(np.float64).tolist()
 
     def write(self, state: Any, history: list[list[float]]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..._market import Market
+from ..._printable import quoted
 from .._intervention import pay
 from ._instrument import Instrument
 
@@ -26,7 +27,7 @@ class Subsidy(Instrument):
 
     def __post_init__(self):
         if self.by not in ("action", "outcome"):
-            raise ValueError(f'Subsidy.by must be "action" or "outcome", got {self.by!r}.')
+            raise ValueError(f'Subsidy.by must be "action" or "outcome", got {quoted(self.by)}.')
         if not self.budget > 0:
             raise ValueError(f"Subsidy.budget must be > 0, got {self.budget}.")
 
