@@ -106,7 +106,7 @@ def main(config: Config, out: Path) -> list[Result]:
     for number, providers in enumerate(config.providers):
         events, truth = [scan[number] for scan in scans], 1 - 2.0 ** -(providers - 1)
         yes, trials = np.array([(event == 1).sum() for event in events]), np.array([len(event) for event in events])
-        unsure = np.array([(event == -1).sum() for event in events])
+        unsure = np.array([np.isnan(event).sum() for event in events])
         lower, _ = plx.confidence_sequence(yes, trials, config.confidence)
         _, upper = plx.confidence_sequence(yes + unsure, trials, config.confidence)
         curves[providers] = tuple(

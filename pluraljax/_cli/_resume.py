@@ -30,5 +30,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _stored_config(directory: str) -> "ScanConfig":
     from .._scan import ScanConfig, read_manifest
+    from .._scan._store import check_current
 
-    return ScanConfig.from_mapping(read_manifest(directory)["config"], f"{directory}/manifest.json")
+    manifest = read_manifest(directory)
+    check_current(directory, manifest)
+    return ScanConfig.from_mapping(manifest.config, f"{directory}/manifest.json")

@@ -69,6 +69,16 @@ def add_running_options(parser: argparse.ArgumentParser) -> None:
         "--dry-run", action="store_true", help="say what would be measured, and how long that takes; store nothing"
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
+    add_mixing_option(parser)
+
+
+def add_mixing_option(parser: argparse.ArgumentParser) -> None:
+    """Adds the option that lets rows of several versions of JAX come together."""
+    parser.add_argument(
+        "--mix-versions",
+        action="store_true",
+        help="let rows come together that different versions of JAX measured; recorded, and refused otherwise",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -96,7 +106,7 @@ def run_into(out: str | Path, make_config: "Callable[[], ScanConfig]", args: arg
         config, shard = make_config(), _shard(args.shard)
         if args.dry_run:
             return _rehearse(config, Path(out), shard, shown=not args.quiet)
-        _scan(config, Path(out), shard, args.cluster, shown=not args.quiet)
+        _scan(config, Path(out), shard, args, shown=not args.quiet)
     except ValueError as error:
         return fail(args, error)
     except BrokenPipeError:
@@ -128,19 +138,19 @@ def _config(args: argparse.Namespace) -> "ScanConfig":
     return config.replace(**{name: value for name, value in changes.items() if value is not None})
 
 
-def _scan(config: "ScanConfig", out: Path, shard: "Shard | None", cluster: str | None, *, shown: bool) -> None:
+def _scan(config: "ScanConfig", out: Path, shard: "Shard | None", args: argparse.Namespace, *, shown: bool) -> None:
     from .._scan._progress import make_progress
     from .._scan._store import Store
 
     # The folder is checked before JAX is loaded, so that a wrong one is known at once.
-    with Store(out, config) as store:
+    with Store(out, config, mix_versions=args.mix_versions) as store:
         progress = make_progress(shown)
         from .._scan._prepare import prepare_jax
 
         prepare_jax()
         from .._scan._run import run
 
-        with _measure_on(cluster) as measure:
+        with _measure_on(args.cluster) as measure:
             summary = run(config, store, progress, shard=shard, measure=measure)
     if shown:
         say(

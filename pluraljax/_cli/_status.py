@@ -4,12 +4,12 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from .._printable import printable
-from ._words import fail, say
+from ._words import fail, say, warn
 
 if TYPE_CHECKING:
     from .._scan._survey import CellSurvey, Survey
 
-_MOST_CELLS = 5
+_MOST_CELLS, _MOST_FILES = 5, 5
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -19,10 +19,16 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="say how far a scan has come",
         description="Says how much of a scan is stored, how fast it goes, how long it still takes, and which cells "
         "have the most open or invalid markets or take longest. Reads only; the scan may be running.",
-        epilog="exit codes: 0 the scan is done; 1 markets are missing; 2 there is no scan",
+        epilog="exit codes: 0 the scan is done; 1 markets are missing, or files among the chunks are damaged, foreign "
+        "or there twice; 2 there is no scan, or its manifest or journal is damaged",
     )
     parser.add_argument("directory", metavar="DIR", help="directory of the scan")
     parser.add_argument("--json", action="store_true", help="print everything, cell by cell, as JSON")
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="read all rows, and hold them against their digests; otherwise each chunk's metadata are checked",
+    )
     parser.set_defaults(run=run)
 
 
@@ -31,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     from .._scan._survey import survey
 
     try:
-        found = survey(args.directory)
+        found = survey(args.directory, verify=args.verify)
     except (ValueError, OSError) as error:
         return fail(args, error)
     if args.json:
@@ -40,11 +46,14 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(found.as_data(), indent=1))
     else:
         say("\n".join(_lines(found)))
-    return 0 if found.is_done else 1
+    for line in _faults(found):
+        warn(args, line)
+    return 0 if found.is_done and not found.faulty else 1
 
 
 def _lines(found: "Survey") -> list[str]:
     from .._scan._progress import duration
+    from .._scan._versions import spelled
 
     share = 100 * found.stored / max(found.wanted, 1)
     wanted = f"at most {found.wanted:,}" if found.until else f"{found.wanted:,}"
@@ -56,8 +65,8 @@ def _lines(found: "Survey") -> list[str]:
     if found.rate:
         left = f", about {duration(found.seconds_left or 0)} left" if not found.is_done and not found.until else ""
         lines.append(f"{found.rate:,.0f} markets a second in the last run{left}; last chunk stored {found.last_stored}")
-    if found.unreadable:
-        lines.append(f"{len(found.unreadable)} chunk files cannot be read: {', '.join(found.unreadable[:3])}")
+    if len(found.versions) > 1:
+        lines.append(f"measured by several versions: {spelled(found.versions)}")
     lines += _worst("most markets open", found, lambda cell: cell.open)
     lines += _worst("most markets invalid", found, lambda cell: cell.invalid)
     if found.until:
@@ -67,6 +76,17 @@ def _lines(found: "Survey") -> list[str]:
         lines += _worst("most markets missing", found, lambda cell: cell.wanted - cell.stored)
     lines += _worst("slowest, milliseconds a market", found, lambda cell: 1000 * (cell.seconds_per_market or 0))
     return lines
+
+
+def _faults(found: "Survey") -> list[str]:
+    """What is wrong with files among the chunks, and what to do about it."""
+    if not found.faulty:
+        return []
+    lines = [str(fault) for fault in found.faulty[:_MOST_FILES]]
+    more = len(found.faulty) - len(lines)
+    lines += [f"and {more:,} more; --json lists all"] if more else []
+    advice = f"`pluraljax resume {found.path}` moves them to set-aside, and measures what is missing then"
+    return [*lines, f"{len(found.faulty):,} files among the chunks are no part of the scan: {advice}"]
 
 
 def _worst(title: str, found: "Survey", size: Any) -> list[str]:

@@ -10,8 +10,9 @@ from importlib.resources import files
 from typing import Any
 
 from .._printable import printable_lines
-from .._scan._config import ScanConfig
+from .._scan._config import as_toml
 from .._scan._estimate import CONFIDENCE, CellSummary, Proportion
+from .._scan._versions import spelled
 from .._status import Status
 from ._layout import readable, show
 from ._page_data import families, measures
@@ -67,7 +68,7 @@ def page(
         "manifest": _manifest(manifest),
         "manifest_json": _text(_json(manifest)),
         "reproduce": _reproduce(manifest),
-        "version": _text(manifest["versions"]["pluraljax"]),
+        "version": _text(manifest["definition"]["pluraljax"]),
         "style": style,
         "script": script,
         "style_hash": _hash(style),
@@ -232,7 +233,7 @@ def _manifest(manifest: Mapping[str, Any]) -> str:
     entries = [
         ("identity", manifest["identity"]),
         ("started", manifest["created"]),
-        *((f"version of {name}", version) for name, version in manifest["versions"].items()),
+        *(("versions", spelled([each])) for each in _versions(manifest)),
         *((name, value) for name, value in config.items() if name != "grid"),
     ]
     return _body([f'<tr><th scope="row">{_text(k)}</th><td class="broken">{_text(v)}</td></tr>' for k, v in entries])
@@ -241,20 +242,24 @@ def _manifest(manifest: Mapping[str, Any]) -> str:
 def _reproduce(manifest: Mapping[str, Any]) -> str:
     """The config, and the commands that measure the same rows and write this page from them."""
     config = manifest["config"]
-    versions = ", ".join(f"{name} {version}" for name, version in manifest["versions"].items())
     try:
-        name, spelled = "scan.toml", ScanConfig.from_mapping(config).to_toml()
-        hint = "Save the config as scan.toml:"
+        text, hint = as_toml(config), "Save the config as scan.toml:"
     except ValueError as error:
-        name, spelled = "scan.toml", _json(config)
-        hint = f"The config, as JSON since it cannot be read here ({error}); write it as scan.toml:"
-    commands = f"pluraljax scan {name} --out results\npluraljax report results"
+        text, hint = _json(config), f"The config, as JSON since TOML cannot hold it ({error}); write it as scan.toml:"
+    commands = "pluraljax scan scan.toml --out results\npluraljax report results"
+    versions = spelled(_versions(manifest))
     return (
         f"<p>With {_text(versions)}. The seed and the config fix every market: market i depends on the seed and i "
         "alone. The same versions on the same kind of machine give the same rows to the last bit, others the same "
         f"markets.</p>\n<p>{_text(hint)}</p>\n"
-        f'<pre tabindex="0">{_text(spelled)}</pre>\n<p>Then:</p>\n<pre tabindex="0">{_text(commands)}</pre>'
+        f'<pre tabindex="0">{_text(text)}</pre>\n<p>Then:</p>\n<pre tabindex="0">{_text(commands)}</pre>'
     )
+
+
+def _versions(manifest: Mapping[str, Any]) -> list[Mapping[str, str]]:
+    """Of all that measured rows; a manifest in format 1 knows of one."""
+    made = manifest["versions"]
+    return [made] if isinstance(made, Mapping) else list(made)
 
 
 def _head(names: Sequence[str]) -> str:

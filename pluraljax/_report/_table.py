@@ -232,6 +232,8 @@ def _checks(summaries: Sequence[CellSummary], confidence: float) -> Iterable[Ren
     events = [name for name in summaries[0].events if name not in left_out]
     for name in (name for name in events if name.endswith("_theorem")):
         checked = sum((cell.events[name] for cell in summaries), Proportion())
+        if not checked.trials:
+            continue
         undecided = f"; undecided in {checked.open:,}" if checked.open else ""
         # For the average of cells that differ, and that only where their numbers of markets were fixed.
         bound = checked.unseen(confidence) if checked.yes and not checked.sequential else None

@@ -1,17 +1,18 @@
 """Puts a report together: reads a store, writes the table and the figures, prints the table."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
 from .._files._atomic import sweep, write_text
 from .._scan._adaptive import Stopping
-from .._scan._config import ScanConfig
+from .._scan._columns import COLUMNS
 from .._scan._estimate import CONFIDENCE, CellSummary, check_confidence, merge_summaries, summarize
-from .._scan._read import read_manifest, read_parts
+from .._scan._manifest import Manifest, read_manifest
+from .._scan._read import read_parts
+from .._scan._versions import spelled
 from ._csv import summary_csv
 from ._figures import FORMATS, draw_figures, save_figure
 from ._page import PageTooLarge, page
@@ -41,10 +42,10 @@ def write_report(
     if unknown := [name for name in formats if name not in FORMATS]:
         raise ValueError(f"Unknown figure format {', '.join(unknown)}; choose from {', '.join(FORMATS)}.")
     manifest = read_manifest(Path(path))
-    stopping = _stopping(manifest)
+    stopping = Stopping.of(manifest)
     summaries: list[CellSummary] = []
     for part in read_parts(Path(path)):
-        summaries = merge_summaries(summaries, summarize(part, sequential=stopping is not None))
+        summaries = merge_summaries(summaries, summarize(part, stopping is not None, manifest.columns))
     if not summaries:
         raise ValueError(f"{path} holds a scan, but no finished rows yet. Run the scan first.")
     about = _about(manifest, sum(summary.markets for summary in summaries))
@@ -55,7 +56,7 @@ def write_report(
     write_text(written[0], plain_report(summaries, confidence, about, stopping))
     write_text(written[1], summary_csv(summaries, confidence, stopping))
     try:
-        write_text(written[2], page(summaries, manifest, confidence, about))
+        write_text(written[2], page(summaries, manifest.as_data(), confidence, about))
     except PageTooLarge as error:
         warnings.warn(str(error), stacklevel=2)
         written.pop()
@@ -67,14 +68,13 @@ def write_report(
     return written
 
 
-def _stopping(manifest: Mapping[str, Any]) -> Stopping | None:
-    config = manifest["config"]
-    return Stopping.of(ScanConfig.from_mapping(config, "manifest.json")) if "until" in config else None
-
-
-def _about(manifest: Mapping[str, Any], rows: int) -> str:
-    """Says what defines the scan, and whether it is finished."""
-    config = manifest["config"]
-    missing = "until" not in config and rows < config["markets"]
-    unfinished = f"; unfinished: {rows:,} of {config['markets']:,} markets" if missing else ""
-    return f"seed {config['seed']}, equilibria within delta = {config['delta']:g}{unfinished}"
+def _about(manifest: Manifest, rows: int) -> str:
+    """Says what defines the scan, whether it is finished, and what is odd about it."""
+    config = manifest.config
+    missing = manifest.until is None and rows < manifest.markets
+    about = f"seed {config['seed']}, equilibria within delta = {config['delta']:g}"
+    about += f"; unfinished: {rows:,} of {manifest.markets:,} markets" if missing else ""
+    about += f"; measured by several versions: {spelled(manifest.versions)}" if len(manifest.versions) > 1 else ""
+    known = {column.name for column in COLUMNS}
+    strange = [column.name for column in manifest.columns if column.name not in known]
+    return about + (f"; columns that this version does not report: {', '.join(strange)}" if strange else "")

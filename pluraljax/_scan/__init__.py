@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 from ._config import FamilyGrid, ScanConfig
 from ._default import default_config
 from ._estimate_intervals import confidence_sequence
+from ._manifest import read_manifest
 from ._power import markets_needed
-from ._read import open_scan, read_manifest, read_table
+from ._read import open_scan, read_table
 from ._search import Search
 from ._until import Until
 

@@ -18,7 +18,9 @@ import pyarrow as pa
 from .._status import Status
 from ._config import ScanConfig
 from ._estimate_intervals import confidence_sequence
+from ._estimate_rows import codes_of
 from ._estimate_sums import Proportion
+from ._manifest import Manifest
 from ._plan import Block, Interval, replicates
 from ._power import markets_needed
 from ._progress import Progress
@@ -61,8 +63,8 @@ class Stopping:
     most: tuple[int, ...]
 
     @classmethod
-    def of(cls, config: ScanConfig) -> "Stopping | None":
-        """Reads it from a config; None where the number of markets is given."""
+    def of(cls, config: "ScanConfig | Manifest") -> "Stopping | None":
+        """Reads it from a config, or a store's manifest; None where the number of markets is given."""
         cells = config.cells
         most = tuple(replicates(config.markets, len(cells), cell.index) for cell in cells)
         return None if config.until is None else cls(config.until, most)
@@ -192,12 +194,11 @@ class Sampler:
 
     def observe(self, table: pa.Table) -> None:
         """Takes note of measured rows, of any cells and in any order."""
-        market, cells, status, event = (
-            table.column(name).to_numpy() for name in ("market", "cell", "status", self._until.event)
-        )
-        codes = np.where(status < Status.NOT_FINITE, event, _INVALID)
+        market, cells = (table.column(name).to_numpy() for name in ("market", "cell"))
+        status, event = codes_of(table, "status"), codes_of(table, self._until.event)
+        known = np.where(status < Status.NOT_FINITE, event, _INVALID)
         for cell in np.unique(cells):
-            self._note(int(cell), market[cells == cell] // len(self._codes), codes[cells == cell])
+            self._note(int(cell), market[cells == cell] // len(self._codes), known[cells == cell])
 
     def _note(self, cell: int, places: np.ndarray, codes: np.ndarray) -> None:
         known, reached = self._codes[cell], int(places.max()) + 1

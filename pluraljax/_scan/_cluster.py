@@ -90,7 +90,7 @@ def _measure(
     for future in done:
         check()
         block, rows, second_pass, seconds, maker = _result(future)
-        store.write(block, rows)
+        store.write(block, rows, maker["versions"])
         store.record(block, seconds, maker)
         progress.advance(len(block))
         stored, again = stored + len(block), again + second_pass

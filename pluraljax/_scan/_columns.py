@@ -13,8 +13,8 @@ class Column:
     """One measured column of a scan; one row is one market.
 
     `axis` is `"market"` for a scalar and `"user"` for a list with an entry per user. `kind` is `"value"` (float64),
-    `"event"` (int8: 1 it holds, 0 it does not, -1 the brackets leave it open or the market is invalid) or `"status"`
-    (int8 `Status` code).
+    `"event"` or `"status"` (int8 `Status` code). An event is measured as int8 (1 it holds, 0 it does not, -1 the
+    brackets leave it open or the market is invalid) and stored as a boolean, null where it is open.
     """
 
     name: str
@@ -32,7 +32,7 @@ def _bracket(name: str, axis: Literal["market", "user"], description: str) -> tu
 
 
 def _event(name: str, description: str) -> Column:
-    return Column(name, "market", "event", "1 yes, 0 no, -1 open", description)
+    return Column(name, "market", "event", "1 yes, 0 no, missing open", description)
 
 
 # What the first programme measures: conditions and what they guarantee.

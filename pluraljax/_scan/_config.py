@@ -5,6 +5,7 @@ import importlib.metadata
 import itertools
 import json
 import math
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -173,13 +174,7 @@ class ScanConfig:
 
     def to_toml(self) -> str:
         """Text that `from_toml` reads back to an equal config."""
-        mapping = self.to_mapping()
-        tables = [("", {name: value for name, value in mapping.items() if name != "grid"})]
-        tables += [("[[grid]]\n", part) for part in mapping["grid"]]
-        return "\n".join(
-            head + "".join(f"{name} = {_toml_value(value)}\n" for name, value in table.items())
-            for head, table in tables
-        )
+        return as_toml(self.to_mapping())
 
     def replace(self, **changes: Any) -> "ScanConfig":
         """Copies the config with some fields changed."""
@@ -219,9 +214,14 @@ class ScanConfig:
         return identity_of(self.definition())
 
 
-def column_table() -> list[dict[str, str]]:
-    """The measured columns as plain data, for a manifest."""
-    return [asdict(column) for column in COLUMNS]
+def as_toml(mapping: Mapping[str, Any]) -> str:
+    """A config as plain data in TOML; the families that it names need not be known here."""
+    tables = [("", {name: value for name, value in mapping.items() if name != "grid"})]
+    tables += [("[[grid]]\n", part) for part in mapping["grid"]]
+    return "\n".join(
+        head + "".join(f"{_toml_key(name)} = {_toml_value(value)}\n" for name, value in table.items())
+        for head, table in tables
+    )
 
 
 def _parse(mapping: Mapping[str, Any]) -> ScanConfig:
@@ -283,9 +283,13 @@ def _thaw(value: Any) -> Any:
     return [_thaw(item) for item in value] if isinstance(value, list | tuple) else value
 
 
+def _toml_key(name: str) -> str:
+    return name if re.fullmatch("[A-Za-z0-9_-]+", name) else _toml_value(name)
+
+
 def _toml_value(value: Any) -> str:
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{name} = {_toml_value(item)}" for name, item in value.items()) + "}"
+        return "{" + ", ".join(f"{_toml_key(name)} = {_toml_value(item)}" for name, item in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(_toml_value(item) for item in value) + "]"
     if isinstance(value, str | bool | int):

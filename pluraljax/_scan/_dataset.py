@@ -1,39 +1,39 @@
 """Rows of a scan as a labelled xarray dataset."""
 
 import json
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import xarray as xr
 
-from ._columns import COLUMNS
+from ._manifest import Manifest
 
 
-def to_dataset(table: pa.Table, manifest: Mapping[str, Any]) -> xr.Dataset:
-    """Labels the rows of a table that is sorted by market."""
-    table = table.combine_chunks()
-    measured = {column.name for column in COLUMNS}
+def to_dataset(table: pa.Table, manifest: Manifest) -> xr.Dataset:
+    """Labels the rows of a table that is sorted by market, with the columns that the manifest lists."""
+    table, columns = table.combine_chunks(), manifest.columns
+    measured = {column.name for column in columns}
     coordinates = {
         name: ("market", _identification(table.column(name))) for name in table.column_names if name not in measured
     }
-    lengths = [_lengths(table.column(c.name)) for c in COLUMNS if c.axis == "user"]
+    lengths = [_lengths(table.column(c.name)) for c in columns if c.axis == "user"]
     users = max((int(each.max(initial=0)) for each in lengths), default=0)
     variables = {}
-    for column in COLUMNS:
+    for column in columns:
         attributes = {"units": column.unit, "description": column.description}
         if column.axis == "user":
             variables[column.name] = (("market", "user"), _pad(table.column(column.name), users), attributes)
         else:
-            variables[column.name] = (("market",), table.column(column.name).to_numpy(), attributes)
+            values = table.column(column.name)
+            values = values.cast(pa.float64()) if column.kind == "event" else values
+            variables[column.name] = (("market",), values.to_numpy(), attributes)
     coordinates["user"] = ("user", np.arange(users))
     attributes = {
         "title": "pluraljax scan",
-        "identity": manifest["identity"],
-        **{name: manifest["config"][name] for name in ("seed", "delta", "markets")},
-        "config": json.dumps(manifest["config"]),
-        "versions": json.dumps(manifest["versions"]),
+        "identity": manifest.identity,
+        **{name: manifest.config[name] for name in ("seed", "delta", "markets")},
+        "config": json.dumps(manifest.config),
+        "versions": json.dumps(manifest.versions),
     }
     return xr.Dataset(variables, coordinates, attributes)
 

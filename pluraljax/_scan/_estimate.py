@@ -5,7 +5,7 @@ a scan can be summarised chunk by chunk, in any order, on any number of machines
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 
 from .._status import Status
-from ._columns import COLUMNS, EVENTS
+from ._columns import COLUMNS, EVENTS, Column
 from ._estimate_intervals import CONFIDENCE, check_confidence, clopper_pearson, normal_quantile
 from ._estimate_quantiles import BracketQuantiles, Quantiles
-from ._estimate_rows import SCHEMES, Rows, integers
+from ._estimate_rows import SCHEMES, Rows, codes_of
 from ._estimate_sums import BracketMoments, Moments, PairedProportions, Proportion
 
 __all__ = [
@@ -38,6 +38,8 @@ __all__ = [
 ]
 
 IDENTITY = ("market", "cell", "family")
+# Columns that no summary can do without.
+_NEEDED = ("status", "aligned", "silent", "payoff_range")
 # No search closes these yet: an open one is no failure.
 OPEN_BY_NATURE = ("anonymous_worst",)
 PAIR_BINS = 25
@@ -138,24 +140,26 @@ def merge_summaries(*parts: Iterable[CellSummary]) -> list[CellSummary]:
     return [merged[cell] for cell in sorted(merged)]
 
 
-def summarize(table: pa.Table, sequential: bool = False) -> list[CellSummary]:
+def summarize(table: pa.Table, sequential: bool = False, columns: Sequence[Column] = COLUMNS) -> list[CellSummary]:
     """Summarises the rows of a scan, one summary per cell in the order of the cells.
 
     **Arguments:**
 
-    - `table`: one row per market, with the columns of `COLUMNS`, `market`, `cell` and `family`; every other column is
+    - `table`: one row per market, with the columns of `columns`, `market`, `cell` and `family`; every other column is
       a parameter of the grid, null where a family has no such parameter.
     - `sequential`: whether the number of markets was decided while they were measured, so that intervals allow for it.
+    - `columns`: what was measured, as the scan's manifest says. What this version would measure besides is summarised
+      as nothing: no trials, no numbers.
     """
-    wanted = {column.name for column in COLUMNS} | set(IDENTITY)
+    wanted = {column.name for column in columns} | {*IDENTITY, *_NEEDED}
     if missing := sorted(wanted - set(table.column_names)):
         raise ValueError(f"This is not a table of scan rows: it lacks the columns {', '.join(missing)}.")
     names = [name for name in table.column_names if name in IDENTITY[1:] or name not in wanted]
-    status, cell = integers(table, "status"), integers(table, "cell")
+    status, cell = codes_of(table, "status"), codes_of(table, "cell")
     _, firsts = np.unique(cell, return_index=True)
     cells = table.select(names).take(firsts).to_pylist()
     valid = status < Status.NOT_FINITE
-    rows = Rows(table.filter(pa.array(valid)))
+    rows = Rows(table.filter(pa.array(valid)), columns)
     return [
         _summarize_cell(row, status[cell == row["cell"]], rows, cell[valid] == row["cell"], sequential) for row in cells
     ]
@@ -175,12 +179,16 @@ def _summarize_cell(
     def sketch(pair: tuple[np.ndarray, np.ndarray]) -> BracketQuantiles:
         return BracketQuantiles(*(Quantiles.from_values(end[member]) for end in pair))
 
-    def count(codes: np.ndarray) -> Proportion:
+    def count(codes: np.ndarray | None) -> Proportion:
+        if codes is None:
+            return Proportion(invalid=invalid, sequential=sequential)
         return Proportion.from_codes(codes[member], invalid, sequential)
 
     def compare(event: str) -> PairedProportions:
-        first, second = (rows.events[f"{scheme}_{event}"][member] for scheme in SCHEMES)
-        return PairedProportions.from_codes(first, second, sequential)
+        first, second = (rows.events.get(f"{scheme}_{event}") for scheme in SCHEMES)
+        if first is None or second is None:
+            return PairedProportions(sequential=sequential)
+        return PairedProportions.from_codes(first[member], second[member], sequential)
 
     spread = {**rows.shares, "difference": rows.difference}
     spread |= {f"{scheme}_worst": pair for scheme, pair in rows.equilibria.items()}
@@ -189,7 +197,7 @@ def _summarize_cell(
         family=identity["family"],
         parameters=parameters,
         statuses={int(code): int(count) for code, count in zip(codes, counts, strict=True)},
-        events={name: count(rows.events[name]) for name in EVENTS},
+        events={name: count(rows.events.get(name)) for name in dict.fromkeys((*EVENTS, *rows.events))},
         values={name: Moments.from_values(values[member]) for name, values in rows.values.items()},
         shares={scheme: ends(pair) for scheme, pair in rows.shares.items()},
         worst_shares={scheme: ends(pair) for scheme, pair in rows.worst_shares.items()},

@@ -1,10 +1,12 @@
 """The numbers of a table of scan rows, one per market: users averaged, brackets checked, utilities put on one scale."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ._columns import COLUMNS, EVENTS
+from ._columns import COLUMNS, Column
 
 # A bracket is open when it is wider than this share of the user's payoff range, as for `Status.OPEN`.
 OPEN_SHARE = 1e-6
@@ -16,13 +18,18 @@ SCHEMES = ("personalized", "anonymous")
 
 
 class Rows:
-    """Every number of the valid rows, one entry per market."""
+    """Every number of the valid rows, one entry per market.
 
-    def __init__(self, table: pa.Table):
-        users = _Users(table)
-        self.events = {name: integers(table, name) for name in EVENTS}
+    Events are those of the table; a value that it does not have, as one that a later version measures, is NaN.
+    """
+
+    def __init__(self, table: pa.Table, columns: Sequence[Column]):
+        users, stored = _Users(table, columns), {(c.name, c.axis, c.kind) for c in columns}
+        self.events = {column.name: codes_of(table, column.name) for column in columns if column.kind == "event"}
         self.values = {
-            column.name: users.mean(users[column.name]) if column.axis == "user" else _floats(table, column.name)
+            column.name: users.mean(users[column.name])
+            if column.axis == "user"
+            else _floats(table, column.name, (column.name, column.axis, column.kind) in stored)
             for column in COLUMNS
             if column.kind == "value"
         }
@@ -62,14 +69,17 @@ class Rows:
 class _Users:
     """The columns that hold a list per market (an entry per user), flat, and what to do with them per market."""
 
-    def __init__(self, table: pa.Table):
+    def __init__(self, table: pa.Table, columns: Sequence[Column]):
         self._markets = table.num_rows
-        lists = {c.name: table.column(c.name).combine_chunks() for c in COLUMNS if c.axis == "user"}
+        lists = {c.name: table.column(c.name).combine_chunks() for c in columns if c.axis == "user"}
         lengths = {name: values.value_lengths().fill_null(0).to_numpy() for name, values in lists.items()}
         number = lengths["aligned"]
         if ragged := sorted(name for name, these in lengths.items() if not np.array_equal(these, number)):
             raise ValueError(f"Columns {', '.join(ragged)} do not hold one entry per user, as the column aligned does.")
         self._flat = {n: values.flatten().to_numpy(zero_copy_only=False).astype(float) for n, values in lists.items()}
+        self._flat |= {
+            c.name: np.full(number.sum(), np.nan) for c in COLUMNS if c.axis == "user" and c.name not in lists
+        }
         self._owner = np.repeat(np.arange(self._markets), number)
 
     def __contains__(self, name: str) -> bool:
@@ -98,9 +108,12 @@ class _Users:
         return -self.least(-values)
 
 
-def _floats(table: pa.Table, name: str) -> np.ndarray:
-    return table.column(name).to_numpy().astype(float)
+def _floats(table: pa.Table, name: str, is_there: bool) -> np.ndarray:
+    return table.column(name).to_numpy().astype(float) if is_there else np.full(table.num_rows, np.nan)
 
 
-def integers(table: pa.Table, name: str) -> np.ndarray:
-    return pc.fill_null(table.column(name), -1).to_numpy()
+def codes_of(table: pa.Table, name: str) -> np.ndarray:
+    """A column of events as 1 (yes), 0 (no) and -1 (open); one of statuses, or cells, as it is."""
+    column = table.column(name)
+    column = column.cast(pa.int8()) if pa.types.is_boolean(column.type) else column
+    return pc.fill_null(column, -1).to_numpy()

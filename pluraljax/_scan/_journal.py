@@ -10,12 +10,13 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from .._files._atomic import not_through_links
+from ._plain_data import Wanted, check, is_number, is_object, is_text, parse, read_text, whole
+from ._versions import versions
 
 JOURNAL = "journal.jsonl"
 
@@ -46,15 +47,41 @@ class Journal:
 
 
 def read_journal(folder: str | Path) -> list[dict[str, Any]]:
-    """The entries of a scan's journal in the order in which they were made; none where there is no journal."""
-    entries = []
-    with suppress(FileNotFoundError), open(Path(folder) / JOURNAL, encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            with suppress(ValueError):
-                entry = json.loads(line)
-                if isinstance(entry, dict) and isinstance(entry.get("chunk"), str):
-                    entries.append(entry)
+    """The entries of a scan's journal in the order in which they were made; none where there is no journal.
+
+    Lines that are no JSON are what kills tear; they are left out. Raises `ValueError`, naming file and line, for a line
+    that is JSON and no entry, and where the file cannot be read.
+    """
+    file, entries = Path(folder) / JOURNAL, []
+    try:
+        text = read_text(file, errors="replace")
+    except (FileNotFoundError, NotADirectoryError):
+        return entries
+    for number, line in enumerate(text.split("\n"), start=1):
+        try:
+            entry = parse(line)
+        except ValueError:
+            continue
+        check(entry, _SCHEMA, f"{file}, line {number}")
+        entries.append(entry)
     return entries
+
+
+def _is_moment(value: Any) -> bool:
+    try:
+        return is_text(value) and bool(datetime.fromisoformat(value).timestamp())
+    except (ValueError, OverflowError, OSError):
+        return False
+
+
+_SCHEMA: dict[str, Wanted] = {
+    "": (is_object, "an object"),
+    "chunk": (is_text, "a text"),
+    "markets": whole(1, 2**32),
+    "stored": (_is_moment, "a date and time"),
+    "seconds": (lambda value: is_number(value) and value >= 0, "a number that is not negative"),
+    "versions?": (is_object, "an object"),
+}
 
 
 def this_process(devices: Sequence[Any]) -> dict[str, Any]:
@@ -64,6 +91,7 @@ def this_process(devices: Sequence[Any]) -> dict[str, Any]:
         "host": platform.node(),
         "process": os.getpid(),
         "git": git_state(),
+        "versions": versions(),
     }
 
 

@@ -80,6 +80,12 @@ def missing_blocks(
     return sorted(blocks, key=lambda block: (block.start // chunk, block.cell, block.start))
 
 
+def uncovered(block: Block, covered: Iterable[Interval]) -> list[Block]:
+    """The parts of a block that some intervals of its cell's replicates leave."""
+    gaps = [(max(start, block.start), stop) for start, stop in _gaps(covered, block.stop)]
+    return [Block(block.cell, start, stop) for start, stop in gaps if start < stop]
+
+
 def _gaps(covered: Iterable[Interval], total: int) -> list[Interval]:
     gaps, reached = [], 0
     for start, stop in sorted(covered):

@@ -1,68 +1,96 @@
 """Reads the folder of a scan, finished or not, without JAX: whole, or in parts of bounded size."""
 
-import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
-from ._chunk import ChunkFormat, DamagedChunk, block_of
-from ._columns import COLUMNS
-from ._definition import cells_of, columns_version
+from .._printable import printable
+from ._chunk import Chunk, ChunkFormat, DamagedChunk, block_of
+from ._manifest import MANIFEST, Manifest, read_manifest
 from ._plan import Block
 
 if TYPE_CHECKING:
     import xarray as xr
 
-FORMAT = "pluraljax scan"
-FORMAT_VERSION = 1
-MANIFEST, ROWS = "manifest.json", "rows"
+ROWS = "rows"
 
 # Rows that are read at a time where all are not needed together.
 _PART = 2**15
 
 
-def read_manifest(path: str | Path) -> dict[str, Any]:
-    """Reads the manifest of a scan; raises `ValueError` where there is none."""
-    file = Path(path) / MANIFEST
+@dataclass(frozen=True)
+class FaultyFile:
+    """A file among the chunks that is no whole chunk of the scan, or holds rows that another one holds, too."""
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{printable(self.name)}: {self.reason}"
+
+
+def chunk_format(path: str | Path, manifest: Manifest) -> ChunkFormat:
+    """The format of a folder's chunks, as its manifest describes them."""
+    chunks = ChunkFormat(
+        manifest.identity, manifest.definition["seed"], manifest.cells, manifest.columns, manifest.format_version
+    )
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"{path} holds no scan: it has no {MANIFEST}.") from None
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{file} cannot be read ({error}).") from None
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise ValueError(f"{file} is not the manifest of a scan.")
-    if manifest.get("format_version") != FORMAT_VERSION:
-        raise ValueError(f"{file} has format {manifest.get('format_version')}; this version reads {FORMAT_VERSION}.")
-    return manifest
-
-
-def chunk_format(path: str | Path, manifest: Mapping[str, Any]) -> ChunkFormat:
-    """The format of a folder's chunks; raises `ValueError` where another version of pluraljax made them."""
-    definition = manifest["definition"]
-    if definition["columns"] != columns_version(COLUMNS):
-        raise ValueError(
-            f"{path} was measured by pluraljax {manifest['versions']['pluraljax']}, which has other columns. Open it "
-            f"with that version, or read {ROWS}/*.parquet as plain Parquet."
-        )
-    return ChunkFormat(manifest["identity"], definition["seed"], cells_of(definition))
+        chunks.schema  # noqa: B018
+    except ValueError as error:
+        raise ValueError(f"{Path(path) / MANIFEST}: {error}") from None
+    return chunks
 
 
 def chunk_files(path: str | Path) -> list[Path]:
-    """The files that are chunks by their names, cell by cell, each cell's in the order of its markets."""
-    files = [file for file in (Path(path) / ROWS).glob("*.parquet") if block_of(file.name)]
-    return sorted(files, key=lambda file: block_of(file.name) or Block(0, 0, 0))
+    """All files among the chunks: the chunks cell by cell, each cell's in the order of its markets, then what is none.
+
+    Hidden files are left out, as by whatever else reads the folder.
+    """
+
+    def place(file: Path) -> tuple[bool, tuple[int, int, int], str]:
+        block = block_of(file.name)
+        # Of two that begin with the same market the longer one first.
+        return block is None, (block.cell, block.start, -block.stop) if block else (0, 0, 0), file.name
+
+    return sorted((file for file in (Path(path) / ROWS).glob("*") if not file.name.startswith(".")), key=place)
+
+
+def walk(path: str | Path, read: Callable[[Path], Chunk]) -> Iterator[tuple[Path, Chunk | None, FaultyFile | None]]:
+    """Reads the files among the chunks one after another.
+
+    **Arguments:**
+
+    - `path`: the scan's folder.
+    - `read`: reads a chunk, such as `ChunkFormat.read`; raises `DamagedChunk`.
+
+    Yields the file, its chunk if it is one, and what is wrong with it: nothing, or that it is no whole chunk of the
+    scan, or that rows of it are in files without fault before it, too.
+    """
+    cell, reached = -1, 0
+    for file in chunk_files(path):
+        try:
+            chunk = read(file)
+        except DamagedChunk as damage:
+            yield file, None, FaultyFile(file.name, str(damage))
+            continue
+        block, reached = chunk.block, reached if chunk.block.cell == cell else 0
+        again = min(reached, block.stop) - block.start
+        fault = FaultyFile(file.name, f"{again:,} of its markets are in another file, too") if again > 0 else None
+        cell, reached = block.cell, block.stop if fault is None else reached
+        yield file, chunk, fault
 
 
 def read_parts(path: str | Path, rows: int = _PART) -> Iterator[pa.Table]:
     """Yields all rows of a scan, finished or not, in tables of about so many: memory does not grow with the scan.
 
-    Rows come cell by cell, and in a cell by market, each once. Damaged or foreign files among the chunks are left out,
-    with a warning that names them; a rerun of the scan redoes them. Raises `ValueError` where there is no scan.
+    Rows come cell by cell, and in a cell by market, each once, with the columns that the scan has. Damaged or foreign
+    files among the chunks are left out, with a warning that names them; a rerun of the scan redoes them. Raises
+    `ValueError` where there is no scan.
     """
     chunks = chunk_format(path, read_manifest(path))
     waiting, held = [chunks.schema.empty_table()], 0
@@ -76,19 +104,16 @@ def read_parts(path: str | Path, rows: int = _PART) -> Iterator[pa.Table]:
 
 
 def _whole_chunks(path: str | Path, chunks: ChunkFormat) -> Iterator[pa.Table]:
-    damaged, cell, reached = [], -1, 0
-    foreign = {*(Path(path) / ROWS).glob("*.parquet")} - {*(files := chunk_files(path))}
-    for file in [*files, *sorted(foreign)]:
-        try:
-            block, table = chunks.read(file)
-        except DamagedChunk as damage:
-            damaged.append(f"{file.name}: {damage}")
+    damaged, last, reached = [], -1, 0
+    for _, chunk, fault in walk(path, chunks.read):
+        if chunk is None:
+            damaged.append(str(fault))
             continue
-        reached = reached if block.cell == cell else 0
-        # Runs with different chunk sizes can overlap where a folder has no locks; their rows are the same.
+        block: Block = chunk.block
+        reached = reached if block.cell == last else 0
         if reached < block.stop:
-            yield table.slice(max(0, reached - block.start))
-        cell, reached = block.cell, max(reached, block.stop)
+            yield chunk.table.slice(max(0, reached - block.start))
+        last, reached = block.cell, max(reached, block.stop)
     if damaged:
         warnings.warn(
             f"{path}: {len(damaged)} chunk files left out, run the scan again to redo them ({'; '.join(damaged)})",
@@ -106,9 +131,9 @@ def read_table(path: str | Path) -> pa.Table:
 def open_scan(path: str | Path) -> "xr.Dataset":
     """Opens a scan, finished or not, as a labelled dataset.
 
-    Dimensions are `market` and `user`; where cells differ in users the missing ones are NaN. What identifies a row
-    (cell, family, parameters) are coordinates; a parameter that a family does not have is NaN, or an empty text.
-    Units and descriptions are attributes.
+    Dimensions are `market` and `user`; where cells differ in users the missing ones are NaN. Events are 1.0 (yes), 0.0
+    (no) and NaN (open). What identifies a row (cell, family, parameters) are coordinates; a parameter that a family
+    does not have is NaN, or an empty text. Units and descriptions are attributes.
     """
     from ._dataset import to_dataset
 

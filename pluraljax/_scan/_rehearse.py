@@ -18,7 +18,8 @@ from ._plan import Block, Interval, Shard, missing_blocks, replicates
 from ._progress import Silent, duration
 from ._read import chunk_files
 from ._run import measure_here
-from ._store import Memory, check_folder
+from ._store import Memory, check_folder, manifest_of
+from ._versions import Versions
 
 # Markets of each cell that are measured: a tile for each of two devices.
 _TRIAL = 64
@@ -64,8 +65,8 @@ def rehearse(config: ScanConfig, out: Path, shard: Shard | None = None) -> Rehea
     With `until` the plan is that of every cell going to its most. Raises `ValueError` for a folder that holds something
     else.
     """
-    known = check_folder(out, config)
-    chunk = known["config"]["chunk"] if known else config.rows_per_chunk
+    known = check_folder(out, manifest_of(config))
+    chunk = known.config["chunk"] if known else config.rows_per_chunk
     covered: dict[int, list[Interval]] = defaultdict(list)
     for block in map(block_of, (file.name for file in chunk_files(out))):
         if block is not None:
@@ -110,7 +111,7 @@ class _Stopwatch(Memory):
         super().__init__(config)
         self.seconds: dict[int, float] = {}
 
-    def write(self, block: Block, rows: Mapping[str, Any]) -> None:
+    def write(self, block: Block, rows: Mapping[str, Any], made: Versions | None = None) -> None:
         self.format.table(block, rows)
 
     def record(self, block: Block, seconds: float, maker: Mapping[str, Any]) -> None:

@@ -25,6 +25,7 @@ from ._journal import this_process
 from ._plan import Block, Shard, missing_blocks
 from ._progress import Progress, Silent, make_progress
 from ._store import Memory, Store
+from ._versions import versions
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -53,6 +54,7 @@ def scan(
     markets: int | None = None,
     seed: int | None = None,
     progress: bool = True,
+    mix_versions: bool = False,
 ) -> "xr.Dataset":
     """Samples random markets and measures conditions, guarantees and worst equilibria, and which events hold.
 
@@ -65,6 +67,7 @@ def scan(
     - `out`: folder to store the scan in; `None` keeps it in memory.
     - `markets`, `seed`: used in place of the config's. More markets than a folder holds extend its scan.
     - `progress`: whether to report progress on standard error.
+    - `mix_versions`: whether a scan goes on that another version of JAX began, which is refused otherwise.
 
     **Returns:** the whole scan as `open_scan` gives it, dimensions `market` and `user`. Rows whose `status` is not
     `OK` are part of it: bounds of `OPEN` rows are valid but wide, rows of invalid markets are NaN.
@@ -74,7 +77,10 @@ def scan(
     scan, a second one at once.
     """
     config = _resolve(config, markets=markets, seed=seed)
-    with listening(), nullcontext(Memory(config)) if out is None else Store(out, config) as store:
+    with (
+        listening(),
+        nullcontext(Memory(config)) if out is None else Store(out, config, mix_versions=mix_versions) as store,
+    ):
         run(config, store, make_progress(progress))
         return store.dataset()
 
@@ -135,6 +141,7 @@ def measure_here(config: ScanConfig, store: Store | Memory, progress: Progress, 
     """Measures blocks on this process's devices, and stores each as soon as it is measured."""
     if not blocks:
         return RunSummary(0, 0, 0, 0)
+    store.admit(versions())
     devices = jax.local_devices()
     programs = Programs(config, store.chunk, devices)
     finisher = _Finisher(config, store, progress, this_process(devices))

@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
+import pyarrow as pa
 
 from .._status import Status
 from ._adaptive import State, Stopping
 from ._chunk import block_of
-from ._config import ScanConfig
+from ._estimate_rows import codes_of
 from ._estimate_sums import Proportion
 from ._journal import read_journal
-from ._plan import Block, Interval, replicates
-from ._read import chunk_files, read_manifest
+from ._manifest import read_manifest
+from ._plan import replicates
+from ._read import FaultyFile, chunk_format, walk
 from ._store import writer
+from ._versions import Versions
 
 # Chunks of the last run over which its speed is taken.
 _RECENT = 50
@@ -49,7 +51,9 @@ class Survey:
 
     `rate` is in markets a second over the last chunks of the last run, and `seconds_left` what is missing at that rate;
     both are None where the journal does not say. `writer` is the process that writes to the folder ("" if it does not
-    say which), None where nobody does. `unreadable` are files among the chunks that are none, or cannot be read.
+    say which), None where nobody does. `faulty` are files among the chunks that are damaged or foreign, or hold what
+    others hold, with the reason; no market of theirs counts as stored. `versions` measured the chunks; `verified` says
+    whether all rows were read, and held against their digests.
     """
 
     path: str
@@ -60,7 +64,9 @@ class Survey:
     rate: float | None
     seconds_left: float | None
     last_stored: str | None
-    unreadable: tuple[str, ...]
+    faulty: tuple[FaultyFile, ...]
+    versions: tuple[Versions, ...]
+    verified: bool
     cells: tuple[CellSurvey, ...]
 
     @property
@@ -73,30 +79,35 @@ class Survey:
         return asdict(self) | {"done": self.is_done}
 
 
-def survey(path: str | Path) -> Survey:
+def survey(path: str | Path, verify: bool = False) -> Survey:
     """Looks at the folder of a scan, running or not, and leaves it alone; raises `ValueError` where there is none.
 
-    Of a chunk it reads the statuses only, and the event that a scan with `until` waits for: whether files are whole is
-    checked by who reads the rows.
+    **Arguments:**
+
+    - `path`: the folder.
+    - `verify`: whether to read all rows and hold them against their digests. Otherwise a chunk's metadata are checked
+      (of which scan and which markets it is, and how many), and the pages that are read: those of its statuses, and of
+      the event that a scan with `until` waits for.
     """
     manifest = read_manifest(path)
-    config = ScanConfig.from_mapping(manifest["config"], f"{path}/manifest.json")
-    stopping = Stopping.of(config)
-    tallies = {cell.index: _Tally() for cell in config.cells}
-    unreadable = []
-    for file in chunk_files(path):
-        if (block := block_of(file.name)) is None or block.cell not in tallies:
-            continue
-        try:
-            tallies[block.cell].count(block, file, None if stopping is None else stopping.until.event)
-        except Exception:
-            unreadable.append(file.name)
+    stopping = Stopping.of(manifest)
+    needed = ["status"] if stopping is None else ["status", stopping.until.event]
+    chunks = chunk_format(path, manifest)
+    tallies = {cell.index: _Tally() for cell in manifest.cells}
+    faulty, made = [], []
+    for _, chunk, fault in walk(path, chunks.read if verify else lambda file: chunks.glance(file, needed)):
+        if fault is not None:
+            faulty.append(fault)
+        elif chunk is not None:
+            tallies[chunk.block.cell].count(chunk.table, None if stopping is None else stopping.until.event)
+            if chunk.versions not in made:
+                made.append(chunk.versions)
     journal = read_journal(path)
     speeds = _seconds_per_market(journal)
     cells = []
-    for cell in config.cells:
-        tally, wanted = tallies[cell.index], replicates(config.markets, len(config.cells), cell.index)
-        stored = _length(tally.stretches)
+    for cell in manifest.cells:
+        tally, wanted = tallies[cell.index], replicates(manifest.markets, len(tallies), cell.index)
+        stored = tally.stored
         state = State.UNFINISHED.value if stored < wanted else "all stored"
         if stopping is not None:
             state = stopping.state(
@@ -115,60 +126,47 @@ def survey(path: str | Path) -> Survey:
                 seconds_per_market=speeds.get(cell.index),
             )
         )
-    stored, wanted = sum(cell.stored for cell in cells), config.markets
+    stored, wanted = sum(cell.stored for cell in cells), manifest.markets
     rate = _rate(journal)
     return Survey(
         path=str(path),
         stored=stored,
         wanted=wanted,
-        until=config.until is not None,
+        until=stopping is not None,
         writer=writer(path),
         rate=rate,
         seconds_left=max(0, wanted - stored) / rate if rate else None,
-        last_stored=journal[-1].get("stored") if journal else None,
-        unreadable=tuple(unreadable),
+        last_stored=journal[-1]["stored"] if journal else None,
+        faulty=tuple(faulty),
+        versions=tuple(made),
+        verified=verify,
         cells=tuple(cells),
     )
 
 
 class _Tally:
-    """What the chunks of a cell hold: which replicates, how many rows went wrong, and the event that is waited for."""
+    """What the chunks of a cell hold: how many rows, how many went wrong, and the event that is waited for."""
 
     def __init__(self):
-        self.stretches: list[Interval] = []
-        self.open = self.invalid = 0
+        self.stored = self.open = self.invalid = 0
         self.events = np.empty(0, np.int8)
 
-    def count(self, block: Block, file: Path, event: str | None) -> None:
+    def count(self, rows: pa.Table, event: str | None) -> None:
         """Adds a chunk."""
-        rows = pq.ParquetFile(file).read(columns=["status"] if event is None else ["status", event])
-        status = rows.column("status").to_numpy()
+        status = codes_of(rows, "status")
         valid = status < Status.NOT_FINITE
-        self.stretches.append((block.start, block.stop))
+        self.stored += len(status)
         self.open += int((status == Status.OPEN).sum())
         self.invalid += int((~valid).sum())
         if event is not None:
-            self.events = np.concatenate([self.events, rows.column(event).to_numpy()[valid]])
-
-
-def _length(stretches: Sequence[Interval]) -> int:
-    """How many numbers some stretches hold together; they may overlap."""
-    total, reached = 0, 0
-    for start, stop in sorted(stretches):
-        total += max(0, stop - max(start, reached))
-        reached = max(reached, stop)
-    return total
+            self.events = np.concatenate([self.events, codes_of(rows, event)[valid]])
 
 
 def _rate(journal: Sequence[dict[str, Any]]) -> float | None:
     """Markets a second of the last run, by when its chunks were stored; several processes may have worked at once."""
     moments = []
     for entry in itertools.islice(reversed(journal), _RECENT):
-        try:
-            stored = datetime.fromisoformat(entry["stored"]).timestamp()
-            moments.append((stored, float(entry["seconds"]), int(entry["markets"])))
-        except (KeyError, ValueError, TypeError):
-            return None
+        moments.append((datetime.fromisoformat(entry["stored"]).timestamp(), entry["seconds"], entry["markets"]))
     # A pause longer than all work on the next chunk is the end of an earlier run.
     run = [moments[0]] if moments else []
     for later, earlier in itertools.pairwise(moments):
@@ -186,5 +184,5 @@ def _seconds_per_market(journal: Sequence[dict[str, Any]]) -> dict[int, float]:
     speeds: dict[int, list[float]] = defaultdict(list)
     for entry in journal:
         if (block := block_of(entry["chunk"])) is not None:
-            speeds[block.cell].append(entry.get("seconds", 0.0) / len(block))
+            speeds[block.cell].append(entry["seconds"] / entry["markets"])
     return {cell: float(np.median(each)) for cell, each in speeds.items()}

@@ -15,7 +15,7 @@ class Until:
 
     **Arguments:**
 
-    - `event`: name of the event, such as `"weakly_aligned"`.
+    - `event`: name of the event, such as `"weakly_aligned"`; a `ScanConfig` checks that its scan measures it.
     - `half_width`: half the width that the interval may have, strictly between 0 and 1/2.
     - `confidence`: of the interval, which holds whenever a cell stops; strictly between 0 and 1.
     - `most`: markets per cell at most; at least 1. None leaves that to the config's `markets`.
@@ -29,8 +29,6 @@ class Until:
     most: int | None = None
 
     def __post_init__(self):
-        if self.event not in EVENTS:
-            raise unknown("event", self.event, EVENTS, " in until")
         for name, high in (("half_width", 0.5), ("confidence", 1.0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 < value < high:
@@ -62,6 +60,8 @@ def as_plain_until(until: Until) -> dict[str, Any]:
 
 def check_measured(until: Until, equilibria: bool, play: bool) -> None:
     """Raises `ValueError` where the scan would not measure the event."""
+    if until.event not in EVENTS:
+        raise unknown("event", until.event, EVENTS, " in until")
     named = lambda columns: {column.name for column in columns}
     if until.event in named(EQUILIBRIA) and not equilibria:
         raise ValueError(f"until waits for {until.event}, which equilibria = false leaves out.")

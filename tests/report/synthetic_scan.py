@@ -5,7 +5,7 @@ import pyarrow as pa
 
 from pluraljax._scan._columns import COLUMNS, FOUND
 
-TYPES = {"value": pa.float64(), "event": pa.int8(), "status": pa.int8()}
+TYPES = {"value": pa.float64(), "event": pa.bool_(), "status": pa.int8()}
 PARAMETERS = {
     "providers": pa.int32(),
     "users": pa.int32(),
@@ -46,7 +46,10 @@ def row(market, cell, family, parameters, users=1, **numbers):
 
 
 def table(rows):
-    """A table with the schema of a store."""
+    """A table with the schema of a store, in which open events are null."""
+    events = {column.name for column in COLUMNS if column.kind == "event"}
+    boolean = {1: True, 0: False, -1: None}
+    rows = [{name: boolean[value] if name in events else value for name, value in row.items()} for row in rows]
     fields = [pa.field("market", pa.int64()), pa.field("cell", pa.int32()), pa.field("family", pa.string())]
     fields += [pa.field(name, kind) for name, kind in PARAMETERS.items()]
     for column in COLUMNS:

@@ -138,7 +138,7 @@ def test_an_output_that_cannot_be_written_is_named(store, tmp_path, capsys):
 
 def test_reports_need_no_jax_and_help_needs_nothing_heavy(store):
     script = (
-        "import sys; from pluraljax._cli import main, build_parser; build_parser();"
+        "import sys; from pluraljax._cli import main; from pluraljax._cli._parser import build_parser; build_parser();"
         "heavy = {'jax', 'matplotlib', 'pyarrow', 'numpy', 'rich'} & set(sys.modules); assert not heavy, heavy;"
         f"assert main(['report', {str(store)!r}, '--format', 'svg']) == 0;"
         "heavy = {'jax', 'matplotlib.pyplot'} & set(sys.modules); assert not heavy, heavy"

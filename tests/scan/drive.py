@@ -16,7 +16,7 @@ import time
 import stand_in
 from tiny import tiny
 
-from pluraljax._scan import _chunk
+from pluraljax._files import _atomic
 from pluraljax._scan._store import Store
 
 
@@ -33,7 +33,7 @@ def main(out: str, mode: str) -> int:
                 os.kill(os.getpid(), signal.SIGKILL)
             replace(source, target)
 
-        _chunk.os.replace = die
+        _atomic.os.replace = die
     if mode in ("slow", "cli", "discarded"):
         write = Store.write
 

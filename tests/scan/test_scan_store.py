@@ -7,39 +7,16 @@ import shutil
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from filled import contents, fill, invented
 from tiny import tiny
 
 from pluraljax._scan import FamilyGrid, open_scan, read_manifest, read_table
 from pluraljax._scan._chunk import ChunkFormat, DamagedChunk
 from pluraljax._scan._columns import COLUMNS
+from pluraljax._scan._manifest import FORMAT_VERSION
 from pluraljax._scan._plan import missing_blocks
 from pluraljax._scan._store import Store
-
-USERS = 2
-
-
-def invented(block, num_cells, users=USERS):
-    """Rows that say which market they are of."""
-    markets = block.markets(num_cells).astype(np.float64)
-    rows = {}
-    for number, column in enumerate(COLUMNS):
-        value = markets + number / 100
-        if column.axis == "user":
-            value = value[:, None] + np.arange(users) / 10
-        rows[column.name] = value if column.kind == "value" else np.ones(len(block), np.int8)
-    return rows
-
-
-def fill(path, config, limit=None):
-    with Store(path, config) as store:
-        covered, aside = store.covered()
-        for block in missing_blocks(config, store.chunk, covered)[:limit]:
-            store.write(block, invented(block, len(config.cells)))
-    return aside
-
-
-def contents(folder):
-    return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
+from pluraljax._scan._versions import versions
 
 
 @pytest.fixture
@@ -56,8 +33,8 @@ def test_rows_come_back_sorted_and_typed(folder):
     assert table.column("shared").slice(0, 3).to_pylist() == [0.0, 1.0, None]
     assert table.column("aligned")[7].as_py() == pytest.approx([7.01, 7.11])
     manifest = read_manifest(folder)
-    assert manifest["config"] == tiny().to_mapping()
-    assert {"units", "unit"} & manifest["columns"][0].keys()
+    assert manifest.config == tiny().to_mapping()
+    assert manifest.columns == COLUMNS
 
 
 def test_a_dataset_has_labels_units_and_padding(tmp_path):
@@ -83,8 +60,10 @@ def test_plain_parquet_readers_open_the_rows(folder):
     assert table.num_rows == 400
     note = json.loads(pq.read_schema(next((folder / "rows").iterdir())).metadata[b"pluraljax"])
     assert note["identity"] == tiny().identity
-    assert note["seed"] == 0
-    assert {"pluraljax", "jax", "jaxlib", "numpy"} == note["versions"].keys()
+    assert (note["format"], note["seed"], note["cell"], note["stop"] - note["start"]) == (2, 0, note["cell"], 48)
+    assert note["versions"] == versions()
+    assert {"pluraljax", "jax", "jaxlib", "numpy", "scipy"} == note["versions"].keys()
+    assert len(note["digest"]) == 64
 
 
 def test_an_unfinished_scan_opens_and_an_empty_one_too(tmp_path):
@@ -102,10 +81,10 @@ def test_a_rerun_changes_nothing_and_an_extension_only_adds(folder):
     after = contents(folder)
     assert {name: after[name] for name in before if "rows" in name} == {n: b for n, b in before.items() if "rows" in n}
     assert read_table(folder).column("market").to_pylist() == list(range(500))
-    assert read_manifest(folder)["config"]["markets"] == 500
+    assert read_manifest(folder).markets == 500
     # What is there stays there, and its chunk size goes on.
     fill(folder, tiny(markets=10))
-    assert read_manifest(folder)["config"] == tiny(markets=500).to_mapping()
+    assert read_manifest(folder).config == tiny(markets=500).to_mapping()
 
 
 def test_a_scan_that_is_extended_keeps_the_chunk_size_that_was_chosen(tmp_path):
@@ -113,7 +92,7 @@ def test_a_scan_that_is_extended_keeps_the_chunk_size_that_was_chosen(tmp_path):
     for markets in (400, 4000):
         with Store(tmp_path / "scan", automatic(markets)) as store:
             assert store.chunk == 256
-    assert read_manifest(tmp_path / "scan")["config"]["chunk"] == 256
+    assert read_manifest(tmp_path / "scan").config["chunk"] == 256
     assert automatic(4000).rows_per_chunk == 2048
 
 
@@ -165,9 +144,9 @@ def test_a_damaged_chunk_is_reported_set_aside_and_redone(folder, harm):
 def test_no_flipped_bit_gets_through(folder, tmp_path):
     path = min((folder / "rows").iterdir())
     config = tiny()
-    chunks = ChunkFormat(config.identity, config.seed, config.cells)
+    chunks = ChunkFormat(config.identity, config.seed, config.cells, COLUMNS, FORMAT_VERSION)
     data = path.read_bytes()
-    _, good = chunks.read(path)
+    good = chunks.read(path)
     copy = tmp_path / path.name
     random = np.random.default_rng(0)
     found = 0
@@ -177,7 +156,7 @@ def test_no_flipped_bit_gets_through(folder, tmp_path):
         copy.write_bytes(altered)
         try:
             # What a reader does not look at, such as the name of the writing program, may differ.
-            assert chunks.read(copy)[1].equals(good)
+            assert chunks.read(copy) == good
         except DamagedChunk:
             found += 1
     assert found > 200

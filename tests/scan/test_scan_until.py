@@ -159,7 +159,7 @@ def test_a_narrower_interval_goes_on_and_the_cap_is_reported(stand_in_measure, t
     second = plx.scan(capped, tmp_path, progress=False)
     assert set(first.market.values) < set(second.market.values)
     assert [len(codes) for codes in sampled(second)] == [600, 600]
-    manifest = read_manifest(tmp_path)["config"]
+    manifest = read_manifest(tmp_path).config
     assert manifest["until"] == {"event": "weakly_aligned", "half_width": 0.06, "confidence": 0.95, "most": 600}
     assert main(["report", str(tmp_path), "--format", ""]) == 0
     text = (tmp_path / "report" / "report.txt").read_text(encoding="utf-8")
@@ -178,8 +178,8 @@ def test_a_narrower_interval_goes_on_and_the_cap_is_reported(stand_in_measure, t
         assert cell["paired_guaranteed_mcnemar_p"] == "nan"
     # Once decided on the way, always decided on the way.
     plx.scan(config(until=None, markets=1201), tmp_path, progress=False)
-    stopping = Stopping.of(ScanConfig.from_mapping(read_manifest(tmp_path)["config"]))
-    assert stopping == Stopping(plx.Until("weakly_aligned", 0.06), (601, 600))
+    stopping = Stopping.of(ScanConfig.from_mapping(read_manifest(tmp_path).config))
+    assert stopping == Stopping(plx.Until("weakly_aligned", 0.06), (601, 600)) == Stopping.of(read_manifest(tmp_path))
 
 
 def test_the_report_says_which_cells_are_unfinished(stand_in_measure, tmp_path, monkeypatch, capsys):
