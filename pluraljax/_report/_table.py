@@ -10,6 +10,7 @@ from rich.console import Group as Stack
 from rich.table import Table
 from rich.text import Text
 
+from .._printable import printable
 from .._scan._adaptive import Stopping
 from .._scan._columns import EQUILIBRIA, FOUND
 from .._scan._estimate import CONFIDENCE, BracketMoments, CellSummary, Proportion
@@ -77,7 +78,7 @@ def report(
     families = dict.fromkeys(group.family for group in groups)
     return Stack(
         Text(f"{markets:,} markets in {len(summaries)} cells: {', '.join(map(readable, families))}", "bold"),
-        *([Text(about)] if about else []),
+        *([Text(printable(about, None))] if about else []),
         Text(),
         *(_stopping(groups, summaries, stopping) if stopping else ()),
         Text(f"How often: percent of markets, with {interval_name(summaries, confidence)}", "bold"),

@@ -44,8 +44,10 @@ def cells(request):
 
 def test_texts_show_names_and_do_nothing_else(cells):
     terminal = io.StringIO()
-    print_report(cells, Console(file=terminal, width=120, force_terminal=True, color_system=None))
-    for text in (plain_report(cells), terminal.getvalue()):
+    print_report(
+        cells, Console(file=terminal, width=120, force_terminal=True, color_system=None), about="\x1b[1m\u202e"
+    )
+    for text in (plain_report(cells, about="[bold]\x1b[1m"), terminal.getvalue()):
         assert [character for character in WRONG if character in text] == []
         # A report of two cells is about 40 lines long.
         assert text.count("\n") < 90
