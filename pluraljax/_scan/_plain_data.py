@@ -24,7 +24,7 @@ def read_text(file: Path, errors: str = "strict") -> str:
             raise ValueError(f"{file} is no file.")
         if found.st_size > _MOST_BYTES:
             raise ValueError(f"{file} has {found.st_size:,} bytes; at most {_MOST_BYTES:,} are read.")
-        return file.read_text(encoding="utf-8", errors=errors)
+        return file.read_bytes().decode("utf-8", errors)
     except FileNotFoundError:
         raise
     except OSError as error:
