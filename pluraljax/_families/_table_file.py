@@ -86,15 +86,21 @@ def _read_csv(path: Path) -> tuple[list[str], Iterator[_Row]]:
 
 
 def _read_parquet(path: Path) -> tuple[list[str], Iterator[_Row]]:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     with path.open("rb") as file:
         try:
-            table = pq.read_table(file)
-        except (pa.ArrowException, OSError) as error:
-            raise ValueError(f"{path} is not a Parquet file ({error}).") from None
-    columns = [column.to_pylist() for column in table.columns]
+            parquet = pq.ParquetFile(file, page_checksum_verification=True)
+            table, due = parquet.read(), parquet.metadata.num_rows
+            columns = [column.to_pylist() for column in table.columns]
+            if table.num_rows != due:
+                raise ValueError(f"it says that it has {due:,} rows, and has {table.num_rows:,}")
+        except MemoryError:
+            raise ValueError(f"{path} needs more memory than there is.") from None
+        # Damaged pages give errors of many kinds, some only when texts and dates are made of them.
+        except Exception as error:
+            reason = " ".join(str(error).split())
+            raise ValueError(f"{path} is not a Parquet file ({reason[:300]}).") from None
     rows = zip(*columns, strict=True) if columns else iter(())
     return table.column_names, ((f"row {number}", entries) for number, entries in enumerate(rows, start=1))
 
@@ -176,6 +182,8 @@ def _read_long(path: Path, words: Words, header: Sequence[str], rows: Iterable[_
 def _name(path: Path, where: str, column: str, entry: Any) -> str:
     if entry is None or entry == "":
         raise ValueError(f"{path}, {where}: no {column}.")
+    if isinstance(entry, bytes | list | dict):
+        raise ValueError(f"{path}, {where}: {column} must be a text or a number, got {quoted(entry)}.")
     return str(entry)
 
 

@@ -28,6 +28,8 @@ from typing import Any
 import forged
 import jax
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 import pluraljax as plx
 from pluraljax._cli._tune_settings import read_settings
@@ -464,6 +466,34 @@ _ENTRIES += ("a" * 300, "\x1b[1m", "4", "-2.5", "7.", ".5")
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
+def _parquet(folder: Path) -> Maker:
+    path, columns = folder / "ratings.parquet", {"user": [], "item": [], "rating": []}
+    for line in _LONG.splitlines()[1:]:
+        for name, entry in zip(("item", "user", "rating"), line.split(","), strict=True):
+            columns[name].append(float(entry) if name == "rating" else entry)
+    pq.write_table(pa.table(columns), path, write_page_checksum=True)
+    whole, data = _numbers(read_grid(str(path), RATINGS)), path.read_bytes()
+
+    def take() -> bool:
+        grid = _reads(path, lambda: read_grid(str(path), RATINGS))
+        if grid is not None:
+            _same("numbers", _numbers(grid), whole)
+        return grid is not None
+
+    def make(rng: random.Random) -> Callable[[], bool]:
+        path.write_bytes(mangled(rng, data) if rng.random() < 0.9 else data)
+        return take
+
+    return make
+
+
+def _numbers(grid: Any) -> dict[tuple[str, ...], float]:
+    """The numbers of a grid, by who gave them to what."""
+    named = ((grid.raters[r], grid.items[i], c, value) for (r, i, c), value in np.ndenumerate(grid.values))
+    contexts = grid.contexts or ("",)
+    return {(r, i, contexts[c]): float(value) for r, i, c, value in named if not math.isnan(value)}
+
+
 def _twin(path: Path) -> dict[tuple[str, ...], float]:
     """The numbers of a table, by who gave them to what; raises where it is no table."""
     text = path.read_bytes().decode("utf-8-sig")
@@ -495,11 +525,7 @@ def _table(folder: Path) -> Maker:
             wanted = _twin(path)
         except Exception as error:
             raise Wrong(f"taken, and no table: {error}") from error
-        found = {}
-        for (r, i, c), value in np.ndenumerate(grid.values):
-            if not math.isnan(value):
-                found[grid.raters[r], grid.items[i], grid.contexts[c] if grid.contexts else ""] = float(value)
-        _same("numbers", found, wanted)
+        _same("numbers", _numbers(grid), wanted)
         return True
 
     def make(rng: random.Random) -> Callable[[], bool]:
@@ -645,6 +671,25 @@ def _has_nan(entry: Any) -> bool:
     return entry != entry
 
 
+def _chunk(folder: Path) -> Maker:
+    scan, rows = _scan(folder)
+    path = sorted((scan / "rows").glob("*.parquet"))[1]
+    data = path.read_bytes()
+    # As text, in which NaN equals NaN.
+    wanted = {row["market"]: str(row) for row in rows.to_pylist()}
+
+    def take() -> bool:
+        found = {row["market"]: str(row) for row in read_table(scan).to_pylist()}
+        _same("rows", found, {market: wanted[market] for market in found})
+        return len(found) == len(wanted)
+
+    def make(rng: random.Random) -> Callable[[], bool]:
+        path.write_bytes(mangled(rng, data) if rng.random() < 0.9 else data)
+        return take
+
+    return make
+
+
 def _kept(folder: Path) -> Maker:
     logging.getLogger("pluraljax._scan._kept").setLevel(logging.CRITICAL)
     kept = Kept(folder / "kept")
@@ -684,7 +729,9 @@ KINDS: dict[str, Callable[[Path], Maker]] = {
     "profile": _profile,
     "checkpoint": _checkpoint,
     "table": _table,
+    "parquet": _parquet,
     "manifest": _manifest,
     "journal": _journal,
+    "chunk": _chunk,
     "kept": _kept,
 }
