@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .._interruption import listening
+from ._memory import within_memory
 from ._supervision import STOPPING, Supervision, exit_code
 from ._words import in_own_process, listened_to, say
 
@@ -20,11 +21,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None and threading.current_thread() is threading.main_thread():
         supervision = Supervision()
         args = _parse(None)
-        return supervision.run(lambda: in_own_process(lambda: args.run(args)), lambda: _farewell(args))
+        return supervision.run(lambda: in_own_process(lambda: within_memory(args, args.run)), lambda: _farewell(args))
     args, flag = _parse(arguments), None
     try:
         with listening(STOPPING) as flag:
-            return listened_to(lambda: args.run(args))
+            return listened_to(lambda: within_memory(args, args.run))
     except KeyboardInterrupt:
         say(_farewell(args), sys.stderr)
         return exit_code(flag and flag.signal)

@@ -2,12 +2,12 @@
 
 import dataclasses
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .._files._toml import read_toml
 from .._printable import quoted
 
 _KNOWN = ("objective", "segments", "delta", "seed", "instrument", "markets", "schedule")
@@ -32,12 +32,7 @@ class Settings:
 
 def read_settings(path: Path) -> Settings:
     """Reads a file; raises `ValueError`, with its path, for whatever is wrong with it."""
-    try:
-        plain = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror}).") from None
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: is not valid TOML ({error}).") from None
+    plain = read_toml(path)
     try:
         return _check(plain)
     except (ValueError, TypeError, OverflowError) as error:

@@ -13,6 +13,10 @@ from .._printable import quoted
 if TYPE_CHECKING:
     from .._market import Market
 
+# Far beyond what any machine can measure, and near enough that counting with it takes no time.
+MOST = 2**20
+MOST_PAYOFFS = 2**24
+
 
 class Family(ABC):
     """A family of random markets with its parameters fixed.
@@ -28,9 +32,15 @@ class Family(ABC):
             try:
                 # Plain Python values, whatever number types they came as.
                 object.__setattr__(self, field.name, check(value))
-            except (TypeError, ValueError):
+            except (TypeError, ValueError) as error:
+                wanted += str(error) if isinstance(error, _TooLarge) else ""
                 because = f": {reason}" if reason else ""
                 raise ValueError(f"{self.name}: {field.name} must be {wanted}, got {quoted(value)}{because}.") from None
+        if (payoffs := self.num_payoffs) > MOST_PAYOFFS:
+            raise ValueError(
+                f"{self.name}: a market would have {payoffs:.3g} payoffs (one per user, action and state, for her and "
+                f"for each provider); at most {MOST_PAYOFFS:,} are allowed."
+            )
 
     @property
     def name(self) -> str:
@@ -53,15 +63,21 @@ def parameter(default: Any, check: Callable[[Any], Any], wanted: str, reason: st
     return dataclasses.field(default=default, metadata={"check": check, "wanted": wanted, "reason": reason})
 
 
-def whole(default: int, least: int, reason: str = "") -> Any:
-    """A whole number that is not below `least`."""
+def whole(default: int, least: int, reason: str = "", most: int = MOST) -> Any:
+    """A whole number from `least` to `most`."""
 
     def check(value: Any) -> int:
-        if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < least:
             raise ValueError
+        if int(value) > most:
+            raise _TooLarge(f" and at most {most:,}")
         return int(value)
 
     return parameter(default, check, f"a whole number of at least {least}", reason)
+
+
+class _TooLarge(ValueError):
+    """A number is beyond its limit; the message goes on where what was wanted ends."""
 
 
 def real(default: float, least: float = -math.inf, most: float = math.inf, above: float = -math.inf) -> Any:
@@ -83,9 +99,15 @@ def real(default: float, least: float = -math.inf, most: float = math.inf, above
 
 def finite(value: Any) -> float:
     """Converts a finite real number to `float`, and raises on anything else."""
-    if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
+    if not isinstance(value, Real) or isinstance(value, bool):
         raise ValueError
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        raise ValueError from None
+    if not math.isfinite(number):
+        raise ValueError
+    return number
 
 
 def flag(default: bool) -> Any:
@@ -113,6 +135,6 @@ def choice(*allowed: str) -> Any:
 def unknown(what: str, name: Any, known: Iterable[str], where: str = "") -> ValueError:
     """Makes the error for a name that is not in `known`, with the nearest known one as a suggestion."""
     known = sorted(known)
-    nearest = difflib.get_close_matches(str(name), known, n=1)
+    nearest = difflib.get_close_matches(str(name)[:100], known, n=1)
     suggestion = f" Did you mean {nearest[0]!r}?" if nearest else ""
     return ValueError(f"Unknown {what} {quoted(name)}{where}.{suggestion} Known: {', '.join(known)}.")

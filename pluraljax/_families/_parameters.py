@@ -30,7 +30,7 @@ class Spatial(Family):
     **Arguments:**
 
     - `providers`, `users`: how many there are; at least 1.
-    - `dimension`: dimension of the space; at least 1.
+    - `dimension`: dimension of the space; 1 to 16.
     - `bias`: `"absolute"`, a provider has one ideal point for everybody, or `"relative"`, one bias on top of each
       user's own ideal point.
     - `actions_per_side`, `states_per_side`: points of the two grids along each axis; at least 3. A market has
@@ -43,7 +43,8 @@ class Spatial(Family):
 
     providers: int = whole(3, least=1)
     users: int = whole(1, least=1)
-    dimension: int = whole(2, least=1)
+    # Already 3 ** 16 actions would be too many.
+    dimension: int = whole(2, least=1, most=16)
     bias: Literal["absolute", "relative"] = choice("absolute", "relative")
     actions_per_side: int = whole(3, least=3, reason=_THREE)
     states_per_side: int = whole(3, least=3, reason=_THREE)

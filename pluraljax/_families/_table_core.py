@@ -149,10 +149,11 @@ def _scores(path: str, scores: str | None, source: str) -> Grid | None:
 
 def _same_items(rated: Grid, scored: Grid, path: str, scores: str) -> tuple[Grid, Grid]:
     """Keeps the items that both have; contexts have to be the same, or the scores have none."""
-    common = [item for item in rated.items if item in set(scored.items)]
+    place, rated_place = ({item: n for n, item in enumerate(each.items)} for each in (scored, rated))
+    common = [item for item in rated.items if item in place]
     if not common:
         raise ValueError(f"table: {path} and {scores} have no item in common.")
-    values = scored.values[:, [scored.items.index(item) for item in common]]
+    values = scored.values[:, [place[item] for item in common]]
     if not scored.contexts:
         values = np.broadcast_to(values, (*values.shape[:2], max(1, len(rated.contexts))))
     elif set(scored.contexts) == set(rated.contexts):
@@ -162,7 +163,7 @@ def _same_items(rated: Grid, scored: Grid, path: str, scores: str) -> tuple[Grid
             f"table: contexts differ: {scores} has {listed(sorted(scored.contexts))}, "
             f"{path} has {listed(sorted(rated.contexts))}."
         )
-    kept = rated.values[:, [rated.items.index(item) for item in common]]
+    kept = rated.values[:, [rated_place[item] for item in common]]
     return (
         Grid(rated.raters, tuple(common), rated.contexts, kept),
         Grid(scored.raters, tuple(common), rated.contexts, values),

@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,10 @@ class Words:
     value: str
     array: str
 
+
+# Entries of a table, missing ones counted: several arrays of that size are needed to fill it. Rows of a long file, and
+# bytes of any file.
+MOST_ENTRIES, MOST_ROWS, MOST_BYTES = 2**25, 2**23, 2**29
 
 RATINGS = Words("user", "rating", "ratings")
 SCORES = Words("provider", "score", "scores")
@@ -43,10 +48,11 @@ class Grid:
 def read_grid(path: str, words: Words) -> Grid | None:
     """Reads a file; None for an `.npz` without the array that `words` asks for."""
     file = Path(path)
+    _check_bytes(file, file.stat().st_size)
     if file.suffix.lower() == ".npz":
         return _read_arrays(file, words)
     header, rows = _read_csv(file) if file.suffix.lower() == ".csv" else _read_parquet(file)
-    if repeated := sorted({name for name in header if header.count(name) > 1}):
+    if repeated := sorted(name for name, times in Counter(header).items() if times > 1):
         raise ValueError(f"{file}: its columns {listed(repeated)} appear twice.")
     if {words.rater, "item", words.value} <= set(header):
         return _read_long(file, words, header, rows)
@@ -56,6 +62,36 @@ def read_grid(path: str, words: Words) -> Grid | None:
         f"{file} needs the columns {words.rater!r}, 'item', {words.value!r} and perhaps 'context', in any order, "
         f"or {words.rater!r} first and then a column per item; it has {listed(header)}."
     )
+
+
+class _TooMuch(ValueError):
+    """A file holds more than is read."""
+
+
+def _check_parquet(path: Path, about: Any) -> None:
+    """Checks what a Parquet file says of itself, before it is unpacked."""
+    _check_bytes(path, sum(about.row_group(n).total_byte_size for n in range(about.num_row_groups)))
+    _check_rows(path, about.num_rows)
+
+
+def _check_bytes(path: Path, size: int) -> None:
+    if size > MOST_BYTES:
+        raise _TooMuch(f"{path} holds {size / 2**20:,.0f} MiB; at most {MOST_BYTES // 2**20:,} are read.")
+
+
+def _check_rows(path: Path, rows: int) -> None:
+    if rows > MOST_ROWS:
+        raise _TooMuch(f"{path} has more than {MOST_ROWS:,} rows, the most that are read.")
+
+
+def _check_entries(path: Path, *sizes: int) -> None:
+    """Raises `ValueError`, before memory is taken for it, where a table is too large."""
+    if math.prod(sizes) > MOST_ENTRIES:
+        spelled = " x ".join(f"{size:,}" for size in sizes)
+        raise ValueError(
+            f"{path}: a table of {spelled} (raters, items, contexts) has {math.prod(sizes):,} entries, most of them "
+            f"missing perhaps; at most {MOST_ENTRIES:,} are allowed. Leave some out."
+        )
 
 
 # A row of a file: what an error calls it, and its entries.
@@ -91,12 +127,16 @@ def _read_parquet(path: Path) -> tuple[list[str], Iterator[_Row]]:
     with path.open("rb") as file:
         try:
             parquet = pq.ParquetFile(file, page_checksum_verification=True)
-            table, due = parquet.read(), parquet.metadata.num_rows
+            due = parquet.metadata.num_rows
+            _check_parquet(path, parquet.metadata)
+            table = parquet.read()
             columns = [column.to_pylist() for column in table.columns]
             if table.num_rows != due:
                 raise ValueError(f"it says that it has {due:,} rows, and has {table.num_rows:,}")
         except MemoryError:
             raise ValueError(f"{path} needs more memory than there is.") from None
+        except _TooMuch:
+            raise
         # Damaged pages give errors of many kinds, some only when texts and dates are made of them.
         except Exception as error:
             reason = " ".join(str(error).split())
@@ -122,6 +162,7 @@ def _read_arrays(path: Path, words: Words) -> Grid | None:
     values = np.asarray(arrays[words.array], np.float64)
     named = [tuple(map(str, range(size))) for size in values.shape]
     contexts = named[2] if values.ndim == 3 else ()
+    _check_entries(path, *values.shape)
     values = values.reshape(*values.shape[:2], -1)
     for axis, (what, names) in enumerate(((words.rater, named[0]), ("item", named[1]), ("context", contexts))):
         empty = np.isnan(values).all(axis=tuple(other for other in range(3) if other != axis))
@@ -141,10 +182,11 @@ def _read_wide(path: Path, header: Sequence[str], rows: Iterable[_Row]) -> Grid:
         if rater in raters:
             raise ValueError(f"{path}, {where}: {header[0]} {quoted(rater)} appears a second time.")
         raters[rater] = len(raters)
+        _check_entries(path, len(raters), len(items))
         numbers = [_number(path, where, name, entry) for name, entry in zip(items, entries[1:], strict=True)]
         if all(math.isnan(number) for number in numbers):
             raise ValueError(f"{path}, {where}: no number at all for {header[0]} {quoted(rater)}.")
-        values.append(numbers)
+        values.append(np.array(numbers))
     if not values:
         raise ValueError(f"{path} has no rows under its header.")
     values = np.array(values)
@@ -166,6 +208,7 @@ def _read_long(path: Path, words: Words, header: Sequence[str], rows: Iterable[_
         names = [_name(path, where, axis, entries[place]) for axis, place in zip(axes, places, strict=True)]
         if math.isnan(value):
             continue
+        _check_rows(path, len(entries_at))
         at = tuple(index.setdefault(name, len(index)) for index, name in zip(known, names, strict=True))
         if at in entries_at:
             spelled = ", ".join(f"{axis} {quoted(name)}" for axis, name in zip(axes, names, strict=True))
@@ -173,6 +216,7 @@ def _read_long(path: Path, words: Words, header: Sequence[str], rows: Iterable[_
         entries_at[at] = value
     if not entries_at:
         raise ValueError(f"{path} holds no {words.value} at all.")
+    _check_entries(path, *map(len, known))
     values = np.full([len(index) for index in known], np.nan)
     values[tuple(np.array(list(entries_at)).T)] = list(entries_at.values())
     raters, items, contexts = (tuple(index) for index in (*known, {})[:3])

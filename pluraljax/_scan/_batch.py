@@ -7,7 +7,7 @@ instructions, and gets the same digits, whatever the chunk size and the number o
 import functools
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import jax
@@ -140,8 +140,16 @@ def _widen(market: Market, providers: int) -> Market:
     return Market(market.prior, market.user_value, market.provider_value[turns], market.mass)
 
 
-# What is compiled is kept, so that a second scan in one session starts at once.
-@functools.lru_cache(maxsize=1024)
+# What is compiled is kept, so that a second scan in one session starts at once; of a cell's draws, so many.
+MOST_DRAWS = 256
+
+
+def _structure(family: Family) -> Any:
+    """What the shapes of a family's markets can follow from: all of its parameters but the real numbers."""
+    values = (getattr(family, each.name) for each in fields(family))  # pyright: ignore[reportArgumentType]
+    return type(family), tuple(value for value in values if not isinstance(value, float))
+
+
 def _shape_of(family: Family) -> Shape:
     with jax.enable_x64(True):
         market = jax.eval_shape(family, jr.key(0, impl=_PRNG))
@@ -157,7 +165,7 @@ def _widen_shape(shape: Shape, providers: int) -> Shape:
     return prior, user_value, ((providers, *rest), dtype), mass
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=MOST_DRAWS)
 def _compile_draw(layout: Layout, family: Family, providers: int) -> Any:
     def draw(root, index):
         key = jr.fold_in(jr.wrap_key_data(root, impl=_PRNG), index)
@@ -269,10 +277,12 @@ class Programs:
         self._conditions: dict[Shape, Future[Any]] = {}
         self._equilibria: dict[Shape, Future[Any]] = {}
         self._found: dict[Shape, Future[Any]] = {}
-        own = []
+        own, shapes = [], {}
         for family in self._families:
-            check()
-            own.append(_shape_of(family))
+            if (structure := _structure(family)) not in shapes:
+                check()
+                shapes[structure] = _shape_of(family)
+            own.append(shapes[structure])
         self._alone = [_num_providers(shape) == 1 for shape in own]
         most: dict[Shape, int] = {}
         for shape in own:
@@ -293,7 +303,12 @@ class Programs:
                     again = (*arguments, _equilibria.measure_equilibria)
                     self._equilibria[shape] = self._pool.submit(_compile_equilibria, *again)
             self._prepare_play(index)
-            if index not in self._draw:
+            if index in self._draw:
+                self._draw[index] = self._draw.pop(index)
+            else:
+                while len(self._draw) >= MOST_DRAWS:
+                    # The one that was asked for the longest time ago; should it be again, the cache has it.
+                    self._draw.pop(next(iter(self._draw)))
                 self._draw[index] = self._pool.submit(_compile_draw, self._layout, family, _num_providers(shape))
 
     def _prepare_play(self, cell: int) -> None:

@@ -64,12 +64,16 @@ class ChunkFormat:
     version: int
 
     @cached_property
+    def _parameters(self) -> dict[str, str]:
+        return parameter_types(self.cells)
+
+    @cached_property
     def schema(self) -> pa.Schema:
         """Identification, then one column per parameter (null where a family has no such), then what was measured.
 
         Events are null where they are open.
         """
-        parameters = parameter_types(self.cells)
+        parameters = self._parameters
         measured = [column.name for column in self.columns]
         if clash := {*parameters} & {*measured, *IDENTIFICATION}:
             raise ValueError(f"parameters share a name with a column of the scan: {', '.join(sorted(clash))}.")
@@ -102,7 +106,7 @@ class ChunkFormat:
             "cell": pa.array(np.full(size, block.cell, np.int32)),
             "family": pa.array([cell.family] * size, pa.string()),
         }
-        for name in parameter_types(self.cells):
+        for name in self._parameters:
             kind = self.schema.field(name).type
             value = cell.parameters.get(name)
             if value is not None and pa.types.is_string(kind) and not isinstance(value, str):

@@ -22,12 +22,15 @@ from ._config import ScanConfig
 from ._plan import Block
 
 if TYPE_CHECKING:
+    from ._plan import Plan
     from ._progress import Progress
     from ._run import Measure, RunSummary
     from ._store import Memory, Store
 
 # Tasks that wait for each thread of a worker: enough that it never idles, few enough that little is in memory.
 _TASKS_PER_THREAD = 2
+# More processes than any machine has cores.
+_MOST_WORKERS = 1024
 # How often a chunk whose measurement raised is tried again, on top of the tasks whose worker died.
 _RETRIES = 2
 # The environment that nannies give to workers. It replaces theirs, whose MALLOC_TRIM_THRESHOLD_ slows XLA down.
@@ -52,8 +55,8 @@ def connect(where: str) -> "Iterator[Measure]":
         raise ValueError("a cluster needs dask.distributed; install pluraljax[cluster].") from None
     kind, _, count = where.partition(":")
     if kind == "local":
-        if not count.isdecimal() or int(count) < 1:
-            raise ValueError(f"a local cluster is local:N with N >= 1 workers, got {where!r}.")
+        if not count.isdecimal() or len(count) > 4 or not 1 <= int(count) <= _MOST_WORKERS:
+            raise ValueError(f"a local cluster is local:N with N >= 1 workers, {_MOST_WORKERS} at most, got {where!r}.")
         with dask.config.set({"distributed.nanny.pre-spawn-environ": _ENVIRONMENT}):
             options = {"threads_per_worker": 1, "memory_limit": None, "dashboard_address": None}
             with LocalCluster(n_workers=int(count), **options) as cluster, Client(cluster) as client:
@@ -68,7 +71,7 @@ def connect(where: str) -> "Iterator[Measure]":
 
 
 def _measure(
-    client: Any, config: ScanConfig, store: "Store | Memory", progress: "Progress", blocks: Sequence[Block]
+    client: Any, config: ScanConfig, store: "Store | Memory", progress: "Progress", blocks: "Plan | Sequence[Block]"
 ) -> "RunSummary":
     """Measures blocks on the workers of a client, and stores each as soon as its rows are here."""
     from distributed import as_completed

@@ -6,15 +6,16 @@ import itertools
 import json
 import math
 import re
-import tomllib
+import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
 from .._families import make_family
+from .._files._toml import check_nesting, read_toml
 from .._printable import quoted
 from ._columns import COLUMNS
 from ._definition import Cell, canonical, columns_version, identity_of
@@ -24,6 +25,10 @@ from ._until import Until, as_plain_until, as_until, check_measured
 # Threefry folds 32 bits into a key: beyond this two markets would share their draws.
 MAX_INDEX = 2**32
 _MARKETS = 20_000
+
+# A programme is compiled for each cell, so that many more than a thousand are for patient users; with so many a config
+# is still read in seconds. A folder can hold so many files, but hardly be listed with more.
+MAX_CELLS, MAX_FILES = 2**17, 2**22
 
 # What `chunk = "auto"` chooses from: fewer rows leave devices idle, more would be lost by a kill.
 _LEAST_CHUNK, _MOST_CHUNK = 32, 2048
@@ -51,12 +56,19 @@ class FamilyGrid:
 
     def __post_init__(self):
         _check_family(self.family)
+        check_nesting(self.parameters)
         frozen = {name: _freeze(self.parameters[name]) for name in sorted(self.parameters)}
         object.__setattr__(self, "parameters", MappingProxyType(frozen))
         for name, value in frozen.items():
             if value == ():
                 raise ValueError(f"{self.family}.{name} is an empty list, so its grid has no cells.")
-        self.cells()
+        check_cells(self.num_cells)
+        object.__setattr__(self, "_cells", tuple(_complete(self.family, values) for values in self._points()))
+
+    @property
+    def num_cells(self) -> int:
+        """How many points the grid has."""
+        return math.prod(len(axis) for axis in self._axes())
 
     def __hash__(self):
         return hash((self.family, tuple(self.parameters.items())))
@@ -64,25 +76,41 @@ class FamilyGrid:
     def __reduce__(self):
         return type(self), (self.family, dict(self.parameters))
 
+    def _axes(self) -> list[tuple[Any, ...]]:
+        return [value if isinstance(value, tuple) else (value,) for value in self.parameters.values()]
+
     def _points(self) -> Iterable[dict[str, Any]]:
-        axes = [value if isinstance(value, tuple) else (value,) for value in self.parameters.values()]
-        for point in itertools.product(*axes):
+        for point in itertools.product(*self._axes()):
             yield {name: _thaw(value) for name, value in zip(self.parameters, point, strict=True)}
 
     def cells(self) -> list[dict[str, Any]]:
         """The points of the grid in a fixed order (names sorted, last name fastest), defaults filled in."""
-        return [_complete(self.family, values) for values in self._points()]
+        return [dict(values) for values, _ in self._cells]  # pyright: ignore[reportAttributeAccessIssue]
+
+    @property
+    def bytes_per_row(self) -> int:
+        """What the largest row of its cells takes on its way, and its market."""
+        return max(size for _, size in self._cells)  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _complete(family: str, values: Mapping[str, Any]) -> dict[str, Any]:
+def check_cells(number: int) -> None:
+    """Raises `ValueError` for a grid of too many cells; they are counted and not made."""
+    if number > MAX_CELLS:
+        raise ValueError(f"grid has {number:.10g} cells; at most {MAX_CELLS:,} are allowed. Scan parts of it.")
+
+
+def _complete(family: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+    """A cell's parameters with defaults filled in, and the bytes that a row of it takes."""
     try:
-        return {name: _thaw(value) for name, value in asdict(make_family(family, values)).items()}  # pyright: ignore
+        made: Any = make_family(family, values)
     except ValueError as error:
         if any(isinstance(value, list) for value in values.values()):
             raise ValueError(
                 f"{error} A list is an axis of the grid: wrap a value that is itself a list in one more list."
             ) from None
         raise
+    complete = {each.name: _thaw(getattr(made, each.name)) for each in fields(made)}
+    return complete, 8 * (_COPIES * made.num_payoffs + _MEASURED * made.users)
 
 
 @dataclass(frozen=True)
@@ -122,6 +150,7 @@ class ScanConfig:
         object.__setattr__(self, "equilibria", as_search(self.equilibria))
         _check_scalars({each.name: getattr(self, each.name) for each in fields(self)})
         object.__setattr__(self, "delta", float(self.delta))
+        check_cells(sum(part.num_cells for part in self.grid))
         self._check_until()
         seen: dict[str, int] = {}
         for cell in self.cells:
@@ -129,6 +158,12 @@ class ScanConfig:
             if spelled in seen:
                 raise ValueError(f"grid holds the same cell twice: {spelled}.")
             seen[spelled] = cell.index
+        rows = self.rows_per_chunk
+        if (files := self.markets / rows) > MAX_FILES:
+            raise ValueError(
+                f"markets = {self.markets:,} in files of {rows:,} makes {files:,.0f} files; at most {MAX_FILES:,} are "
+                "allowed. Choose a larger chunk, or more memory."
+            )
 
     def _check_until(self) -> None:
         until = as_until(self.until)
@@ -150,6 +185,7 @@ class ScanConfig:
     def from_mapping(cls, mapping: Mapping[str, Any], source: str = "config") -> "ScanConfig":
         """Builds a config from plain data as TOML holds it; errors start with `source`."""
         try:
+            check_nesting(mapping)
             return _parse(mapping)
         except ValueError as error:
             raise ValueError(f"{source}: {error}") from None
@@ -157,13 +193,7 @@ class ScanConfig:
     @classmethod
     def from_toml(cls, path: str | Path) -> "ScanConfig":
         """Reads a TOML file; a key that is not known is an error that suggests the right one."""
-        try:
-            mapping = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ValueError(f"{path}: cannot be read ({error.strerror}).") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}: is not valid TOML ({error}).") from None
-        return cls.from_mapping(mapping, str(path))
+        return cls.from_mapping(read_toml(path), str(path))
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain data, as TOML and JSON hold it; `from_mapping` gives the config back."""
@@ -191,8 +221,7 @@ class ScanConfig:
         """Most rows in one stored file: `chunk`, or the power of two that `memory` has room for and a cell can fill."""
         if self.chunk != "auto":
             return self.chunk
-        families = [make_family(cell.family, cell.parameters) for cell in self.cells]
-        row = max(8 * (_COPIES * family.num_payoffs + _MEASURED * family.users) for family in families)  # pyright: ignore
+        row = max(part.bytes_per_row for part in self.grid)
         room = max(_LEAST_CHUNK, min(_MOST_CHUNK, self.memory * 2**20 // row))
         most = -(-self.markets // len(self.cells))
         return min(2 ** int(math.log2(room)), max(_LEAST_CHUNK, 2 ** math.ceil(math.log2(most))))
@@ -250,7 +279,7 @@ def _parse(mapping: Mapping[str, Any]) -> ScanConfig:
 
 def suggestion(key: str, known: Iterable[str]) -> str:
     """The sentence `Did you mean ...?` when a known name is close, else nothing."""
-    close = difflib.get_close_matches(key, known, n=1)
+    close = difflib.get_close_matches(str(key)[:100], known, n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
@@ -271,7 +300,8 @@ def _check_scalars(values: Mapping[str, Any]) -> None:
     delta = values.get("delta", 0.0)
     if isinstance(delta, bool) or not isinstance(delta, int | float):
         raise ValueError(f"delta must be a number, got {quoted(delta)}.")
-    if not 0 <= delta < math.inf:
+    # A whole number may be beyond what a float can hold.
+    if not 0 <= delta <= sys.float_info.max:
         raise ValueError(f"delta must be finite and not negative, got {quoted(delta)}.")
 
 

@@ -21,8 +21,8 @@ from ._run import measure_here
 from ._store import Memory, check_folder, manifest_of
 from ._versions import Versions
 
-# Markets of each cell that are measured: a tile for each of two devices.
-_TRIAL = 64
+# Markets of each cell that are measured: a tile for each of two devices. And cells: those of the default grid.
+_TRIAL, _CELLS = 64, 48
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class Rehearsal:
 
     `seconds_compiling` is what the first markets waited for, with whatever the compilation cache held already, and
     `seconds_measuring` is extrapolated from a second pass over them. `peak` is this process's peak memory in bytes,
-    which stays what it is however many markets follow: rows leave for the disk chunk by chunk.
+    which stays what it is however many markets follow: rows leave for the disk chunk by chunk. Of many cells, `tried`
+    are measured, spread evenly over those that lack markets; the others are taken to be as fast on average.
     """
 
     out: str
@@ -41,6 +42,7 @@ class Rehearsal:
     chunks: int
     chunk: int
     cells: int
+    tried: int
     seconds_compiling: float
     seconds_measuring: float
     peak: int
@@ -53,10 +55,14 @@ class Rehearsal:
                 f"to measure: {self.markets - self.stored:,} in {self.chunks:,} chunks of at most {self.chunk:,}, on "
                 f"{self.devices}",
                 f"time: about {duration(self.seconds_measuring)} ({rate:,.0f} markets a second), after "
-                f"{duration(self.seconds_compiling)} to compile",
+                f"{duration(self.seconds_compiling)} to compile{self._for_how_many}",
                 f"memory: {self.peak / 2**30:.1f} GiB, however many markets there are",
             ]
         )
+
+    @property
+    def _for_how_many(self) -> str:
+        return "" if self.tried >= self.cells else f" for the {self.tried:,} cells that were tried"
 
 
 def rehearse(config: ScanConfig, out: Path, shard: Shard | None = None) -> Rehearsal:
@@ -71,22 +77,23 @@ def rehearse(config: ScanConfig, out: Path, shard: Shard | None = None) -> Rehea
     for block in map(block_of, (file.name for file in chunk_files(out))):
         if block is not None:
             covered[block.cell].append((block.start, block.stop))
-    blocks = missing_blocks(config, chunk, covered, shard)
-    total = sum(map(len, missing_blocks(config, chunk, {}, shard)))
-    missing: dict[int, int] = defaultdict(int)
-    for block in blocks:
-        missing[block.cell] += len(block)
-    first, speeds = _try(config, sorted(missing))
+    plan = missing_blocks(config, chunk, covered, shard)
+    total, missing = missing_blocks(config, chunk, {}, shard).markets, plan.markets_of
+    lacking = sorted(missing)
+    tried = lacking[:: -(-len(lacking) // _CELLS)] if lacking else []
+    first, speeds = _try(config, tried)
+    average = sum(speeds.values()) / max(len(speeds), 1)
     return Rehearsal(
         out=str(out),
         devices=name_devices(jax.local_devices()),
         markets=total,
-        stored=total - sum(missing.values()),
-        chunks=len(blocks),
+        stored=total - plan.markets,
+        chunks=len(plan),
         chunk=chunk,
         cells=len(config.cells),
+        tried=len(tried) if len(tried) < len(lacking) else len(config.cells),
         seconds_compiling=first,
-        seconds_measuring=sum(speeds[cell] * number for cell, number in missing.items()),
+        seconds_measuring=sum(speeds.get(cell, average) * number for cell, number in missing.items()),
         peak=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
     )
 

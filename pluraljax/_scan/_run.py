@@ -1,10 +1,11 @@
 """Runs a scan: plans what is missing, keeps the devices busy, stores each chunk as soon as it is measured."""
 
 import dataclasses
+import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -19,10 +20,10 @@ from .._market import Market
 from .._status import Status
 from . import _equilibria, _measure
 from ._adaptive import sample_until
-from ._batch import Launched, Programs
+from ._batch import MOST_DRAWS, Launched, Programs
 from ._config import ScanConfig
 from ._journal import this_process
-from ._plan import Block, Shard, missing_blocks
+from ._plan import Block, Plan, Shard, missing_blocks
 from ._progress import Progress, Silent, make_progress
 from ._store import Memory, Store
 from ._versions import versions
@@ -119,8 +120,7 @@ def run(
     for each in aside:
         progress.note(f"{each.name} was set aside and is redone: {each.reason}")
     blocks = missing_blocks(config, store.chunk, covered, shard)
-    total = sum(map(len, missing_blocks(config, store.chunk, {}, shard)))
-    missing = sum(map(len, blocks))
+    total, missing = missing_blocks(config, store.chunk, {}, shard).markets, blocks.markets
     progress.start(total, total - missing)
     try:
         done = measure(config, store, progress, blocks)
@@ -134,10 +134,12 @@ def run(
 
 
 # What measures blocks of markets and stores them: `measure_here`, or a cluster.
-Measure = Callable[[ScanConfig, Store | Memory, Progress, Sequence[Block]], RunSummary]
+Measure = Callable[[ScanConfig, Store | Memory, Progress, Plan | Sequence[Block]], RunSummary]
 
 
-def measure_here(config: ScanConfig, store: Store | Memory, progress: Progress, blocks: Sequence[Block]) -> RunSummary:
+def measure_here(
+    config: ScanConfig, store: Store | Memory, progress: Progress, blocks: Plan | Sequence[Block]
+) -> RunSummary:
     """Measures blocks on this process's devices, and stores each as soon as it is measured."""
     if not blocks:
         return RunSummary(0, 0, 0, 0)
@@ -145,16 +147,29 @@ def measure_here(config: ScanConfig, store: Store | Memory, progress: Progress, 
     devices = jax.local_devices()
     programs = Programs(config, store.chunk, devices)
     finisher = _Finisher(config, store, progress, this_process(devices))
+    measured = 0
     try:
-        programs.prepare([block.cell for block in blocks])
-        for block in blocks:
+        for block in _prepared(programs, blocks):
             check()
             finisher.take(programs.launch(block))
+            measured += len(block)
         finisher.wait()
     finally:
         programs.close()
         finisher.close()
-    return RunSummary(sum(map(len, blocks)), 0, finisher.second_pass, programs.num_compiled)
+    return RunSummary(measured, 0, finisher.second_pass, programs.num_compiled)
+
+
+def _prepared(programs: Programs, blocks: Iterable[Block]) -> Iterator[Block]:
+    """Yields blocks, and starts to compile for each so many blocks before it comes."""
+    coming, ahead = iter(blocks), deque[Block]()
+    while True:
+        new = list(itertools.islice(coming, MOST_DRAWS // 2 - len(ahead)))
+        programs.prepare([block.cell for block in new])
+        ahead += new
+        if not ahead:
+            return
+        yield ahead.popleft()
 
 
 @dataclass(frozen=True)

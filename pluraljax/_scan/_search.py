@@ -16,10 +16,10 @@ class Search:
 
     **Arguments:**
 
-    - `starts`: how many starts per market and scheme: silent, fully informative, then random ones; >= 1.
+    - `starts`: how many starts per market and scheme: silent, fully informative, then random ones; 1 to 4,096.
     - `method`: `"simultaneous"`, `"alternating"`, `"logit"` or `"best_response"`, as for `equilibrium`.
-    - `steps`: gradient steps from each start; >= 1.
-    - `rounds`: exact best replies at most, where segments hold several users; >= 1.
+    - `steps`: gradient steps from each start; 1 to 10^6.
+    - `rounds`: exact best replies at most, where segments hold several users; 1 to 10^4.
 
     Raises `ValueError` for anything else.
     """
@@ -30,10 +30,12 @@ class Search:
     rounds: int = 6
 
     def __post_init__(self):
-        for name in ("starts", "steps", "rounds"):
+        for name, most in (("starts", 4096), ("steps", 10**6), ("rounds", 10**4)):
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"equilibria.{name} must be a whole number of at least 1, got {quoted(value)}.")
+            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+                raise ValueError(
+                    f"equilibria.{name} must be a whole number of at least 1 and at most {most:,}, got {quoted(value)}."
+                )
         if self.method not in METHODS:
             raise ValueError(f"equilibria.method must be one of {', '.join(METHODS)}, got {quoted(self.method)}.")
 

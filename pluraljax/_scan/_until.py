@@ -34,8 +34,12 @@ class Until:
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 < value < high:
                 raise ValueError(f"until.{name} must lie strictly between 0 and {high:g}, got {quoted(value)}.")
             object.__setattr__(self, name, float(value))
-        if self.most is not None and (isinstance(self.most, bool) or not isinstance(self.most, int) or self.most < 1):
-            raise ValueError(f"until.most must be a whole number of at least 1, got {quoted(self.most)}.")
+        if self.most is None:
+            return
+        if isinstance(self.most, bool) or not isinstance(self.most, int) or not 1 <= self.most <= 2**32:
+            raise ValueError(
+                f"until.most must be a whole number of at least 1 and at most {2**32:,}, got {quoted(self.most)}."
+            )
 
 
 def as_until(value: Any) -> Until | None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +25,10 @@ from ._certified import Certified, certify_rule
 from ._instruments import Instrument
 from ._objectives import OBJECTIVES, objective_of
 
+# Keys of held-out markets start here, above those of any step.
+_HELD_OUT = 2**31
+_MOST = {"steps": 10**7, "batch": 2**20, "held_out": 2**20, "every": 10**9}
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -31,11 +36,11 @@ class Schedule:
 
     **Arguments:**
 
-    - `steps`: gradient steps; >= 1.
-    - `batch`: markets drawn per step, where markets come from a family; >= 1.
+    - `steps`: gradient steps; 1 to 10^7.
+    - `batch`: markets drawn per step, where markets come from a family; 1 to 2^20, and at most 2^31 in all steps.
     - `rate`: Adam's learning rate, which falls to zero along a cosine; > 0.
     - `price`: what a unit of the instrument's cost counts in the objective; >= 0.
-    - `held_out`: markets on which the tuned rule is certified, where markets come from a family; >= 1.
+    - `held_out`: markets on which the tuned rule is certified, where markets come from a family; 1 to 2^20.
     - `every`: steps between checkpoints and reports of progress; >= 1.
 
     Raises `ValueError` for anything else.
@@ -51,16 +56,25 @@ class Schedule:
     def __post_init__(self):
         for name in ("steps", "batch", "held_out", "every"):
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"Schedule.{name} must be a whole number of at least 1, got {quoted(value)}.")
+            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _MOST[name]:
+                raise ValueError(
+                    f"Schedule.{name} must be a whole number of at least 1 and at most {_MOST[name]:,}, "
+                    f"got {quoted(value)}."
+                )
+        if self.steps * self.batch > _HELD_OUT:
+            raise ValueError(
+                f"Schedule.steps * Schedule.batch must be at most {_HELD_OUT:,}, beyond which held-out markets come; "
+                f"got {self.steps:,} * {self.batch:,}."
+            )
         for name, least in (("rate", False), ("price", True)):
             value = getattr(self, name)
             if (
                 isinstance(value, bool)
                 or not isinstance(value, int | float)
-                or not (value > 0 or (least and value == 0))
+                or not (0 < value <= sys.float_info.max or (least and value == 0))
             ):
-                raise ValueError(f"Schedule.{name} must be {'>= 0' if least else '> 0'}, got {quoted(value)}.")
+                wanted = ">= 0" if least else "> 0"
+                raise ValueError(f"Schedule.{name} must be finite and {wanted}, got {quoted(value)}.")
 
 
 @dataclass(frozen=True)
@@ -79,8 +93,6 @@ class Tuned:
     after: Certified
 
 
-# Keys of held-out markets start here, far above those of any step.
-_HELD_OUT = 2**31
 _IDENTITY, _HISTORY = "identity", "history"
 
 

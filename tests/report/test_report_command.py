@@ -37,7 +37,7 @@ def _write_store(path, blocks=None):
     )
     config = ScanConfig(grid=grid, markets=100, seed=5, chunk=8)
     with Store(path, config) as store:
-        for block in missing_blocks(config, config.rows_per_chunk, {})[:blocks]:
+        for block in list(missing_blocks(config, config.rows_per_chunk, {}))[:blocks]:
             store.write(block, _measured(len(block), 2))
     return path
 

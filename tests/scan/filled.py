@@ -29,7 +29,7 @@ def invented(block, num_cells, users=USERS):
 def fill(path, config, limit=None):
     with Store(path, config) as store:
         covered, aside = store.covered()
-        for block in missing_blocks(config, store.chunk, covered)[:limit]:
+        for block in list(missing_blocks(config, store.chunk, covered))[:limit]:
             store.write(block, invented(block, len(config.cells)))
     return aside
 

@@ -25,7 +25,7 @@ def measured(rows):
 def folder(tmp_path):
     config = tiny(markets=60)
     with Store(tmp_path / "scan", config) as store:
-        for block in missing_blocks(config, store.chunk, {})[:2]:
+        for block in list(missing_blocks(config, store.chunk, {}))[:2]:
             store.write(block, measured(len(block)))
     return tmp_path / "scan"
 

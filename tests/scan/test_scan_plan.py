@@ -13,7 +13,7 @@ NUM_CELLS = 3
 
 
 def planned(markets, chunk, covered=None):
-    return missing_blocks(tiny(markets=markets), chunk, covered or {})
+    return list(missing_blocks(tiny(markets=markets), chunk, covered or {}))
 
 
 def numbers(blocks):

@@ -95,7 +95,7 @@ def test_a_scan_is_read_where_its_table_has_moved_and_its_family_is_unknown(tmp_
     config = tiny(grid=(FamilyGrid("table", {**SIZES, "path": str(ratings)}),), until=until, markets=64, chunk=32)
     for name in ("one", "other"):
         with Store(tmp_path / name, config) as store:
-            for block in missing_blocks(config, store.chunk, {})[: 2 if name == "one" else 1]:
+            for block in list(missing_blocks(config, store.chunk, {}))[: 2 if name == "one" else 1]:
                 store.write(block, invented(block, 1))
     ratings.rename(tmp_path / "elsewhere.csv")
     monkeypatch.delitem(plx._families._registry.FAMILIES, "table")
