@@ -6,7 +6,8 @@ weights w >= 0 with sum W and offsets c with `|sum_i w_i v_ij + W s_j + c_j - u_
 convex in (s, w', c', beta). The least-norm s is therefore the solution of a convex quadratic programme.
 """
 
-from typing import Any, Literal
+import math
+from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -54,13 +55,14 @@ def least_subsidy(
     """Finds the least-norm payment that makes segment alignment hold with error at most `target`, exactly.
 
     Every user her own segment (`personalized`) is weak alignment, one segment (`anonymous`) strong alignment. Solved
-    segment by segment on the host by an interior-point method, to a duality gap of about 1e-9.
+    segment by segment on the host by an interior-point method, to a duality gap of about 1e-8 of the cost, or of the
+    square of the payoffs.
 
     **Arguments:**
 
     - `market`: one market with concrete arrays.
     - `segments`: an integer label per user, concrete.
-    - `target`: the alignment error to reach, in units of utility; >= 0.
+    - `target`: the alignment error to reach, in units of utility; >= 0 and finite.
     - `by`: payments for each `"outcome"` (action and state), or for each `"action"` alone, which may not suffice.
     - `most_weight`: the sum of alignment weights is kept below this, or providers that are paid to be indifferent
       would count as aligned; > 0.
@@ -80,24 +82,56 @@ def least_subsidy(
     cost, gap, solved = 0.0, 0.0, True
     for label in dict.fromkeys(labels):
         members = [j for j in range(users) if labels[j] == label]
-        programme = least_norm_programme(
-            user[members], provider[:, members], mass[members], target, 1.0 / most_weight, by == "action"
-        )
-        answer = solve_quadratic(*programme)
-        stakes = user[members], provider[:, members]
-        shares, paid, fits = _read(answer, *stakes, target, 1.0 / most_weight, by == "action")
-        payment[members], weights[members] = paid, shares
-        if not (answer.solved and fits):
-            cost, gap, solved = float("nan"), float("nan"), False
-            continue
-        prices, spent = _prices(answer, paid.shape, target), cost_of(paid, mass[members])
-        proved = least_cost(*stakes, mass[members], prices, target, 1.0 / most_weight, by == "action")
-        cost, gap = cost + spent, gap + max(0.0, spent - proved)
+        own = user[members], provider[:, members], mass[members]
+        found = _least_of_segment(*own, target, 1.0 / most_weight, by == "action")
+        payment[members], weights[members] = found.payment, found.weights
+        cost, gap, solved = cost + found.cost, gap + found.gap, solved and found.solved
     with jax.enable_x64(True):
         paid = jnp.asarray(payment)
         return Subsidised(
             pay(market, paid), paid, jnp.asarray(cost), jnp.asarray(gap), jnp.asarray(weights), jnp.asarray(solved)
         )
+
+
+class _Paid(NamedTuple):
+    """What one segment is paid; cost and gap are NaN where that is not what was asked for."""
+
+    payment: np.ndarray
+    weights: np.ndarray
+    cost: float
+    gap: float
+    solved: bool
+
+
+def _least_of_segment(
+    user: np.ndarray, provider: np.ndarray, mass: np.ndarray, target: float, least: float, by_action: bool
+) -> _Paid:
+    """Solves one segment in units of its payoffs, counted from one outcome, which offsets make up for."""
+    nothing = _Paid(np.zeros_like(user), np.full(len(provider), 1.0 / len(provider)), math.nan, math.nan, False)
+    if not all(np.isfinite(leaf).all() for leaf in (user, provider, mass)):
+        return nothing
+    user, provider = user - user[:, :1, :1], provider - provider[..., :1, :1]
+    utility, people = _largest(user), _largest(mass)
+    money = max(_largest(provider, 0.0), least * utility)
+    user, provider, mass = user / utility, provider / money, mass / people
+    # Any error that is larger costs nothing to reach either.
+    target, least = min(target / utility, _LARGE_ERROR), least * (utility / money)
+    answer = solve_quadratic(*least_norm_programme(user, provider, mass, target, least, by_action))
+    shares, paid, fits = _read(answer, user, provider, target, least, by_action)
+    if not (answer.solved and fits):
+        return nothing._replace(payment=money * paid, weights=shares)
+    spent = cost_of(paid, mass)
+    proved = least_cost(user, provider, mass, _prices(answer, paid.shape, target), target, least, by_action)
+    unit = people * money * money
+    return _Paid(money * paid, shares, unit * spent, unit * max(0.0, spent - proved), math.isfinite(unit * spent))
+
+
+# In units of a user's largest payoff, which differ from each other by 2 at most.
+_LARGE_ERROR = 4.0
+
+
+def _largest(values: np.ndarray, otherwise: float = 1.0) -> float:
+    return float(np.abs(values).max()) or otherwise
 
 
 def _read(
@@ -213,7 +247,7 @@ def _accelerate(loss, project, start, steepest: Array, steps: int):
 
 
 def _check(target: float, most_weight: float) -> None:
-    if not target >= 0:
-        raise ValueError(f"target must be >= 0, got {target}.")
-    if not most_weight > 0:
-        raise ValueError(f"most_weight must be > 0, got {most_weight}.")
+    if not 0 <= target < math.inf:
+        raise ValueError(f"target must be >= 0 and finite, got {target}.")
+    if not 0 < most_weight < math.inf:
+        raise ValueError(f"most_weight must be > 0 and finite, got {most_weight}.")

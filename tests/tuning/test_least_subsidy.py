@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-from scipy.optimize import nnls
+from scipy.optimize import linprog, minimize, nnls
 
 import pluraljax as plx
+from pluraljax._tuning._intervention import _least_of_segment
 from pluraljax._tuning._payment import cost_of, least_cost, payment_at
 from pluraljax._tuning._quadratic import solve_quadratic
 
@@ -141,6 +142,142 @@ def test_markets_that_no_payment_by_action_helps_are_not_solved(markets):
     assert not any(bool(each.solved) for each in found)
 
 
+TWO = np.array([[[[0, 1], [1, 3]]], [[[1, 0], [2, 0]]]], float)
+
+
+def one_user(provider=TWO, unit=1.0, constant=0.0, by=1.0):
+    """A user who wants to match the state, and two providers; in other units, or counted from elsewhere."""
+    return plx.observed_market(unit * np.eye(2)[None] + constant, by * unit * provider + constant)
+
+
+def slow_least_cost(user, provider, target, least=0.01):
+    """The least cost of one user by a general solver, straight from the definition, from the best of several starts."""
+    count, entries = len(provider), user.size
+    flat = provider.reshape(count, entries)
+
+    def rest(x):
+        payment, weights, offset, inverse = np.split(x, [entries, entries + count, entries + count + 1])
+        return weights @ flat + payment + offset - inverse * user.ravel(), inverse * target
+
+    limits = [
+        {"type": "eq", "fun": lambda x: x[entries : entries + count].sum() - 1},
+        {"type": "ineq", "fun": lambda x: rest(x)[1] - rest(x)[0]},
+        {"type": "ineq", "fun": lambda x: rest(x)[1] + rest(x)[0]},
+    ]
+    bounds = [(None, None)] * entries + [(0, None)] * count + [(None, None), (least, None)]
+    starts = [np.concatenate([np.zeros(entries), np.full(count, 1 / count), [0.0, size]]) for size in (0.1, 1.0)]
+    found = [
+        minimize(
+            lambda x: 0.5 * x[:entries] @ x[:entries],
+            start,
+            jac=lambda x: np.concatenate([x[:entries], np.zeros(count + 2)]),
+            method="SLSQP",
+            bounds=bounds,
+            constraints=limits,
+            options={"ftol": 1e-14, "maxiter": 500},
+        )
+        for start in starts
+    ]
+    return min(each.fun for each in found if each.success)
+
+
+EASY = {
+    "as it is": (one_user(), 0.1, 0.45),
+    "a thousand times": (one_user(unit=1e3), 100.0, 0.45e6),
+    "providers a thousand times": (one_user(by=1e3), 0.1, 0.45e6),
+    "a hundred more": (one_user(constant=100.0), 0.1, 0.45),
+    "a billion more": (one_user(constant=1e9), 0.1, 0.45),
+    "the first provider twice": (one_user(TWO[[0, 0, 1]]), 0.1, 0.45),
+    "tiny": (one_user(unit=1e-8), 1e-9, 0.45e-16),
+    "huge": (one_user(unit=1e150), 1e149, 0.45e300),
+}
+
+
+@pytest.mark.parametrize("name", EASY)
+def test_units_constants_and_twins_do_not_matter(name):
+    market, target, cost = EASY[name]
+    found = plx.least_subsidy(market, (0,), target)
+    assert bool(found.solved)
+    np.testing.assert_allclose(float(found.cost), cost, rtol=1e-7)
+    assert 0 <= float(found.gap) <= 1e-7 * cost
+
+
+def test_a_general_solver_finds_the_same_cost():
+    assert slow_least_cost(np.eye(2), TWO[:, 0], 0.1) == pytest.approx(0.45, rel=1e-6)
+    for seed in range(12):
+        generator = np.random.default_rng(seed)
+        user, provider = generator.normal(size=(2, 3)), generator.normal(size=(3, 2, 3))
+        found = plx.least_subsidy(plx.observed_market(user[None], provider[:, None]), (0,), 0.1)
+        assert float(found.cost) == pytest.approx(slow_least_cost(user, provider, 0.1), rel=1e-4, abs=1e-7)
+
+
+def degenerate(seed):
+    """Random payoffs; or ties, twins, providers who do not care, one a multiple of the user, users all alike."""
+    generator = np.random.default_rng(seed)
+    providers, users, actions, states = generator.integers([1, 1, 2, 2], 4)
+    user, provider = (
+        generator.normal(size=(users, actions, states)),
+        generator.normal(size=(providers, users, actions, states)),
+    )
+    kind = seed % 6
+    if kind == 1:
+        provider[-1] = provider[0]
+    elif kind == 2:
+        user, provider = generator.integers(-1, 2, size=user.shape), generator.integers(-1, 2, size=provider.shape)
+    elif kind == 3:
+        provider = 0 * provider
+    elif kind == 4:
+        provider[0] = 2 * user
+    elif kind == 5:
+        user = np.broadcast_to(generator.integers(0, 2, size=user.shape[1:]), user.shape)
+        provider = generator.integers(0, 2, size=provider.shape)
+    unit = 10.0 ** generator.integers(-6, 7, size=2)
+    return unit[0] * user, unit[1] * provider, unit[0] * generator.choice([0.0, 0.05, 0.3])
+
+
+def can_be_paid_by_action(user, provider, target, least=0.01):
+    """Whether payments by action can suffice at all for a segment: a linear programme."""
+    members, actions, _ = user.shape
+    unit = np.abs(user).max() or 1.0
+    money = np.abs(provider).max() or unit
+    user, target, provider = user / unit, target / unit, provider / money
+    rows, limits = [], []
+    for j, a, y in np.ndindex(user.shape):
+        paid, offset = np.zeros(members * actions), np.eye(members)[j]
+        paid[j * actions + a] = 1.0
+        row = np.concatenate([paid, provider[:, j, a, y], offset, [-user[j, a, y]]])
+        rows += [row - target * np.eye(len(row))[-1], -row - target * np.eye(len(row))[-1]]
+        limits += [0.0, 0.0]
+    sums = np.zeros(len(rows[0]))
+    sums[members * actions : -members - 1] = 1.0
+    bounds = [(None, None)] * (members * actions) + [(0, None)] * len(provider) + [(None, None)] * members
+    bounds += [(least * unit / money, None)]
+    found = linprog(np.zeros(len(sums)), np.array(rows), limits, sums[None], [1.0], bounds, method="highs")
+    return found.status == 0
+
+
+def test_degenerate_problems_are_solved_and_proved():
+    """Where payments by action do not suffice, and only there, there is no solution."""
+    for seed in range(300):
+        user, provider, target = degenerate(seed)
+        solve = functools.partial(_least_of_segment, user, provider, np.full(len(user), 0.5), target, 0.01)
+        found = solve(by_action=False)
+        size = np.abs(provider).max() ** 2 + (0.01 * np.abs(user).max()) ** 2
+        assert found.solved, seed
+        assert 0 <= found.gap <= 1e-7 * found.cost + 1e-8 * size, seed
+        if seed % 5 == 0:
+            assert solve(by_action=True).solved == can_be_paid_by_action(user, provider, target), seed
+
+
 def test_arguments_are_checked(markets):
-    with pytest.raises(ValueError, match="target must be >= 0, got -1"):
-        plx.least_subsidy(row(markets, 0), (0, 1, 2), -1.0)
+    for target in (-1.0, np.inf, np.nan):
+        with pytest.raises(ValueError, match=f"target must be >= 0 and finite, got {target}"):
+            plx.least_subsidy(row(markets, 0), (0, 1, 2), target)
+    with pytest.raises(ValueError, match="most_weight must be > 0 and finite"):
+        plx.least_subsidy(row(markets, 0), (0, 1, 2), most_weight=np.inf)
+
+
+def test_a_market_without_numbers_is_not_solved():
+    found = plx.least_subsidy(one_user(unit=np.nan), (0,), 0.1)
+    assert not bool(found.solved)
+    assert np.isnan([float(found.cost), float(found.gap)]).all()
