@@ -1,5 +1,6 @@
 """What every equilibrium guarantees each user, however providers may personalize."""
 
+import math
 from typing import Any
 
 import equinox as eqx
@@ -73,10 +74,50 @@ def guarantee(market: Market, segments: Any, delta: Any = 0.0, *, solver: Solver
     labels = as_labels(segments, market.user_value.shape[0])
     if not isinstance(delta, Tracer) and not np.all(np.asarray(delta) >= 0):
         raise ValueError(f"delta must be >= 0, got {delta}.")
-    segment_stakes = _lay_out(market, labels)
     delta = jnp.asarray(delta, jnp.float64)
-    solutions = [solver(_pose(block, delta)) for block in segment_stakes]
+    segment_stakes, solutions = solve_guarantees(market, labels, delta, solver)
     return _collect(market, labels, segment_stakes, solutions, delta)
+
+
+def solve_guarantees(
+    market: Market, labels: Labels, delta: Float[Array, ""], solver: Solver
+) -> tuple[list[SegmentStakes], list[Solution]]:
+    """Solves the programmes of all users: stakes and solutions `[segment member]` of each block."""
+    segment_stakes = _lay_out(market, labels)
+    return segment_stakes, [_solve_block(block, delta, solver) for block in segment_stakes]
+
+
+# What the programmes that are laid out side by side may take, if there is more than one of them.
+_MOST_MEMORY = 2**27  # bytes
+
+
+def _solve_block(block: SegmentStakes, delta: Float[Array, ""], solver: Solver) -> Solution:
+    """Solves one programme per segment and member, so many at a time that memory is bounded.
+
+    m members with s situations and a actions each, and k providers, make a matrix of (m s + k) x m s (a - 1).
+    """
+    lead = block.mass.shape
+    count = math.prod(lead)
+    matrix = jax.eval_shape(_pose, block, delta, np.zeros(1, np.int32)).matrix
+    together = max(_MOST_MEMORY // (8 * math.prod(matrix.shape)), 1)
+    places = np.arange(-(-count // together) * together, dtype=np.int32) % count
+    if count <= together:
+        found = solver(_pose(block, delta, places[:count]))
+    elif isinstance(block.mass, Tracer):
+        found = _solve_one_by_one(block, delta, places.reshape(-1, together), solver)
+    else:
+        each = [solver(_pose(block, delta, some)) for some in places.reshape(-1, together)]
+        found = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
+    groups = found.outcome.ndim
+    own = lambda leaf: leaf.reshape(-1, *leaf.shape[groups:])[:count].reshape(*lead, *leaf.shape[groups:])
+    return jax.tree.map(own, found)
+
+
+@in_float64
+def _solve_one_by_one(
+    block: SegmentStakes, delta: Float[Array, ""], places: Int[Array | np.ndarray, "group place"], solver: Solver
+) -> Solution:
+    return lax.map(lambda some: solver(_pose(block, delta, some)), jnp.asarray(places))
 
 
 @in_float64
@@ -104,10 +145,13 @@ def _targets(stakes: SegmentStakes) -> Float[Array, "target member"]:
 
 
 @in_float64
-def _pose(block: SegmentStakes, delta: Float[Array, ""]) -> LinearProgram:
-    """One programme per segment and member: the largest loss of that member."""
+def _pose(block: SegmentStakes, delta: Float[Array, ""], places: Int[Array | np.ndarray, " place"]) -> LinearProgram:
+    """One programme for each place among segments and members: the largest loss of that member."""
+    members = block.mass.shape[-1]
 
-    def one(stakes: SegmentStakes, target: Array) -> LinearProgram:
+    def one(place: Array) -> LinearProgram:
+        stakes = jax.tree.map(lambda leaf: leaf[place // members], block)
+        target = (jnp.arange(members, dtype=jnp.int32) == place % members).astype(jnp.float64)
         aligned = aligned_action(stakes)
         taken = jnp.take_along_axis(
             stakes.provider, jnp.broadcast_to(aligned[..., None], (*stakes.provider.shape[:-1], 1)), axis=-1
@@ -115,7 +159,7 @@ def _pose(block: SegmentStakes, delta: Float[Array, ""]) -> LinearProgram:
         spare = jnp.einsum("m,ims->i", stakes.mass, taken[..., 0]) - floors(stakes, delta)
         return pose_guarantee(stakes.user, stakes.provider, stakes.probability, stakes.mass, aligned, spare, target)
 
-    return jax.vmap(lambda stakes: jax.vmap(one, in_axes=(None, 0))(stakes, _targets(stakes)))(block)
+    return jax.vmap(one)(jnp.asarray(places))
 
 
 @in_float64

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
@@ -16,7 +17,7 @@ from ._candidates import GuaranteeCandidate, LinearProgram, Solution, read_guara
 from ._conversation import Profile
 from ._deviation import deviation, silence
 from ._frontier import Links, Points, frontier_proof, persuasion_proof
-from ._guarantee import _lay_out, _targets, guarantee
+from ._guarantee import _collect, _targets, solve_guarantees
 from ._market import Market
 from ._precision import float64_scope, in_float64
 from ._segments import Labels, blocks
@@ -129,11 +130,10 @@ def _segments(labels: Labels, found: list[Any]) -> list[tuple[list[int], Any]]:
 @float64_scope
 def propose_guarantees(market: Market, labels: tuple[int, ...], delta: float) -> list[GuaranteeProposal]:
     """Runs `guarantee`, and keeps what proves it for every user."""
-    recorder = _Recorder()
-    found = guarantee(market, np.array(labels), delta, solver=recorder)
+    blocks_of_stakes, solutions = solve_guarantees(market, labels, jnp.asarray(delta, jnp.float64), solve)
+    found = _collect(market, labels, blocks_of_stakes, solutions, jnp.asarray(delta, jnp.float64))
     candidates = [
-        _read_guarantees(stakes, solution)
-        for stakes, solution in zip(_lay_out(market, labels), recorder.solutions, strict=True)
+        _read_guarantees(stakes, solution) for stakes, solution in zip(blocks_of_stakes, solutions, strict=True)
     ]
     types, evidences = market.prior.shape[1:3]
     proposals: list[tuple[int, GuaranteeProposal]] = []

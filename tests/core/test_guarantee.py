@@ -8,7 +8,8 @@ import pytest
 from compiled import float64
 
 import pluraljax as plx
-from pluraljax import Status
+from pluraljax import Status, _guarantee
+from pluraljax._candidates import solve
 from pluraljax._guarantee import tie_slack
 
 SHAPES = {
@@ -107,3 +108,48 @@ def test_ties_take_the_optimal_play_that_is_worst_for_the_provider():
     slack = tie_slack(cases.as_market(market), float64([[0.5, 0.5, 0, 0], [0.5, 0, 0, 0], [1, 2, 3, 4]]))
     # For the last one: half of min(3 - 2, -1 + 6) - (-1 - 2).
     np.testing.assert_allclose(slack, [1.0, 0.0, 0.5 * (1 + 3)], atol=1e-12)
+
+
+def large(providers, users=30, seed=0):
+    """Standard normal payoffs with 20 actions and 20 states."""
+    generator = np.random.default_rng(seed)
+    user = generator.normal(size=(users, 20, 20))
+    return plx.observed_market(user, generator.normal(size=(providers, users, 20, 20)))
+
+
+def test_a_bracket_with_fifty_providers_closes():
+    """After 300 pivots the solution missed floors by 2e-11, and the upper end was aligned play: [-0.986, 0.130]."""
+    market = large(50)
+    only = lambda leaf: leaf[23:24]
+    hers = plx.Market(only(market.prior), only(market.user_value), market.provider_value[:, 23:24], only(market.mass))
+    found = jax.jit(lambda market: plx.guarantee(market, [0]), compiler_options=compiled.CHEAP)(hers)
+    assert int(found.status[0]) == Status.OK
+    exact = oracles.guarantees(hers, [0], 0.0)[0]
+    np.testing.assert_allclose([found.lower[0], found.upper[0]], exact, atol=1e-8)
+
+
+def test_memory_is_bounded_where_many_users_share():
+    """30 users, 20 actions and states, 5 providers: programmes of 55 MB, one for each user; 4.8 GB side by side."""
+    ask = jax.jit(lambda market: plx.guarantee(market, plx.anonymous(30)), compiler_options=compiled.CHEAP)
+    with jax.enable_x64(True):
+        memory = ask.lower(large(5)).compile().memory_analysis()
+    assert memory.temp_size_in_bytes < 0.6e9
+
+
+def test_programmes_solved_in_groups_are_the_same(monkeypatch):
+    """Whatever the size of a group, in Python and compiled."""
+    market = cases.as_market(cases.build("gaussian", 4))
+    wanted = jax.tree.map(np.asarray, plx.guarantee(market, [0, 0, 1]))
+    programmes = []
+
+    def counting(programs):
+        programmes.append(programs.matrix.shape[:-2])
+        return solve(programs)
+
+    monkeypatch.setattr(_guarantee, "_MOST_MEMORY", 1)
+    found = plx.guarantee(market, [0, 0, 1], solver=counting)
+    assert programmes == [(1,), (1,), (1,)]
+    again = jax.jit(lambda market: plx.guarantee(market, [0, 0, 1]), compiler_options=compiled.CHEAP)(market)
+    for other in (found, again):
+        for name in ("lower", "upper", "weights", "status"):
+            np.testing.assert_allclose(getattr(other, name), getattr(wanted, name), rtol=1e-12, atol=1e-12)
