@@ -12,7 +12,16 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from ._bounds import Fit, fit_error, fit_lower, fit_offset, fit_value_at, lay_out, payoff_range
+from ._bounds import (
+    Fit,
+    fit_error,
+    fit_lower,
+    fit_offset,
+    fit_value_at,
+    largest_weights,
+    lay_out,
+    payoff_range,
+)
 from ._bracket import Bracket
 from ._candidates import (
     FitCandidate,
@@ -183,7 +192,18 @@ def _pose(fits: Fit, hull: bool):
 
 @in_float64
 def _read(fits: Fit, hull: bool, solutions) -> FitCandidate:
-    return jax.vmap(lambda fit, solution: read_fit(fit.user, fit.provider, hull, solution))(fits, solutions)
+    def one(fit: Fit, solution: Solution) -> FitCandidate:
+        return _allowed(fit, hull, read_fit(fit.user, fit.provider, hull, solution))
+
+    return jax.vmap(one)(fits, solutions)
+
+
+def _allowed(fit: Fit, hull: bool, candidate: FitCandidate) -> FitCandidate:
+    """Lowers cone weights to the largest that count."""
+    if hull:
+        return candidate
+    weights = jnp.minimum(candidate.weights, largest_weights(fit))
+    return FitCandidate(weights, candidate.scale, candidate.direction)
 
 
 class _Search(eqx.Module):
@@ -265,9 +285,9 @@ def _pose_step(fits: Fit, hull: bool, searches: _Search) -> LinearProgram:
 def _advance(fits: Fit, hull: bool, searches: _Search, solutions: Solution) -> _Search:
     def one(fit: Fit, search: _Search, solution: Solution) -> _Search:
         old, bracket = search.candidate, search.bracket
-        new = read_scaled_fit(fit.user, fit.provider, hull, old.scale, solution)
+        new = _allowed(fit, hull, read_scaled_fit(fit.user, fit.provider, hull, old.scale, solution))
         upper = (fit_error(fit, new.weights, new.scale) / new.scale).max()
-        lower = fit_lower(fit, new.direction, hull, True, new.weights)
+        lower = fit_lower(fit, new.direction, hull, True)
         lower_is_better, upper_is_better = lower > bracket.lower, upper < bracket.upper
         candidate = FitCandidate(
             weights=jnp.where(upper_is_better, new.weights, old.weights),
@@ -310,7 +330,7 @@ def _evaluate(fit: Fit, candidate: FitCandidate, outcome, user_first, provider_f
     """Evaluates one segment; every leaf of the result has a leading member axis."""
     members = fit.user.shape[0]
     errors = fit_error(fit, candidate.weights, candidate.scale)
-    lower = fit_lower(fit, candidate.direction, hull, free, candidate.weights)
+    lower = fit_lower(fit, candidate.direction, hull, free)
     bracket = Bracket(lower, (errors / candidate.scale).max())
     bracket = bracket.with_derivative_of(fit_value_at(fit, candidate.weights, candidate.scale, candidate.direction))
     # Hull weights leave providers' payoffs in the residual even where the user's own are constant.

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from ._files._archive import MOST_BYTES, read_archive, write_archive
+from ._files._exact_copy import check_exact_copy
 from ._market import PRIOR_SUM_TOLERANCE, Market, observed_market
 from ._printable import listed
 
@@ -43,12 +44,28 @@ def load_market(path: str | os.PathLike[str]) -> Market:
     - `path`: the file.
 
     **Returns:** a `Market` whose values make sense. Raises `OSError` when there is no such file, and `ValueError` with
-    its name for anything that is wrong inside: missing or unknown arrays, shapes, NaN, negative priors or masses.
+    its name for anything that is wrong inside: missing or unknown arrays, shapes, NaN, negative priors or masses, and
+    numbers that float64 does not hold, such as integers above 2**53.
     """
     path = Path(path)
-    market = _market(read_archive(path, _NAMES, "market", check=_check_shapes))
-    _check_values(path, _arrays(market))
+    arrays = read_archive(path, _NAMES, "market", check=_check_shapes)
+    given = dict(arrays)
+    if "prior" in given and given["prior"].ndim <= 2:
+        # Widened here: on its way through a compiled program a float32 number below 1e-38 would become 0.
+        given["prior"] = given["prior"].astype(np.promote_types(given["prior"].dtype, np.float64))
+    market = _market(given)
+    read = _arrays(market)
+    for name, stored in arrays.items():
+        short = name == "prior" and stored.ndim <= 2
+        check_exact_copy(path, name, stored, _observed_prior(read["prior"], stored.ndim) if short else read[name])
+    _check_values(path, read)
     return market
+
+
+def _observed_prior(prior: np.ndarray, axes: int) -> np.ndarray:
+    """The short form of a prior whose evidence is the state: `[user state]`, or `[state]` as the first user has it."""
+    rows = np.diagonal(prior[:, 0], axis1=-2, axis2=-1)
+    return rows[0] if axes == 1 else rows
 
 
 def _market(arrays: Mapping[str, Any]) -> Market:

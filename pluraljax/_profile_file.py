@@ -9,6 +9,7 @@ import numpy as np
 
 from ._conversation import POLICY_SUM_TOLERANCE, Profile
 from ._files._archive import read_archive, write_archive
+from ._files._exact_copy import check_exact_copy
 from ._printable import listed
 
 _NAMES = ("policy", "recommended", "asked", "choice")
@@ -44,7 +45,7 @@ def load_profile(path: str | os.PathLike[str]) -> Profile:
     - `path`: the file; pickled objects are refused.
 
     **Returns:** a `Profile` of probabilities. Raises `OSError` when there is no such file, and `ValueError` with its
-    name for anything that is wrong inside.
+    name for anything that is wrong inside, numbers that float64 (choices: int32) does not hold included.
     """
     path = Path(path)
     arrays = read_archive(path, _NAMES, "profile", check=_check_shapes)
@@ -52,6 +53,8 @@ def load_profile(path: str | os.PathLike[str]) -> Profile:
         profile = Profile(**arrays)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+    for name, stored in arrays.items():
+        check_exact_copy(path, name, stored, np.asarray(getattr(profile, name)))
     _check_policy(path, np.asarray(profile.policy))
     return profile
 

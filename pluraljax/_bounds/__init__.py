@@ -16,6 +16,9 @@ from ._fit import (
     fit_value_at as fit_value_at,
 )
 from ._fit import (
+    largest_weights as largest_weights,
+)
+from ._fit import (
     lay_out as lay_out,
 )
 from ._fit import (

@@ -9,8 +9,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-# The lower end needs a cap on cone weights, because a dual point that is feasible only up to rounding (1e-16) says
-# nothing about infinite ones: weights count up to this many times the ratio of the payoffs' ranges.
+# Cone weights count up to this many times the ratio of the payoffs' ranges. The lower end needs a cap, because a dual
+# point that is feasible only up to rounding (1e-16) says nothing about infinite ones.
 WEIGHT_CAP = 1e6
 NEGLIGIBLE = 1e-12
 
@@ -41,6 +41,12 @@ def payoff_range(rows: Float[Array, "... part row"]) -> Float[Array, "..."]:
     return (rows.max(axis=-1) - rows.min(axis=-1)).max(axis=-1)
 
 
+def largest_weights(fit: Fit) -> Float[Array, " provider"]:
+    """Computes the largest cone weights that count; an indifferent provider's changes nothing."""
+    provider_range = payoff_range(fit.provider).max(axis=-1)
+    return WEIGHT_CAP * payoff_range(fit.user).max() / jnp.where(provider_range > 0, provider_range, 1.0)
+
+
 def fit_error(fit: Fit, weights: Float[Array, " provider"], scale: Float[Array, " member"]) -> Float[Array, " member"]:
     """Computes each member's error at these weights and scales: an upper bound on the least one, for ANY candidate."""
     residual = jnp.einsum("i,impr->mpr", weights, fit.provider) - scale[:, None, None] * fit.user
@@ -58,13 +64,12 @@ def fit_lower(
     direction: Float[Array, "member part row"],
     hull: bool,
     free_scale: bool,
-    weights: Float[Array, " provider"],
 ) -> Float[Array, ""]:
     """Bounds `max_j eps_j / beta_j` from below over all weights and scales, for ANY direction.
 
     For any D with `sum_r D = 0` in each part and total absolute sum at most 1, the half range of the residual is at
     least `<D, beta u - sum_i w_i v_i>`; the least of that over weights (and scales of at least 1) is the bound. Cone
-    weights are capped at `WEIGHT_CAP` times the ratio of ranges, or at ten times the candidate `weights`.
+    weights are those up to `largest_weights`.
     """
     direction = direction - direction.mean(axis=-1, keepdims=True)
     member_size = jnp.abs(direction).sum(axis=(-2, -1))
@@ -75,13 +80,7 @@ def fit_lower(
     member_size = jnp.where(used, _unit(member_size, size), 0.0)
     member_value = jnp.einsum("mpr,mpr->m", direction, fit.user)
     slope = jnp.einsum("mpr,impr->i", direction, fit.provider)
-    if hull:
-        penalty = slope.max()
-    else:
-        provider_range = payoff_range(fit.provider).max(axis=-1)
-        user_range = payoff_range(fit.user).max()
-        cap = WEIGHT_CAP * user_range / jnp.where(provider_range > 0, provider_range, 1.0)
-        penalty = (jnp.maximum(cap, 10 * weights) * jnp.maximum(slope, 0.0)).sum()
+    penalty = slope.max() if hull else (largest_weights(fit) * jnp.maximum(slope, 0.0)).sum()
     bound = member_value.sum() - penalty
     if free_scale:
         # Scaling up member j must not pay either: <D_j, u_j> >= bound * |D_j|.

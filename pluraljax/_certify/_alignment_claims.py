@@ -10,7 +10,7 @@ from ._claims import Bound, Claim, allowance
 from ._conditions import Direction, allowed_weights, error_below, errors_at, lay_out
 from ._guarantees import segment_of, theorem_bound
 from ._market import ExactMarket, value_range
-from ._rational import ONE, Rationals, at_least, candidate
+from ._rational import ONE, Rationals, as_float, at_least, candidate
 from ._words import by_provider, name_users, short
 
 
@@ -25,16 +25,20 @@ class Alignment:
     claim: Claim
 
 
+# Said where the lower end does not hold for all weights, however large.
+_CAPPED = ", for weights up to 1e6 range(u) / range(v)"
+
+
 def check_alignment(
     market: ExactMarket, proposal: Any, condition: str, *, hull: bool, offset: str, free_scale: bool
 ) -> Alignment:
     """Evaluates both ends of one segment's alignment error exactly."""
     fit = lay_out(market, proposal.users, offset)
-    weights = allowed_weights(proposal.weights, hull)
+    weights = allowed_weights(fit, proposal.weights, hull)
     scale = at_least(candidate(proposal.scale), ONE)
     errors = errors_at(fit, weights, scale)
     worst = max(error / s for error, s in zip(errors, scale, strict=True))
-    direction = error_below(fit, proposal.direction, weights, hull, free_scale)
+    direction = error_below(fit, proposal.direction, hull, free_scale)
     values = [market.user_value[j] for j in proposal.users]
     if hull:
         # Hull weights leave providers' payoffs in the residual.
@@ -57,7 +61,8 @@ def check_alignment(
         _weights_words(weights, scale, errors),
         {"weights": weights, "scale": scale, "errors": errors},
     )
-    claim = Claim(f"{condition}/{who}", f"least alignment error of {who}", [lower, upper], size)
+    among = "" if direction.caps is None or direction.bound == 0 else _CAPPED
+    claim = Claim(f"{condition}/{who}", f"least alignment error of {who}{among}", [lower, upper], size)
     return Alignment(proposal.users, weights, scale, errors, claim)
 
 
@@ -112,5 +117,5 @@ def theorem_claims(market: ExactMarket, alignment: Alignment, regime: str, delta
 
 def float_below(value: Fraction) -> float:
     """A float that is not above a rational: what a theorem promises was not reported by anybody else."""
-    found = float(value)
+    found = as_float(value)
     return found if Fraction(found) <= value else float(np.nextafter(found, -np.inf))

@@ -6,7 +6,7 @@ from fractions import Fraction
 from math import isfinite
 from typing import Any, Literal
 
-from ._rational import Rationals, rounded, written
+from ._rational import Rationals, as_float, rounded, written
 
 PROVED, OPEN, REFUTED = "PROVED", "OPEN", "REFUTED"
 Verdict = Literal["PROVED", "OPEN", "REFUTED"]
@@ -77,14 +77,14 @@ class Claim:
             if not bound.is_proved:
                 return (
                     f"float64 reported {bound.reported!r} as the {bound.side} end, "
-                    f"{float(bound.shortfall):.3g} beyond what is proved (allowed: {float(bound.allowance):.3g})"
+                    f"{as_float(bound.shortfall):.3g} beyond what is proved (allowed: {as_float(bound.allowance):.3g})"
                 )
         ends = {bound.side: bound.value for bound in self.bounds}
         if len(ends) == 2 and ends["upper"] < ends["lower"]:
             return "the lower end is above the upper one: please report this as a bug"
         if len(ends) == 2 and ends["upper"] - ends["lower"] > TOLERANCE * self.scale:
-            width = float(ends["upper"] - ends["lower"])
-            return f"both ends hold, but are {width:.3g} apart (known: {float(TOLERANCE * self.scale):.3g})"
+            width, known = as_float(ends["upper"] - ends["lower"]), as_float(TOLERANCE * self.scale)
+            return f"both ends hold, but are {width:.3g} apart (known: {known:.3g})"
         return ""
 
     @property
@@ -227,7 +227,7 @@ def _bound_data(bound: Bound) -> dict[str, Any]:
 
 
 def _number(value: Fraction) -> dict[str, Any]:
-    return {"fraction": written(value), "float": float(value)}
+    return {"fraction": written(value), "float": as_float(value)}
 
 
 def as_plain(value: Any) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from ._market import ExactMarket
 from ._rational import ONE, ZERO, Rationals, candidate, dot, floats, multipliers, nearby_solution, total
 
-# Cone weights count up to this many times the ratio of the payoffs' ranges, or ten times the candidate's.
+# Cone weights count up to this many times the ratio of the payoffs' ranges.
 WEIGHT_CAP = 10**6
 _NOTHING, _TIGHT = 1e-12, 1e-9
 
@@ -30,11 +30,11 @@ def lay_out(market: ExactMarket, users: list[int], offset: str) -> Fit:
     return Fit(user.reshape(len(users), 1, -1), provider.reshape(*provider.shape[:2], 1, -1))
 
 
-def allowed_weights(weights: Any, hull: bool) -> Rationals:
-    """Candidate weights as rationals that are allowed: not negative, and with a sum of exactly 1 in the hull."""
+def allowed_weights(fit: Fit, weights: Any, hull: bool) -> Rationals:
+    """Candidate weights as rationals that are allowed: not negative, up to the caps, or summing to 1 in the hull."""
     values = multipliers(weights)
     if not hull:
-        return values
+        return np.array([min(pair) for pair in zip(values.tolist(), _caps(fit), strict=True)], object)
     whole = total(values)
     return values / whole if whole else np.full(len(values), Fraction(1, len(values)), object)
 
@@ -64,13 +64,13 @@ class Direction:
     caps: list[Fraction] | None
 
 
-def error_below(fit: Fit, direction: Any, weights: Rationals, hull: bool, free_scale: bool) -> Direction:
+def error_below(fit: Fit, direction: Any, hull: bool, free_scale: bool) -> Direction:
     """Bounds the least `max_j error_j / scale_j` from below, by any direction, after an exact repair of it."""
     values = _repaired(fit, np.asarray(direction, np.float64), hull)
     sizes = [total(abs(member)) for member in values]
     slopes = [dot(values, provider) for provider in fit.provider]
     gains = [dot(member, user) for member, user in zip(values, fit.user, strict=True)]
-    caps = None if hull or max(slopes) <= 0 else _caps(fit, weights)
+    caps = None if hull or max(slopes) <= 0 else _caps(fit)
     penalty = max(slopes) if hull else sum((c * max(s, ZERO) for c, s in zip(caps or [], slopes, strict=False)), ZERO)
     bound = sum(gains, ZERO) - penalty
     if free_scale:
@@ -111,13 +111,9 @@ def _ones(places: np.ndarray, size: int) -> Rationals:
     return row
 
 
-def _caps(fit: Fit, weights: Rationals) -> list[Fraction]:
-    user_range = _range(fit.user)
-    caps = []
-    for weight, values in zip(weights.tolist(), fit.provider, strict=True):
-        provider_range = _range(values)
-        caps.append(max(WEIGHT_CAP * user_range / (provider_range or ONE), 10 * weight))
-    return caps
+def _caps(fit: Fit) -> list[Fraction]:
+    """The largest weights; an indifferent provider's changes nothing."""
+    return [WEIGHT_CAP * _range(fit.user) / (_range(values) or ONE) for values in fit.provider]
 
 
 def _range(values: Rationals) -> Fraction:

@@ -1,7 +1,6 @@
 """How users respond to policies, exactly: one round of query, signal and action, and what each provider gets by it.
 
-What a profile does is defined with ties: within 1e-11 of the size of a user's payoffs, so that the rounding of a
-policy's entries decides nothing (`plx.Profile`). Payoffs count from those of the first action.
+Only what is equal is a tie. Payoffs count from those of the first action.
 """
 
 from dataclasses import dataclass
@@ -13,16 +12,21 @@ import numpy as np
 from ._market import ExactMarket
 from ._rational import ONE, ZERO, Rationals, dot, multipliers, total, zeros
 
-TIE = Fraction(1e-11)
+# How near to its best a user's play comes where a policy of floats means it to be best, as a share of the size of her
+# payoffs. Says how such policies are repaired (`_replies`), and decides nothing.
+_MEANT = Fraction(1e-11)
 
 
 @dataclass(frozen=True)
 class Stakes:
-    """Stakes that count from the first action: `user[user type evidence action]`, providers' weighted by masses."""
+    """Stakes that count from the first action: `user[user type evidence action]`, providers' weighted by masses.
+
+    `near[user]` is by how much what she is meant to do may miss what is best.
+    """
 
     user: Rationals
     provider: Rationals
-    ties: list[Fraction]
+    near: list[Fraction]
 
     @property
     def num_users(self) -> int:
@@ -39,7 +43,7 @@ def stakes_of(market: ExactMarket) -> Stakes:
     user = twice(market.user - market.user[..., :1])
     weight = market.mass[None, :, None, None, None]
     provider = twice((market.provider - market.provider[..., :1]) * weight)
-    return Stakes(user, provider, [TIE * total(abs(hers).max(axis=-1)) for hers in user])
+    return Stakes(user, provider, [_MEANT * total(abs(hers).max(axis=-1)) for hers in user])
 
 
 def probabilities(policy: Any) -> Rationals:
@@ -66,11 +70,17 @@ class Response:
 
 
 def respond(
-    user: Rationals, policy: Rationals, prefer: Rationals, tie: Fraction, recommended: Any = None, asked: Any = None
+    user: Rationals,
+    policy: Rationals,
+    prefer: Rationals,
+    recommended: Any = None,
+    asked: Any = None,
+    near: Fraction = ZERO,
 ) -> Response:
     """Plays a user's best queries and actions against `policy[evidence query signal]`.
 
-    Among ties she does as she is told, or else what is worth most on the stakes `prefer`.
+    Among the best, or those that miss it by `near` at most, she does as she is told, or else what is worth most on the
+    stakes `prefer`.
     """
     outcome, value = zeros(*user.shape), ZERO
     asked_by_type, actions_by_type = [], []
@@ -79,9 +89,9 @@ def respond(
         asks = []
         for q in range(queries):
             told = [None if recommended is None else int(recommended[t, q, s]) for s in range(signals)]
-            asks.append(_answer(user[t], policy[:, q], prefer[t], tie, told))
+            asks.append(_answer(user[t], policy[:, q], prefer[t], near, told))
         best = max(worth for worth, _, _ in asks)
-        fair = [q for q, (worth, _, _) in enumerate(asks) if worth >= best - tie]
+        fair = [q for q, (worth, _, _) in enumerate(asks) if worth >= best - near]
         ask = _pick(fair, [liked for _, liked, _ in asks], None if asked is None else int(asked[t]))
         value += best
         for s, action in enumerate(asks[ask][2]):
@@ -92,7 +102,7 @@ def respond(
 
 
 def _answer(
-    user: Rationals, signals: Rationals, prefer: Rationals, tie: Fraction, told: list[int | None]
+    user: Rationals, signals: Rationals, prefer: Rationals, near: Fraction, told: list[int | None]
 ) -> tuple[Fraction, Fraction, list[int]]:
     """Her best action after each signal of one query; what that is worth to her, and on the stakes `prefer`."""
     worth, liked, actions = ZERO, ZERO, []
@@ -100,7 +110,7 @@ def _answer(
         values = [dot(signals[:, s], user[:, a]) for a in range(user.shape[-1])]
         likes = [dot(signals[:, s], prefer[:, a]) for a in range(user.shape[-1])]
         best = max(values)
-        action = _pick([a for a, value in enumerate(values) if value >= best - tie], likes, wanted)
+        action = _pick([a for a, value in enumerate(values) if value >= best - near], likes, wanted)
         actions.append(action)
         worth, liked = worth + best, liked + likes[action]
     return worth, liked, actions
@@ -132,7 +142,14 @@ class Standing:
 def _silences(stakes: Stakes) -> list[Response]:
     """What users get and do uninformed; the first action among ties."""
     nothing = np.full((stakes.user.shape[2], 1, 1), ONE, object)
-    return [respond(user, nothing, zeros(*user.shape), tie) for user, tie in zip(stakes.user, stakes.ties, strict=True)]
+    return [respond(user, nothing, zeros(*user.shape)) for user in stakes.user]
+
+
+def tied_in_silence(stakes: Stakes) -> list[int]:
+    """The users who have several best actions when they know nothing."""
+    sums = [user.sum(axis=1) for user in stakes.user]
+    best = [[row.count(max(row)) for row in values.tolist()] for values in sums]
+    return [j for j, counts in enumerate(best) if max(counts) > 1]
 
 
 def _earned(stakes: Stakes, responses: list[Response]) -> list[list[Fraction]]:
@@ -150,27 +167,44 @@ def silent_standing(stakes: Stakes) -> Standing:
     return Standing(everywhere, earned, earned, loyal, value, [0] * stakes.num_users)
 
 
-def profile_standing(stakes: Stakes, segment_of: list[int], profile: Any) -> Standing:
+@dataclass(frozen=True)
+class Played:
+    """A profile as it is played: `policy[provider segment evidence query signal]`, and each user's segment.
+
+    `told[i][j]` and `asked[i][j]` say what user j does with provider i where that is best; None where nothing is said.
+    """
+
+    policy: Rationals
+    segment_of: list[int]
+    told: list[list[Any]]
+    asked: list[list[Any]]
+    choice: Any
+
+    def response(self, stakes: Stakes, i: int, j: int, near: Fraction = ZERO) -> Response:
+        """What user j does with provider i."""
+        policy = self.policy[i, self.segment_of[j]]
+        return respond(stakes.user[j], policy, stakes.provider[i, j], self.told[i][j], self.asked[i][j], near)
+
+
+def played(stakes: Stakes, segment_of: list[int], profile: Any) -> Played:
+    """Reads a `Profile` exactly."""
+
+    def each(name: str) -> list[list[Any]]:
+        leaf = getattr(profile, name)
+        return [
+            [None if leaf is None else np.asarray(leaf)[i, j] for j in range(stakes.num_users)]
+            for i in range(stakes.num_providers)
+        ]
+
+    return Played(probabilities(profile.policy), segment_of, each("recommended"), each("asked"), profile.choice)
+
+
+def profile_standing(stakes: Stakes, profile: Played) -> Standing:
     """Each user talks to a best provider; who is left by it goes to the first of the best others."""
     providers, users = range(stakes.num_providers), range(stakes.num_users)
-    policy = probabilities(profile.policy)
-    part = lambda name, i, j: None if getattr(profile, name) is None else np.asarray(getattr(profile, name))[i, j]
-    offers = [
-        [
-            respond(
-                stakes.user[j],
-                policy[i, segment_of[j]],
-                stakes.provider[i, j],
-                stakes.ties[j],
-                part("recommended", i, j),
-                part("asked", i, j),
-            )
-            for j in users
-        ]
-        for i in providers
-    ]
+    offers = [[profile.response(stakes, i, j) for j in users] for i in providers]
     best = [max(offers[i][j].value for i in providers) for j in users]
-    fair = [[i for i in providers if offers[i][j].value >= best[j] - stakes.ties[j]] for j in users]
+    fair = [[i for i in providers if offers[i][j].value == best[j]] for j in users]
     choice = [fair[j][0] for j in users]
     if profile.choice is not None:
         choice = [int(c) if int(c) in fair[j] else choice[j] for j, c in enumerate(np.asarray(profile.choice))]
@@ -187,10 +221,7 @@ def profile_standing(stakes: Stakes, segment_of: list[int], profile: Any) -> Sta
         others = [p for p in providers if p != i]
         outside.append([max(offers[p][j].value for p in others) for j in users])
         after = [
-            next(p for p in others if offers[p][j].value >= outside[i][j] - stakes.ties[j])
-            if loyal[i][j]
-            else choice[j]
-            for j in users
+            next(p for p in others if offers[p][j].value == outside[i][j]) if loyal[i][j] else choice[j] for j in users
         ]
         elsewhere.append([earned[after[j]][i][j] for j in users])
     return Standing(outside, elsewhere, present, loyal, best, choice)

@@ -1,8 +1,9 @@
 """Claims on what providers gain by deviating, from silence or from a profile, and whether that makes an equilibrium."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 from ._claims import OPEN, PROVED, REFUTED, Bound, Claim, Question, Verdict, allowance
 from ._conversations import Stakes, Standing
@@ -15,14 +16,17 @@ from ._words import name_users, short
 
 @dataclass(frozen=True)
 class Gain:
-    """What one provider gains: a bracket, and a bound on the gain by any conversation at all."""
+    """What one provider gains: a bracket, and a bound on the gain by any conversation at all.
+
+    `patience` is what it may gain in an equilibrium, `delta` without the least that this is ever read as.
+    """
 
     provider: int
     lower: Fraction
     upper: Fraction
     private: Fraction
+    delta: Fraction
     patience: Fraction
-    allowed: Fraction
     claim: Claim
 
 
@@ -64,8 +68,7 @@ def gain_of(
         ],
         scale,
     )
-    patience = max(delta, LEAST_PATIENCE * scale)
-    return Gain(provider, lower, upper, private, patience, LEAST_PATIENCE * scale, claim)
+    return Gain(provider, lower, upper, private, delta, max(delta, LEAST_PATIENCE * scale), claim)
 
 
 def _reply_words(found: Rival, reply: Reply) -> str:
@@ -94,42 +97,62 @@ def _ceiling_words(found: Rival, most: Ceiling, public: bool) -> list[str]:
 
 def equilibrium_question(gains: list[Gain], key: str, what: str) -> Question:
     """Settles whether no provider gains more than delta."""
-    verdict, scope, reason = _settle(gains)
-    return Question(key, f"{what} is a delta-equilibrium{scope}", verdict, reason, [gain.claim for gain in gains])
+    found = _settle(gains)
+    quantity = f"{what} is a delta-equilibrium{found.deltas}{found.deviations}"
+    return Question(key, quantity, found.verdict, found.reason, [gain.claim for gain in gains])
 
 
-def silence_question(gains: list[Gain], regime: str) -> Question:
-    """Settles what silence is: the claim is whichever of the two answers is proved."""
-    verdict, scope, reason = _settle(gains)
-    word = "no" if verdict == REFUTED else "a"
-    quantity = f"silence is {word} delta-equilibrium, {regime}{scope}"
-    verdict = PROVED if verdict == REFUTED else verdict
-    return Question(f"silence/{regime}", quantity, verdict, reason, [gain.claim for gain in gains])
+def silence_question(gains: list[Gain], regime: str, tied: Sequence[int] = ()) -> Question:
+    """Settles what silence is: the claim is whichever of the two answers is proved.
+
+    `tied` lists the users who have several best actions when they know nothing; the answer is for the first of them.
+    """
+    found = _settle(gains)
+    word = "no" if found.verdict == REFUTED else "a"
+    quantity = f"silence is {word} delta-equilibrium{found.deltas}, {regime}{found.deviations}"
+    if tied:
+        quantity += f", where {name_users(tied)} {'does' if len(tied) == 1 else 'do'} the first of several best actions"
+    verdict = PROVED if found.verdict == REFUTED else found.verdict
+    return Question(f"silence/{regime}", quantity, verdict, found.reason, [gain.claim for gain in gains])
 
 
 # Where users share a policy, queries may set them apart, and the bound for one public signal does not cover that.
 _WITHOUT_QUERIES = ", against policies without queries"
 
 
-def _settle(gains: list[Gain]) -> tuple[Verdict, str, str]:
-    """The verdict, which deviations it is about where these are not all, and the reason."""
+class _Settled(NamedTuple):
+    """A verdict and why; which deltas and deviations it is about, where not the delta asked for and all deviations."""
+
+    verdict: Verdict
+    reason: str
+    deltas: str = ""
+    deviations: str = ""
+
+
+def _settle(gains: list[Gain]) -> _Settled:
     for gain in gains:
         if gain.lower > gain.patience:
             words = f"provider {gain.provider} gains at least {rounded(gain.lower, up=False)}"
-            return REFUTED, "", f"{words}, more than {short(gain.patience)}"
+            return _Settled(REFUTED, f"{words}, more than {short(gain.patience)}")
     for gain in gains:
-        if gain.upper > gain.patience + gain.allowed:
+        if gain.upper > gain.patience:
             between = f"between {rounded(gain.lower, up=False)} and {rounded(gain.upper, up=True)}"
-            return OPEN, "", f"provider {gain.provider} gains {between}, and {short(gain.patience)} is allowed"
-    if all(gain.private <= gain.patience + gain.allowed for gain in gains):
-        return (
-            PROVED,
-            "",
-            f"nobody gains more than {rounded(max(g.private for g in gains), up=True)} by any conversation",
-        )
-    most, apart = (rounded(max(ends), up=True) for ends in zip(*((g.upper, g.private) for g in gains), strict=True))
-    reason = f"nobody gains more than {most} by one public signal per segment; by any conversation at most {apart}"
-    return PROVED, _WITHOUT_QUERIES, reason
+            return _Settled(OPEN, f"provider {gain.provider} gains {between}, and {short(gain.patience)} is allowed")
+    if all(gain.private <= gain.patience for gain in gains):
+        most = max(gain.private for gain in gains)
+        reason = f"nobody gains more than {rounded(most, up=True)} by any conversation"
+        return _Settled(PROVED, reason, _for_delta(gains, most))
+    most, apart = (max(ends) for ends in zip(*((gain.upper, gain.private) for gain in gains), strict=True))
+    reason = (
+        f"nobody gains more than {rounded(most, up=True)} by one public signal per segment; "
+        f"by any conversation at most {rounded(apart, up=True)}"
+    )
+    return _Settled(PROVED, reason, _for_delta(gains, most), _WITHOUT_QUERIES)
+
+
+def _for_delta(gains: list[Gain], most: Fraction) -> str:
+    """What the deltas are for which it is proved, where the one asked for is less: multipliers of floats prove no 0."""
+    return f" for delta >= {rounded(most, up=True)}" if any(most > gain.delta for gain in gains) else ""
 
 
 def standing_words(market: ExactMarket, standing: Standing) -> list[str]:

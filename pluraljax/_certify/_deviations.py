@@ -1,6 +1,6 @@
 """Exact bounds on what a provider gains by deviating: a reply from below, multipliers from above.
 
-A user without the provider is won by strictly more than her best other offer, one with it stays at a tie. Here only
+A user without the provider is won by strictly more than her best other offer, one with it stays at a tie. Only
 equality is a tie.
 """
 
@@ -19,12 +19,12 @@ from ._rational import ZERO, Rationals, multipliers, total
 
 @dataclass(frozen=True)
 class Rival:
-    """A provider who may deviate, and the users of one segment as they stand."""
+    """A provider who may deviate, and the users of one segment as they stand; `near` as in `Stakes`."""
 
     members: list[int]
     user: list[Rationals]
     provider: list[Rationals]
-    tie: list[Fraction]
+    near: list[Fraction]
     outside: list[Fraction]
     elsewhere: list[Fraction]
     loyal: list[bool]
@@ -32,12 +32,12 @@ class Rival:
 
     def winnable(self, m: int) -> bool:
         """Whether some offer is good enough for a user: full information is the best."""
-        return self.loyal[m] or self.outside[m] < total(self.user[m].max(axis=-1)) - self.tie[m]
+        return self.loyal[m] or self.outside[m] < total(self.user[m].max(axis=-1))
 
     def losable(self, m: int) -> bool:
         """Whether some offer is bad enough for a user: silence is the worst."""
         silent = total(self.user[m].sum(axis=1).max(axis=-1))
-        return not self.loyal[m] or self.outside[m] > silent + self.tie[m]
+        return not self.loyal[m] or self.outside[m] > silent
 
     def comes(self, m: int, value: Fraction) -> bool:
         """Whether a user comes, or stays, for an offer worth so much to her."""
@@ -51,7 +51,7 @@ def rival(stakes: Stakes, standing: Standing, provider: int, members: list[int])
         members,
         [stakes.user[j] for j in members],
         [stakes.provider[provider, j] for j in members],
-        [stakes.ties[j] for j in members],
+        [stakes.near[j] for j in members],
         row(standing.outside),
         row(standing.elsewhere),
         row(standing.loyal),

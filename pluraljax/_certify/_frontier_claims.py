@@ -5,10 +5,13 @@ from typing import Any
 
 from ._claims import TOLERANCE, Bound, Claim, allowance
 from ._frontiers import Equilibrium, Frontiers, Line, Link, Point, chain, equilibrium_at
-from ._market import LEAST_PATIENCE, ExactMarket
+from ._market import ExactMarket
 from ._outcomes import Multipliers
-from ._rational import rounded
+from ._rational import ZERO, rounded
 from ._words import by_provider, short
+
+# Said where the outcome found is no equilibrium for the delta that was asked for, but for the least one that counts.
+_LEAST_PATIENCE = ", delta / mass counting as 1e-9 of the range of each provider's payoffs"
 
 
 def worst_claim(market: ExactMarket, user: int, proposal: Any, delta: Fraction) -> Claim:
@@ -17,6 +20,7 @@ def worst_claim(market: ExactMarket, user: int, proposal: Any, delta: Fraction) 
     frontiers = Frontiers(market.outcomes_of(user), patience, proposal.points)
     reached, links = chain(frontiers, proposal.links)
     size = market.user_range(user)
+    upper, needed = _upper(market, user, frontiers, proposal)
     lower = Bound(
         "lower",
         reached,
@@ -25,24 +29,19 @@ def worst_claim(market: ExactMarket, user: int, proposal: Any, delta: Fraction) 
         _chain_words(frontiers, links),
         {"silent": frontiers.user.silent, "patience": patience, "links": [_link_data(link) for link in links]},
     )
-    upper = _upper(market, user, frontiers, proposal)
     span = frontiers.user.aligned - frontiers.user.silent
     return Claim(
         f"worst/user {user}",
-        f"utility of user {user} in her worst personalized equilibrium",
+        f"utility of user {user} in her worst personalized equilibrium" + (_LEAST_PATIENCE if needed > delta else ""),
         [lower, upper],
         span + TOLERANCE * size,
     )
 
 
-def _upper(market: ExactMarket, user: int, frontiers: Frontiers, proposal: Any) -> Bound:
-    """An equilibrium by (5), with an allowance for rounding in how much a provider may gain; or aligned play."""
+def _upper(market: ExactMarket, user: int, frontiers: Frontiers, proposal: Any) -> tuple[Bound, Fraction]:
+    """An equilibrium by (5), or aligned play, and the delta that it takes."""
     found = equilibrium_at(frontiers, proposal.outcome)
-    allowances = [LEAST_PATIENCE * market.provider_range(i, user) for i in range(market.num_providers)]
-    holds = all(
-        gain <= patience + more
-        for gain, patience, more in zip(found.gains, frontiers.patience, allowances, strict=True)
-    )
+    holds = all(gain <= patience for gain, patience in zip(found.gains, frontiers.patience, strict=True))
     reported, allowed = float(proposal.upper), allowance(market.user_value[user])
     if found.is_aligned or not holds:
         # With one provider, some outcome gives it the most it can get, and none is worth more than this to her.
@@ -50,18 +49,18 @@ def _upper(market: ExactMarket, user: int, frontiers: Frontiers, proposal: Any) 
         words = ["all tell her everything, and she does what her own provider likes most: no offer is strictly better"]
         if frontiers.num_providers == 1:
             words = ["no outcome is worth more to her than what she does when told everything"]
-        return Bound("upper", frontiers.user.aligned, reported, allowed, words, {"outcome": told})
+        return Bound("upper", frontiers.user.aligned, reported, allowed, words, {"outcome": told}), ZERO
     data = {
         "outcome": found.outcome,
         "gains": found.gains,
         "patience": frontiers.patience,
-        "allowances": allowances,
         "lines": [_line_data(line) for line in found.lines],
     }
-    return Bound("upper", found.level, reported, allowed, _equilibrium_words(market, user, frontiers, found), data)
+    bound = Bound("upper", found.level, reported, allowed, _equilibrium_words(frontiers, found), data)
+    return bound, max(found.gains) * market.mass[user]
 
 
-def _equilibrium_words(market: ExactMarket, user: int, frontiers: Frontiers, found: Equilibrium) -> list[str]:
+def _equilibrium_words(frontiers: Frontiers, found: Equilibrium) -> list[str]:
     beaten = frontiers.user.silent if frontiers.num_providers == 1 else found.level
     words = ["all providers offer one outcome, which she obeys exactly; lines above the curves bound other offers (5)"]
     rows = zip(found.lines, found.gains, frontiers.patience, strict=True)
@@ -70,10 +69,6 @@ def _equilibrium_words(market: ExactMarket, user: int, frontiers: Frontiers, fou
             f"provider {i}: phi(r) <= {short(line.height)} - {short(line.slope)} r, at {short(beaten)} "
             f"{short(line.at(beaten))}; gains at most {rounded(gain, up=True, digits=6)} of {short(patience)} allowed"
         )
-    over = max(gain - patience for gain, patience in zip(found.gains, frontiers.patience, strict=True))
-    if over > 0:
-        needed = max(found.gains) * market.mass[user]
-        words.append(f"exactly so for a delta of {rounded(needed, up=True)}: rounding took {short(over)} more")
     return words
 
 

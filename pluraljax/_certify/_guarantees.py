@@ -27,7 +27,7 @@ class Segment:
 
 
 def segment_of(market: ExactMarket, members: list[int], delta: Fraction) -> Segment:
-    """Lays out a segment. Near ties count as optimal: that only lowers the floors, which is safe."""
+    """Lays out a segment."""
     optimal = np.stack([market.optimal(j) for j in members])
     mass, provider = market.mass[members], market.provider[:, members]
     floors = []
@@ -109,13 +109,12 @@ def theorem_bound(
 ) -> Theorem:
     """Bounds one member's utility from below by (4), for any weights and the errors that they have exactly.
 
-    `2 eps` counts as often as the stored prior adds up to. A near tie costs what the user would lose by it, besides the
-    tie term.
+    `2 eps` counts as often as the stored prior adds up to.
     """
     loss, ties = ZERO, ZERO
     for m, user in enumerate(segment.members):
         loss += segment.mass[m] * 2 * errors[m] * market.probability(user)
-        ties += segment.mass[m] * _tie_term(segment, m, weights, scale[m])
+        ties += segment.mass[m] * _tie_term(segment, m, weights)
     patience = delta * total(weights)
     whole = segment.mass[member] * scale[member]
     aligned = total(segment.user[member].max(axis=-1))
@@ -123,7 +122,7 @@ def theorem_bound(
     return Theorem(aligned - sum(parts, ZERO), aligned, *parts)
 
 
-def _tie_term(segment: Segment, m: int, weights: Rationals, scale: Fraction) -> Fraction:
+def _tie_term(segment: Segment, m: int, weights: Rationals) -> Fraction:
     """How much more the weighted providers get from one optimal play than each fears for itself; 0 without ties."""
     optimal = segment.optimal[m]
     mixed = zeros(*segment.user[m].shape)
@@ -132,8 +131,4 @@ def _tie_term(segment: Segment, m: int, weights: Rationals, scale: Fraction) -> 
         if weight:
             mixed = mixed + weight * values
             apart += weight * _least(values, optimal)
-    together = _least(mixed, optimal)
-    # The play that is worst for the providers together may only be nearly optimal.
-    user = segment.user[m]
-    near = _least(user - user.max(axis=-1, keepdims=True), optimal)
-    return together - apart - scale * near
+    return _least(mixed, optimal) - apart

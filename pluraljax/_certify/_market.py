@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from ._outcomes import User
-from ._rational import ZERO, Rationals, dot, exact, total, zeros
+from ._rational import ONE, ZERO, Rationals, dot, exact, total, zeros
 
-# Actions within this share of the size of the terms in a stake are ties: rounding must not decide an optimal play.
-TIE = Fraction(1e-12)
+# What a user's prior may sum to besides 1: what float32 data do.
+PRIOR_SUM_TOLERANCE = Fraction(1e-6)
 # delta is never read as less than this share of the range of a provider's payoffs from a user.
 LEAST_PATIENCE = Fraction(1e-9)
 
@@ -56,10 +56,9 @@ class ExactMarket:
         return User(twice(self.user[user]), twice(self.provider[:, user]))
 
     def optimal(self, user: int) -> np.ndarray:
-        """Marks the actions that are optimal on full evidence, or within rounding of it: [type evidence action]."""
-        sizes = _stakes(self.prior[user], abs(self.user_value[user])).max(axis=-1, keepdims=True)
+        """Marks the actions that are optimal on full evidence: [type evidence action]. Nothing is nearly so."""
         stakes = self.user[user]
-        return np.asarray(stakes >= stakes.max(axis=-1, keepdims=True) - TIE * sizes, bool)
+        return np.asarray(stakes == stakes.max(axis=-1, keepdims=True), bool)
 
 
 def value_range(values: Rationals) -> Fraction:
@@ -77,14 +76,24 @@ def _stakes(prior: Rationals, value: Rationals) -> Rationals:
 
 
 def exact_market(market: Any) -> ExactMarket:
-    """Reads anything with the four arrays of a `Market`."""
+    """Reads anything with the four arrays of a `Market`; raises `ValueError` for values that make no sense."""
     prior, user_value, provider_value, mass = (
         exact(getattr(market, name)) for name in ("prior", "user_value", "provider_value", "mass")
     )
+    _check(prior, mass)
     user = np.stack([_stakes(p, value) for p, value in zip(prior, user_value, strict=True)])
     provider = np.stack(
         [np.stack([_stakes(p, value) for p, value in zip(prior, rows, strict=True)]) for rows in provider_value]
     )
+    return ExactMarket(prior, user_value, provider_value, mass, user, provider)
+
+
+def _check(prior: Rationals, mass: Rationals) -> None:
+    """What the theorems take for granted of a market."""
     if not all(value > ZERO for value in mass):
         raise ValueError("Every user's mass is positive.")
-    return ExactMarket(prior, user_value, provider_value, mass, user, provider)
+    if any(value < ZERO for value in prior.ravel().tolist()):
+        raise ValueError("A prior has a negative entry. Priors are probabilities.")
+    sums = [total(hers) for hers in prior]
+    if any(abs(value - ONE) > PRIOR_SUM_TOLERANCE for value in sums):
+        raise ValueError(f"Every user's prior sums to 1, got {', '.join(f'{float(value):.9g}' for value in sums)}.")

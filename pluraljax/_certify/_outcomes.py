@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ._rational import ONE, ZERO, Rationals, dot, floats, multipliers, total, zeros
+from ._rational import ONE, ZERO, Rationals, as_float, dot, floats, multipliers, total, zeros
 from ._repair import Constraint, repaired
 
 
@@ -120,7 +120,7 @@ def _lies(stakes: Rationals, outcome: Rationals, t: int, s: int, near: float) ->
     best = [row.index(max(row)) for row in worth]
     ways = [best]
     for a, b in np.ndindex(actions, actions):
-        if b != best[a] and float(worth[a][best[a]] - worth[a][b]) <= near and any(outcome[s, :, a].tolist()):
+        if b != best[a] and as_float(worth[a][best[a]] - worth[a][b]) <= near and any(outcome[s, :, a].tolist()):
             ways.append([*best[:a], b, *best[a + 1 :]])
     rows = []
     for way in ways:

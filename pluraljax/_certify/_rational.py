@@ -1,4 +1,4 @@
-"""Rational numbers: float64 arrays read exactly, linear equations, and decimals that are rounded to a stated side.
+"""Rational numbers: arrays read exactly, linear equations, and decimals that are rounded to a stated side.
 
 A float is a rational number. Arrays here are NumPy arrays of `fractions.Fraction`, and nothing is ever rounded.
 """
@@ -19,11 +19,14 @@ _DIGITS = 12
 
 
 def exact(values: Any) -> Rationals:
-    """Reads finite floats as the rational numbers that they are."""
-    array = np.asarray(values, np.float64)
+    """Reads finite numbers of any width, integers too, as the rational numbers that they are."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"Rational numbers are read from real ones, got an array of {array.dtype}.")
     if not np.isfinite(array).all():
         raise ValueError("NaN and infinity are not rational numbers.")
-    return _each(array, Fraction)
+    # `longdouble` comes out of `tolist` as it is, and `Fraction` takes it on newer Pythons only.
+    return _each(array, lambda value: Fraction(*value.as_integer_ratio()))
 
 
 def candidate(values: Any) -> Rationals:
@@ -41,9 +44,17 @@ def at_least(values: Rationals, least: Fraction) -> Rationals:
     return _each(values, lambda value: max(value, least))
 
 
+def as_float(value: Any) -> float:
+    """The nearest float, for words and for decisions that need not be exact; the largest one beyond its range."""
+    try:
+        return float(value)
+    except OverflowError:
+        return float(np.copysign(np.finfo(np.float64).max, 1 if value > 0 else -1))
+
+
 def floats(values: Any) -> np.ndarray:
     """Rounds rationals to floats, for decisions that need not be exact."""
-    return np.asarray(np.frompyfunc(float, 1, 1)(values), np.float64)
+    return np.asarray(np.frompyfunc(as_float, 1, 1)(values), np.float64)
 
 
 def zeros(*shape: int) -> Rationals:

@@ -8,12 +8,22 @@ from typing import Any
 import numpy as np
 
 from ._alignment_claims import Alignment, check_alignment, theorem_claims
-from ._claims import Certificate, Section
-from ._conversations import Standing, profile_standing, silent_standing, stakes_of
+from ._claims import PROVED, Certificate, Section
+from ._conversations import (
+    Stakes,
+    Standing,
+    played,
+    profile_standing,
+    silent_standing,
+    stakes_of,
+    tied_in_silence,
+)
 from ._deviation_claims import Gain, equilibrium_question, gain_of, silence_question, standing_words
 from ._frontier_claims import monopoly_claim, worst_claim
 from ._guarantee_claims import benchmark_words, guarantee_claim
 from ._market import ExactMarket, exact_market
+from ._rational import rounded
+from ._replies import obeyed
 from ._words import short
 
 
@@ -67,6 +77,9 @@ def certify(
 
 
 Labels = tuple[int, ...]
+
+# Probabilities that differ by no more than this are those of one profile, rounded in two ways.
+_SAME_PROFILE = Fraction(1e-9)
 
 
 def _regimes(market: Any, segments: Any) -> dict[str, Labels]:
@@ -127,7 +140,8 @@ def _market_words(market: ExactMarket, delta: Fraction) -> list[str]:
         f"{shape}; delta {short(delta)}",
         f"The stored numbers are the market, read as exact rationals; its priors sum to 1 up to {short(sums)}.",
         "Bounds are exact and shown rounded outward, multipliers to six digits (all digits: --json). A claim is PROVED",
-        "when float64 reported nothing beyond them, up to 1e-9 of the payoff range, and they are at most 1e-6 apart.",
+        "when float64 reported nothing beyond them, up to 1e-9 of the range of payoffs and 1e-12 of their size, and",
+        "they are at most 1e-6 of the range apart. Only what is equal is a tie.",
     ]
 
 
@@ -198,30 +212,42 @@ def _worst_section(market: Any, exact: ExactMarket, delta: Fraction) -> Section:
 
 
 def _gains(
-    market: Any, exact: ExactMarket, labels: Labels, delta: Fraction, key: str, profile: Any = None
-) -> tuple[list[Gain], Standing]:
-    from .._proposals import propose_deviations
-
-    proposal = propose_deviations(market, labels, float(delta), profile)
-    stakes = stakes_of(exact)
-    if profile is None:
-        standing = silent_standing(stakes)
-    else:
-        order = sorted(set(labels))
-        standing = profile_standing(stakes, [order.index(label) for label in labels], profile)
-    return [gain_of(exact, stakes, standing, i, proposal, delta, key) for i in range(exact.num_providers)], standing
+    exact: ExactMarket, stakes: Stakes, standing: Standing, proposal: Any, delta: Fraction, key: str
+) -> list[Gain]:
+    return [gain_of(exact, stakes, standing, i, proposal, delta, key) for i in range(exact.num_providers)]
 
 
 def _silence_section(market: Any, exact: ExactMarket, regimes: Mapping[str, Labels], delta: Fraction) -> Section:
-    questions = [
-        silence_question(_gains(market, exact, labels, delta, f"silence/{regime}")[0], regime)
-        for regime, labels in regimes.items()
-    ]
+    from .._proposals import propose_deviations
+
+    stakes = stakes_of(exact)
+    standing, tied = silent_standing(stakes), tied_in_silence(stakes)
+    questions = []
+    for regime, labels in regimes.items():
+        proposal = propose_deviations(market, labels, float(delta))
+        gains = _gains(exact, stakes, standing, proposal, delta, f"silence/{regime}")
+        questions.append(silence_question(gains, regime, tied))
     words = ["What a provider gains by telling users something when nobody else does, in units of its objective."]
     return Section("Silence", words, questions)
 
 
 def _profile_section(market: Any, exact: ExactMarket, labels: Labels, profile: Any, delta: Fraction) -> Section:
-    gains, standing = _gains(market, exact, labels, delta, "profile", profile)
-    words = [*standing_words(exact, standing), "Offers within 1e-11 of the size of a user's payoffs are ties."]
-    return Section("The profile", words, [equilibrium_question(gains, "profile", "the profile")])
+    """Settles the profile as it is stored; or else the one near by that its rounded probabilities stand for."""
+    from .._proposals import propose_deviations
+
+    proposal, stakes = propose_deviations(market, labels, float(delta), profile), stakes_of(exact)
+    order = sorted(set(labels))
+    stored = played(stakes, [order.index(label) for label in labels], profile)
+    standing = profile_standing(stakes, stored)
+    question = equilibrium_question(
+        _gains(exact, stakes, standing, proposal, delta, "profile"), "profile", "the profile"
+    )
+    if question.verdict != PROVED:
+        moved, distance = obeyed(stakes, stored)
+        after = profile_standing(stakes, moved)
+        gains = _gains(exact, stakes, after, proposal, delta, "profile")
+        what = f"the profile, its probabilities moved by at most {rounded(distance, up=True, digits=3)},"
+        other = equilibrium_question(gains, "profile", what)
+        if other.verdict == PROVED and distance <= _SAME_PROFILE:
+            question, standing = other, after
+    return Section("The profile", standing_words(exact, standing), [question])

@@ -4,9 +4,16 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
+from ._rational import rounded
+
+# Within these, floats have all their digits.
+_TINY, _HUGE = Fraction(10) ** -300, Fraction(10) ** 300
+
 
 def short(value: Fraction | Any) -> str:
     """Writes six digits, rounded to nearest."""
+    if value and not _TINY <= abs(value) <= _HUGE:
+        return rounded(Fraction(value), up=False, digits=6)
     return f"{float(value):.6g}"
 
 

@@ -151,9 +151,9 @@ def test_changed_weights_and_multipliers_still_bound(size):
     for user in range(market.num_users):
         fit = proposals["fits"][user]
         rows = lay_out(exactly, [user], "constant")
-        weights = allowed_weights(noisy(generator, size, fit.weights), hull=False)
+        weights = allowed_weights(rows, noisy(generator, size, fit.weights), hull=False)
         assert float(errors_at(rows, weights, exact([1.0]))[0]) >= errors[user] - CLOSE
-        below = error_below(rows, noisy(generator, size, fit.direction), weights, hull=False, free_scale=False)
+        below = error_below(rows, noisy(generator, size, fit.direction), hull=False, free_scale=False)
         assert float(below.bound) <= errors[user] + CLOSE
         proposal = proposals["guarantees"][user]
         segment = segment_of(exactly, [user], Fraction(DELTA))
@@ -260,13 +260,12 @@ def test_the_lower_end_of_an_error_needs_no_cap_or_says_so():
     """Directions are repaired until no weights escape them; where that fails, the cap is part of the claim."""
     _, exactly, proposals = setting()
     rows = lay_out(exactly, [0], "constant")
-    weights = allowed_weights(proposals["fits"][0].weights, hull=False)
-    good = error_below(rows, proposals["fits"][0].direction, weights, hull=False, free_scale=False)
+    good = error_below(rows, proposals["fits"][0].direction, hull=False, free_scale=False)
     assert good.caps is None
     assert max(good.slopes) <= 0
     assert sum(good.values.ravel().tolist()) == 0
     assert sum(abs(good.values).ravel().tolist()) == 1
     tilted = exact(np.array([1.0, -1.0] + [0.0] * 7)).reshape(1, 1, 9)
-    bad = error_below(rows, tilted.astype(float), weights, hull=False, free_scale=False)
+    bad = error_below(rows, tilted.astype(float), hull=False, free_scale=False)
     assert (bad.caps is None) == (max(bad.slopes) <= 0)
     assert candidate([1.0])[0] == 1

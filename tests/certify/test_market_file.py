@@ -113,3 +113,40 @@ def test_other_files_are_named_too(tmp_path):
         assert file in str(caught.value)
     with pytest.raises((OSError, ValueError), match=str(tmp_path)):
         plx.load_market(tmp_path)
+
+
+WIDE = np.longdouble(1) / 3
+INEXACT = {
+    "a large integer": (np.array([2**53 + 1, 1]), "9007199254740993 at [0] as int64"),
+    "a wide float": (np.array([WIDE, 1], np.longdouble), "at [0] as"),
+}
+
+
+@pytest.mark.parametrize("name", INEXACT)
+def test_numbers_that_float64_does_not_hold_are_refused(name, tmp_path):
+    """2**53 + 1 would be read as 2**53, and a proof would be about another market than the file holds."""
+    mass, message = INEXACT[name]
+    if float(mass[0]) == mass[0] and mass.dtype.kind == "f":
+        pytest.skip("longdouble is float64 here")
+    path = write(tmp_path / "market.npz", mass=mass)
+    with pytest.raises(ValueError, match=r"market\.npz: 'mass' holds") as caught:
+        plx.load_market(path)
+    assert message in str(caught.value)
+
+
+def test_integers_and_small_floats_are_read_exactly(tmp_path):
+    """A prior in float32 may hold numbers that a compiled program would flush to 0."""
+    prior = np.array([1, 1e-40, 0], np.float32)
+    user = np.random.default_rng(0).integers(-(2**53), 2**53, size=(2, 2, 3))
+    path = write(tmp_path / "market.npz", prior=prior, user_value=user)
+    market = plx.load_market(path)
+    assert np.asarray(market.prior)[0, 0, 1, 1] == prior[1] > 0
+    np.testing.assert_array_equal(np.asarray(market.user_value).astype(int), user)
+
+
+def test_choices_of_a_profile_are_read_exactly(tmp_path):
+    """2**32 would come out as provider 0."""
+    policy = np.full((1, 1, 2, 1, 2), 0.5)
+    np.savez(tmp_path / "profile.npz", policy=policy, choice=np.array([2**32]))
+    with pytest.raises(ValueError, match=r"profile\.npz: 'choice' holds 4294967296 at \[0\]"):
+        plx.load_profile(tmp_path / "profile.npz")

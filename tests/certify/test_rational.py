@@ -43,6 +43,8 @@ def test_decimals_of_known_numbers(value, below, above):
 def test_floats_are_read_as_they_are():
     assert exact([0.1])[0] == Fraction(3602879701896397, 2**55)
     assert written(exact([0.25])[0]) == "1/4"
+    assert exact(np.array([2**53 + 1]))[0] == 2**53 + 1
+    assert exact(np.array([np.longdouble(1) + np.finfo(np.longdouble).eps]))[0] > 1
     with pytest.raises(ValueError, match="not rational"):
         exact([np.nan])
     assert candidate([np.nan, np.inf, 2.0]).tolist() == [0, 0, 2]

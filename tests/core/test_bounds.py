@@ -115,9 +115,9 @@ def test_random_candidates_bound_the_fit_from_both_sides(hull):
             jax.vmap(
                 lambda fit, weights, scale, direction: (
                     fit_error(fit, weights, jnp.ones_like(scale)).max(),
-                    fit_lower(fit, direction, hull, False, weights),
+                    fit_lower(fit, direction, hull, False),
                     (fit_error(fit, weights, scale) / scale).max(),
-                    fit_lower(fit, direction, hull, True, weights),
+                    fit_lower(fit, direction, hull, True),
                 ),
                 in_axes=(None, 0, 0, 0),
             ),
@@ -172,7 +172,7 @@ def test_a_direction_for_scales_of_one_proves_nothing_about_free_ones():
             False,
             jax.jit(solve, compiler_options=compiled.CHEAP)(pose_fit(fit.user, fit.provider, False)),
         )
-        unit, free = (float(fit_lower(fit, found.direction, False, free, found.weights)) for free in (False, True))
+        unit, free = (float(fit_lower(fit, found.direction, False, free)) for free in (False, True))
     exact = oracles.alignment_errors(market, [0, 0, 0])[0]
     assert exact > 0.1
     assert unit == pytest.approx(exact, abs=1e-8)

@@ -264,3 +264,28 @@ def test_invalid_input_is_reported():
     assert found.status == plx.Status.NOT_FINITE
     assert persuasion(broken).status == plx.Status.NOT_FINITE
     assert frontier_curve(broken, [0.5]).status == plx.Status.NOT_FINITE
+
+
+def test_it_matters_whether_she_picks_before_she_learns_her_type():
+    """Two fair coins, each the business of one type. Picking before, the worst equilibrium tells her both."""
+    coins = [(a, b) for a in (0, 1) for b in (0, 1)]
+    right = np.array([[[float(action == x[t]) for x in coins] for action in (0, 1)] for t in (0, 1)])
+    likes = np.array([[1.0, -1.0], [-2.0, -1.0]])
+    # States are (type, coins), so that payoffs may depend on both.
+    prior = np.zeros((1, 2, 4, 8))
+    for t, x in np.ndindex(2, 4):
+        prior[0, t, x, 4 * t + x] = 1 / 8
+    user = np.concatenate(right, axis=-1)[None]
+    provider = np.stack([np.concatenate(scale[:, None, None] * right, axis=-1)[None] for scale in likes])
+    before = frontier(plx.Market(prior, user, provider, np.ones(1)))
+    assert float(before.worst.lower[0]) == pytest.approx(1.0, abs=1e-6)
+
+    # Picking after, types are users of their own, whom providers cannot tell apart, and both are told the first coin.
+    after = plx.observed_market(right, likes[:, :, None, None] * right)
+    first = np.zeros((2, 1, 4, 1, 2))
+    for x, coin in enumerate(coins):
+        first[:, :, x, :, coin[0]] = 1.0
+    found = numbers(plx.deviation(after, plx.anonymous(2), plx.Profile(first)))
+    assert found.most.max() <= 1e-12
+    np.testing.assert_allclose(found.user_value, [1.0, 0.5], atol=1e-12)
+    assert found.user_value.mean() == pytest.approx(0.75)
