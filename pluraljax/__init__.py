@@ -196,6 +196,8 @@ if TYPE_CHECKING:
     from ._tuning import soft_equilibrium as soft_equilibrium
     from ._tuning import tune as tune
     from ._tuning import worst_value as worst_value
+    from ._worst_shared import WorstEquilibrium as WorstEquilibrium
+    from ._worst_shared import worst_equilibrium as worst_equilibrium
 
 # Where each public name lives. Loading is lazy (PEP 562), so that `pluraljax --help` does not wait for JAX.
 _HOME = {
@@ -285,6 +287,8 @@ _HOME = {
     "soft_equilibrium": "_tuning",
     "tune": "_tuning",
     "worst_value": "_tuning",
+    "WorstEquilibrium": "_worst_shared",
+    "worst_equilibrium": "_worst_shared",
 }
 
 __all__ = [*_HOME, "__version__"]  # pyright: ignore[reportUnsupportedDunderAll]

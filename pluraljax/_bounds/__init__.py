@@ -1,5 +1,9 @@
 """Evaluates both ends of brackets at given candidates. Certifies; never imports what solves."""
 
+from ._crowd import NEAR as NEAR
+from ._crowd import outcomes_upper as outcomes_upper
+from ._crowd import winning_lower as winning_lower
+from ._crowd import winning_upper as winning_upper
 from ._fit import (
     Fit as Fit,
 )

@@ -1,0 +1,4 @@
+"""What a user gets in her worst equilibrium when users share policies: a search on the host."""
+
+from ._question import worst_equilibrium as worst_equilibrium
+from ._result import WorstEquilibrium as WorstEquilibrium

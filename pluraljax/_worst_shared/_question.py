@@ -1,0 +1,196 @@
+"""The worst equilibrium of every user when the users of a segment share policies: the question, asked on the host."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, Float, Int
+
+from .._anonymous import anonymous_frontier
+from .._bracket import Bracket
+from .._market import (
+    Market,
+    benchmarks,
+    counted_from_first_action,
+    market_status,
+    objective_range,
+    patience,
+    stakes,
+    with_two_actions,
+    with_zeros_if_invalid,
+)
+from .._precision import float64_scope, in_float64
+from .._segments import anonymous, as_labels
+from .._signals import Crowd, is_small, lay_out
+from .._status import Status
+from ._pool import run_together
+from ._result import Drawn, WorstEquilibrium, as_profile, draw_profile
+from ._tree import TOLERANCE, Searched, search
+
+_ROUNDING = 1e-12
+
+
+@float64_scope
+def worst_equilibrium(
+    market: Market,
+    segments: Any = None,
+    delta: Any = 0.0,
+    budget: int = 300,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> WorstEquilibrium:
+    """Brackets each user's utility in her worst delta-equilibrium when the users of a segment share public policies.
+
+    A search on the host: it cannot be traced (under `jit` and `vmap` use `anonymous_frontier(budget=0)`, the bracket
+    without a search), and nothing is compiled but a few lines. A batch of markets, which is a `Market` with a leading
+    axis, is searched in one pool, and every market gets the bracket that it would get alone.
+
+    Below `value.lower` there is no equilibrium. There, in every part of the space of who serves whom and what users
+    get, some provider would gain more than delta by winning some set of users that contains its own. `value.upper` is
+    what an equilibrium gives that was found: all providers offer one policy, or one of them serves everybody beside a
+    threat, or users split between two policies. The bracket closes for one provider, and mostly for many; with two or
+    three it often stays open (docs/mathematics.md, section 11).
+
+    The search is for segments of users of one type each with few places where corners of public policies may be (30,000
+    at most; 3 users, 4 actions and 4 evidences have 1,540). Others get the bracket without a search.
+
+    **Arguments:**
+
+    - `market`: one market, or a batch of them.
+    - `segments`: an integer label per user; equal labels share a policy. Default: all users share one.
+    - `delta`: how much a provider may leave on the table in an equilibrium, in units of its objective; >= 0. Never read
+      as less than 1e-9 of the range of its objective in a segment.
+    - `budget`: the number of parts to look at in each market. More never widens a bracket.
+    - `progress`: called with the number of searches that have ended, and of all.
+
+    **Returns:** a `WorstEquilibrium`. Where `status` is `OPEN` the bracket is valid but wider than 1e-3 of the distance
+    between silent and aligned utility.
+    """
+    leaves = jax.tree.leaves((market, delta))
+    if any(isinstance(leaf, Tracer) for leaf in leaves):
+        raise ValueError(
+            "worst_equilibrium searches on the host and cannot be traced: use anonymous_frontier(budget=0)."
+        )
+    if not isinstance(budget, int | np.integer) or budget < 0:
+        raise ValueError(f"budget must be a number of parts >= 0, got {budget!r}.")
+    if not np.all(np.asarray(delta) >= 0):
+        raise ValueError(f"delta must be >= 0, got {delta}.")
+    is_batch = market.user_value.ndim == 4
+    users = market.user_value.shape[-3]
+    labels = as_labels(anonymous(users) if segments is None else segments, users)
+    if not isinstance(labels, tuple):
+        raise ValueError("The segments must be known: pass labels that are not traced.")
+    batch = market if is_batch else jax.tree.map(lambda leaf: leaf[None], market)
+    found = _search_all(batch, labels, jnp.asarray(delta, jnp.float64), int(budget), progress)
+    return found if is_batch else jax.tree.map(lambda leaf: leaf[0], found)
+
+
+@in_float64
+def _laid_out(market: Market, delta: Float[Array, ""]) -> tuple[jax.Array, ...]:
+    """Stakes in which payoffs count from the first action, the baseline of users, and what providers may leave."""
+    status = market_status(market)
+    market = with_zeros_if_invalid(market, status)
+    payoffs = stakes(counted_from_first_action(market))
+    user = with_two_actions(payoffs.user[:, 0])
+    provider = with_two_actions(payoffs.provider[:, :, 0] * market.mass[None, :, None, None])
+    baseline = jnp.einsum("jxy,jy->j", market.prior[:, 0], market.user_value[:, 0])
+    return user, provider, baseline, patience(market, delta), objective_range(market), status
+
+
+def _part(markets: Market, members: np.ndarray) -> Market:
+    return jax.vmap(
+        lambda one: Market(
+            one.prior[members], one.user_value[members], one.provider_value[:, members], one.mass[members]
+        )
+    )(markets)
+
+
+class _Segment(NamedTuple):
+    """What is known of one segment of every market."""
+
+    ends: Float[np.ndarray, "end market member"]
+    looked: Int[np.ndarray, "market member"]
+    status: Int[np.ndarray, " market"]
+    drawn: list[list[Drawn | None]]
+
+
+def _in_segment(part: Market, delta: Float[Array, ""], budget: int, progress: Callable | None) -> _Segment:
+    """Searches one segment of every market in one pool; what is large or invalid has no search."""
+    told = [np.asarray(leaf) for leaf in jax.vmap(lambda one: _laid_out(one, delta))(part)]
+    baseline, status = told[2], told[-1]
+    count, members = baseline.shape
+    crowds = _crowds(part, told) if budget else {}
+    answers = run_together([search(crowd, budget) for crowd in crowds.values()], progress)
+    ends, looked = np.full((2, count, members), np.nan), np.zeros((count, members), np.int32)
+    drawn: list[list[Drawn | None]] = [[None] * members for _ in range(count)]
+    if any(status[place] < Status.NOT_FINITE and place not in crowds for place in range(count)):
+        found = jax.vmap(lambda one: anonymous_frontier(one, delta, budget=0))(part)
+        ends[:] = np.asarray(found.worst.lower), np.asarray(found.worst.upper)
+    for (place, crowd), searched in zip(crowds.items(), answers, strict=True):
+        ends[:, place] = _ends(crowd, searched) + baseline[place]
+        looked[place] = [one.looked for one in searched]
+        drawn[place] = [draw_profile(crowd, one.found) if one.found else None for one in searched]
+    return _Segment(ends, looked, status, drawn)
+
+
+def _search_all(
+    markets: Market, labels: tuple[int, ...], delta: Float[Array, ""], budget: int, progress: Callable | None
+) -> WorstEquilibrium:
+    count, users = markets.user_value.shape[:2]
+    names = sorted(set(labels))
+    members_of = [np.flatnonzero(np.array(labels) == name) for name in names]
+    ends, looked, status = (
+        np.zeros((2, count, users)),
+        np.zeros((count, users), np.int32),
+        np.zeros((count, users), int),
+    )
+    drawn: list[list[list[Drawn | None]]] = [[[None] * len(names) for _ in range(users)] for _ in range(count)]
+    for segment, members in enumerate(members_of):
+        found = _in_segment(_part(markets, members), delta, budget, progress)
+        ends[:, :, members], looked[:, members], status[:, members] = found.ends, found.looked, found.status[:, None]
+        for place, row in enumerate(found.drawn):
+            for target, one in zip(members, row, strict=True):
+                drawn[place][target][segment] = one
+    size = np.abs(np.asarray(markets.user_value)).max(axis=(2, 3))
+    closed = ends[1] - ends[0] <= TOLERANCE * _spans(markets) + _ROUNDING * size
+    invalid = status >= int(Status.NOT_FINITE)
+    status = np.where(invalid, status, np.where(closed, int(Status.OK), int(Status.OPEN)))
+    sizes = (markets.provider_value.shape[1], users, len(names), markets.prior.shape[3])
+    profile, has, served = as_profile([row for market in drawn for row in market], members_of, sizes)
+    fold = lambda leaf: leaf.reshape(count, users, *leaf.shape[1:])
+    return WorstEquilibrium(
+        value=Bracket(*(jnp.asarray(np.where(invalid, np.nan, end)) for end in ends)),
+        profile=jax.tree.map(fold, profile),
+        has_profile=jnp.asarray(fold(has) & ~invalid),
+        served_by=jnp.asarray(fold(served)),
+        looked=jnp.asarray(looked),
+        status=jnp.asarray(status.astype(np.int32)),
+    )
+
+
+def _spans(markets: Market) -> np.ndarray:
+    base = jax.vmap(benchmarks)(markets)
+    return np.nan_to_num(np.asarray(base.aligned - base.silent))
+
+
+def _crowds(part: Market, told: list[np.ndarray]) -> dict[int, Crowd]:
+    """Lays every market out that is valid and small, by its place."""
+    user, provider, _, slack, reach, status = told
+    users, actions = user.shape[1], user.shape[-1]
+    crowds: dict[int, Crowd] = {}
+    if is_small(users, part.prior.shape[2], part.prior.shape[3], actions):
+        for place in np.flatnonzero(status < Status.NOT_FINITE):
+            crowd = lay_out(user[place], provider[place], slack[place], reach[place])
+            if crowd is not None:
+                crowds[int(place)] = crowd
+    return crowds
+
+
+def _ends(crowd: Crowd, answers: list[Searched]) -> np.ndarray:
+    """Both ends in the units of the segment; they may cross by rounding, or by the least slack."""
+    most = np.array([min(one.most, 1.0) for one in answers])
+    least = np.array([one.found.room[j] if one.found else 0.0 for j, one in enumerate(answers)])
+    return np.stack([crowd.utility(np.where(crowd.cares, np.maximum(most, least), 0.0)), crowd.utility(least)])

@@ -1,0 +1,129 @@
+"""The pieces under the search for worst equilibria: corners of signals, the host's simplex method, and bounds."""
+
+import cases
+import deviation_oracle
+import numpy as np
+import pytest
+import shared_oracle
+from scipy.optimize import linprog
+
+from pluraljax._bounds import outcomes_upper, winning_lower, winning_upper
+from pluraljax._candidates import Programme, solve_programmes
+from pluraljax._signals import lay_out
+from pluraljax._worst_shared._curves import Curves
+from pluraljax._worst_shared._pool import run_together
+
+SHAPE = cases.Shape(providers=2, users=2)
+NAMES = [
+    "gaussian",
+    "observed",
+    "skewed",
+    "integers",
+    "twin_users",
+    "grid",
+    "constant_user",
+    "zero_user",
+    "opposed_pair",
+]
+
+
+def laid_out(market):
+    user, provider = deviation_oracle.stakes(market)
+    reach = np.ptp(market.provider_value, axis=(2, 3)) @ market.mass
+    return lay_out(user, provider, 1e-9 * reach, reach), user, provider, np.where(reach > 0, reach, 1.0)
+
+
+def random_programmes():
+    generator = np.random.default_rng(0)
+    for place in range(300):
+        rows, columns = generator.integers(3, 12), generator.integers(5, 60)
+        matrix, limit = generator.normal(size=(rows, columns)), generator.normal(size=rows)
+        if place % 3 == 0:
+            matrix, limit = np.round(matrix), np.round(limit)
+        matrix[0], limit[0] = np.abs(matrix[0]) + 0.1, 3.0
+        yield Programme(matrix, limit, generator.normal(size=columns))
+
+
+def test_the_hosts_simplex_agrees_with_highs():
+    programmes = list(random_programmes())
+    infeasible = 0
+    for programme, answer in zip(programmes, solve_programmes(programmes), strict=True):
+        found = linprog(-programme.cost, programme.matrix, programme.limit, method="highs")
+        if found.status == 2:
+            infeasible += 1
+            assert not answer.feasible
+            assert (answer.dual @ programme.matrix >= -1e-9).all()
+            assert answer.dual @ programme.limit < 0
+        else:
+            assert answer.feasible
+            np.testing.assert_allclose(
+                [programme.cost @ answer.primal, answer.dual @ programme.limit], -found.fun, atol=1e-7
+            )
+            assert (programme.matrix @ answer.primal <= programme.limit + 1e-8).all()
+    assert infeasible > 20
+
+
+def test_answers_do_not_depend_on_neighbours():
+    programmes = list(random_programmes())[:60]
+    together = solve_programmes(programmes)
+    for programme, answer in zip(programmes, together, strict=True):
+        (alone,) = solve_programmes([programme])
+        np.testing.assert_array_equal(alone.primal, answer.primal)
+        np.testing.assert_array_equal(alone.dual, answer.dual)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_curves_agree_with_highs(name):
+    """Policies as mixtures of listed signals get as much as distributions over all profiles of actions."""
+    market = cases.build(name, 3, SHAPE)
+    crowd, _, _, reach = laid_out(market)
+    public = shared_oracle.Public(market)
+    generator, nobody = np.random.default_rng(1), np.zeros(2, bool)
+    for _ in range(3):
+        room = np.where(crowd.cares, generator.uniform(0.2, 0.8, size=2), 0.0)
+        level = public.aligned - room * (public.aligned - public.silent)
+        curves = Curves(crowd)
+        pairs = [(i, w) for i in range(2) for w in range(3) if (crowd.cares | ~curves.sets[w]).all()]
+        (values,) = run_together([curves.points(room, pairs, nobody)])
+        (above,) = run_together([curves.tangents([(*pair, room) for pair in pairs])])
+        for (i, w), low, (height, slope) in zip(pairs, values, above, strict=True):
+            known = public.tangent(i, curves.sets[w], level)
+            top = (height + slope @ room) * reach[i]
+            if known is None:
+                assert low == -np.inf
+                continue
+            exact = known[0] + known[1] @ level
+            assert low * reach[i] <= exact + 1e-7 * reach[i] <= top + 2e-7 * reach[i]
+            np.testing.assert_allclose(top, exact, atol=1e-6 * reach[i])
+            if np.isfinite(low):
+                np.testing.assert_allclose(low * reach[i], exact, atol=1e-4 * reach[i])
+
+
+def test_any_numbers_make_valid_bounds():
+    """Bounds at random weights and multipliers never pass the optimum that good ones prove."""
+    generator = np.random.default_rng(0)
+    market = cases.build("gaussian", 0, SHAPE)
+    crowd, *_ = laid_out(market)
+    curves, nobody, room = Curves(crowd), np.zeros(2, bool), np.array([0.6, 0.5])
+    for which, won in enumerate(curves.sets):
+        (best,) = run_together([curves.points(room, [(0, which)], nobody)])
+        for scale in (0.1, 1.0, 10.0):
+            weight = scale * generator.normal(size=len(crowd.belief))
+            assert winning_lower(crowd, 0, won, room, nobody, weight) <= best[0] + 1e-6
+            price, dear = scale * generator.normal(size=3), scale * generator.normal(size=2)
+            height, slope = winning_upper(crowd, 0, won, price, dear)
+            assert height + slope @ room >= best[0] - 1e-6
+    assert winning_lower(crowd, 0, curves.sets[2], room, nobody, np.full(len(crowd.belief), np.nan)) > -np.inf
+
+
+def test_any_multipliers_bound_outcomes():
+    generator = np.random.default_rng(2)
+    crowd, *_ = laid_out(cases.build("gaussian", 1, SHAPE))
+    goal = np.array([[1.0, 0.0]])
+    lost, earned, limit = np.array([[[0.3, 1.0]]]), generator.normal(size=(1, 1, 2, 2)), np.array([0.2])
+    matrix = lost[:, 0] @ crowd.signal_lost.T + np.tensordot(earned[:, 0], crowd.signal_earned, 2)
+    rows, limits = np.vstack([crowd.signal_belief.T, matrix]), np.r_[np.ones(3), limit]
+    best = -linprog(-crowd.signal_lost[:, 0], rows, limits, method="highs").fun
+    for scale in (0.0, 0.3, 3.0):
+        dual, price = scale * generator.normal(size=1), scale * generator.normal(size=(1, 3))
+        assert outcomes_upper(crowd, goal, lost, earned, limit, dual, price) >= best - 1e-9

@@ -1,0 +1,288 @@
+"""The worst equilibrium with shared policies: known by hand, against a search of its own, and what must not matter."""
+
+import functools
+import itertools
+
+import cases
+import deviation_oracle
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+import shared_oracle
+
+import pluraljax as plx
+
+SHAPE = cases.Shape(providers=2, users=2)
+TOGETHER = np.zeros(2, np.int32)
+BUDGET = 40
+SIGNALS = 48
+
+
+def numbers(tree):
+    return jax.tree.map(np.asarray, tree)
+
+
+def ask(markets, **options):
+    return numbers(plx.worst_equilibrium(cases.stack(markets), **{"budget": BUDGET, **options}))
+
+
+@functools.cache
+def registry():
+    """Markets of every kind."""
+    names = [*cases.CASES, *cases.RANDOM, *["gaussian"] * 8]
+    return names, [cases.build(name, i, SHAPE) for i, name in enumerate(names)]
+
+
+@functools.cache
+def searched():
+    return ask(registry()[1])
+
+
+def marks(markets):
+    with jax.enable_x64(True):
+        return numbers(jax.vmap(plx.benchmarks)(cases.stack(markets)))
+
+
+def close_to(markets):
+    """What rounding may move: a share of the span and of the size of payoffs."""
+    found = marks(markets)
+    size = np.array([np.abs(market.user_value).max(axis=(1, 2)) for market in markets])
+    return 1e-6 * (found.aligned - found.silent) + 1e-9 * size
+
+
+def slack_of(market):
+    return 1e-9 * (np.ptp(market.provider_value, axis=(2, 3)) @ market.mass)
+
+
+PLANS = [shared_oracle.Plan((0, 0), (0, 0)), *(shared_oracle.Plan((0, 1), s) for s in [(0, 0), (1, 1), (0, 1), (1, 0)])]
+
+
+@pytest.mark.slow
+def test_no_equilibrium_found_by_other_means_is_below_the_lower_end():
+    names, markets = registry()
+    found, near, mark = searched(), close_to(markets), marks(markets)
+    generator, certified, worse = np.random.default_rng(0), 0, 0
+    for i, market in enumerate(markets):
+        if names[i] in ("scales", "shifted", "skewed"):  # HiGHS alone is not exact enough there
+            continue
+        base = deviation_oracle.user_baseline(market)
+        for plan in PLANS:
+            start = generator.uniform(mark.silent[i], mark.aligned[i]) - base
+            value = shared_oracle.find_equilibrium(market, generator.integers(2), plan, start, slack_of(market))
+            if value is not None:
+                certified += 1
+                worse += (value < mark.aligned[i] - 1e-3).any()
+                assert (value >= found.value.lower[i] - near[i] - 1e-6).all(), (names[i], plan)
+    assert certified > 40
+    assert worse > 5
+
+
+def padded(profile):
+    """A batch of profiles with a common number of signals, so that one compiled question serves all."""
+    room = SIGNALS - profile.policy.shape[-1]
+    with jax.enable_x64(True):
+        widen = lambda leaf, blank: jnp.concatenate(
+            [jnp.asarray(leaf), jnp.full((*leaf.shape[:-1], room), blank, leaf.dtype)], axis=-1
+        )
+        one = lambda policy, told, choice: plx.Profile(policy, told, None, choice)
+        return jax.vmap(one)(widen(profile.policy, 0.0), widen(profile.recommended, -1), jnp.asarray(profile.choice))
+
+
+@jax.jit
+@jax.vmap
+def certify(market, profile):
+    return plx.deviation(market, TOGETHER, profile)
+
+
+def test_deviation_certifies_the_profiles_of_upper_ends():
+    """Independently of the search: also profiles in which users split, and what everybody has in them."""
+    _, markets = registry()
+    found = searched()
+    rows = [(i, j) for i, j in np.ndindex(found.has_profile.shape) if found.has_profile[i, j]]
+    profiles = padded(jax.tree.map(lambda leaf: np.stack([leaf[row] for row in rows]), found.profile))
+    asked = numbers(certify(cases.stack([markets[i] for i, _ in rows]), profiles))
+    near = close_to(markets)
+    for place, (i, j) in enumerate(rows):
+        assert asked.is_equilibrium[place], registry()[0][i]
+        np.testing.assert_allclose(asked.user_value[place, j], found.value.upper[i, j], atol=near[i, j])
+        assert (asked.choice[place] == found.served_by[i, j]).all()
+    assert len(rows) > 8
+    assert any(len(set(found.served_by[row])) == 2 for row in rows)
+
+
+def test_brackets_are_in_order_and_between_the_benchmarks():
+    _, markets = registry()
+    found, mark, near = searched(), marks(markets), close_to(markets)
+    assert (found.value.lower <= found.value.upper + near).all()
+    assert (found.value.lower >= mark.silent - near).all()
+    assert (found.value.upper <= mark.aligned + near).all()
+    assert (found.looked.sum(axis=1) <= BUDGET).all()
+    width = found.value.upper - found.value.lower
+    assert ((width <= 1e-3 * (mark.aligned - mark.silent) + near) == (found.status == plx.Status.OK)).all()
+
+
+def test_more_budget_never_widens():
+    markets = registry()[1][-4:]
+    near, before = close_to(markets), None
+    for budget in (0, 1, 6, 40):
+        found = ask(markets, budget=budget)
+        if before is not None:
+            assert (found.value.lower >= before.value.lower - near).all()
+            assert (found.value.upper <= before.value.upper + near).all()
+        before = found
+
+
+def test_neighbours_in_the_pool_do_not_matter():
+    _, markets = registry()
+    found = searched()
+    for place in (0, 5, len(markets) - 1):
+        alone = numbers(plx.worst_equilibrium(cases.as_market(markets[place]), budget=BUDGET))
+        np.testing.assert_array_equal(alone.value.lower, found.value.lower[place])
+        np.testing.assert_array_equal(alone.value.upper, found.value.upper[place])
+
+
+def test_names_of_users_and_providers_do_not_matter():
+    _, markets = registry()
+    turned = [
+        cases.Primitives(m.prior[::-1], m.user_value[::-1], m.provider_value[::-1, ::-1], m.mass[::-1]) for m in markets
+    ]
+    found, near = searched(), close_to(markets)
+    other = jax.tree.map(lambda leaf: leaf[:, ::-1], ask(turned).value)
+    assert (other.lower <= found.value.upper + near).all()
+    assert (found.value.lower <= other.upper + near).all()
+
+
+def single(name, seed):
+    return cases.build(name, seed, cases.Shape(providers=1, users=2))
+
+
+def test_a_single_provider_is_a_linear_programme():
+    """The worst of the policies that it likes best, as HiGHS finds it among all profiles of actions."""
+    names = ["gaussian", "observed", "integers", "twin_users", "conic", "integers_unseen"]
+    markets = [single(name, seed) for seed, name in enumerate(names * 2)]
+    found, mark, near = ask(markets), marks(markets), close_to(markets)
+    assert (found.value.upper - found.value.lower <= 1e-6 * (mark.aligned - mark.silent) + near).all()
+    for i, market in enumerate(markets):
+        public, slack = shared_oracle.Public(market), slack_of(market)[0]
+        height, slope = public.tangent(0, np.array([True, True]), public.silent)
+        rows = np.vstack([public.obey, -public.paid[0].sum(axis=0)])
+        limits = np.r_[np.zeros(len(public.obey)), slack + 1e-8 - height - slope @ public.silent]
+        for j in range(2):
+            least = shared_oracle.linprog(
+                public.worth[j], rows, limits, public.sums, np.ones(3), method="highs", options=shared_oracle.OPTIONS
+            )
+            value = least.fun + deviation_oracle.user_baseline(market)[j]
+            np.testing.assert_allclose(found.value.lower[i, j], value, atol=1e-5)
+
+
+def opposed(scales, providers=2):
+    family = plx.families.opposed(
+        providers=providers, users=2, actions=3, states=3, scales=scales, common_decision=True
+    )
+    with jax.enable_x64(True):
+        return cases.Primitives(*numbers([getattr(family(jr.key(0)), name) for name in cases.Primitives._fields]))
+
+
+@pytest.mark.parametrize("providers", [1, 2, 3])
+def test_anonymity_protects(providers):
+    """A provider that would mislead user 1, but likes to inform user 2 more, has to tell both.
+
+    Personalized, user 1's worst equilibrium is silence.
+    """
+    market = opposed([[-1.0, 2.0]] * providers, providers)
+    found, mark = ask([market]), marks([market])
+    np.testing.assert_allclose(found.value.lower, mark.aligned, atol=1e-5)
+    np.testing.assert_allclose(found.value.upper, mark.aligned, atol=1e-9)
+    if providers == 2:
+        alone = plx.frontier(cases.as_market(market))
+        np.testing.assert_allclose(alone.worst.upper[0], mark.silent[0, 0], atol=1e-6)
+
+
+def test_foes_that_are_stronger_than_friends_leave_everybody_uninformed():
+    """The opposed pair: silence is the worst equilibrium for K > 1, and full information the only one for K < 1."""
+    strengths = [0.25, 0.9, 1.1, 1.5, 4.0]
+    markets = [opposed([[1, -k], [-k, 1]]) for k in strengths]
+    found, mark = ask(markets), marks(markets)
+    expected = np.where(np.array(strengths)[:, None] > 1, mark.silent, mark.aligned)
+    np.testing.assert_allclose(found.value.upper, expected, atol=1e-6)
+    np.testing.assert_allclose(found.value.lower, expected, atol=1e-5)
+    assert (found.status == plx.Status.OK).all()
+
+
+def test_identical_providers_do_what_one_of_them_likes_best():
+    """Two copies of one provider: what it likes best at everybody's silence level is an equilibrium for both."""
+    markets = [cases.build("duplicates", seed, SHAPE) for seed in range(4)]
+    found, near = ask(markets), close_to(markets)
+    alone = ask([market._replace(provider_value=market.provider_value[:1]) for market in markets])
+    assert (found.value.lower <= alone.value.upper + near).all()
+
+
+def test_more_slack_allows_more():
+    markets = registry()[1][-4:]
+    strict, loose = ask(markets), ask(markets, delta=0.1)
+    near = close_to(markets)
+    assert (loose.value.lower <= strict.value.upper + near).all()
+    assert (loose.value.lower < strict.value.lower - 1e-3).any()
+
+
+def test_users_with_segments_of_their_own_are_in_personalized_equilibria():
+    markets = registry()[1][-4:]
+    found, near = ask(markets, segments=np.array([7, -1])), close_to(markets)
+    with jax.enable_x64(True):
+        alone = numbers(jax.vmap(plx.frontier)(cases.stack(markets)).worst)
+    assert (found.value.lower <= alone.upper + near).all()
+    assert (found.value.upper >= alone.lower - near).all()
+    np.testing.assert_allclose(found.value.upper, alone.upper, atol=2e-3)
+
+
+def test_large_segments_get_the_bracket_without_a_search():
+    market = cases.build("gaussian", 0, cases.Shape(providers=2, users=2, types=2))
+    found = numbers(plx.worst_equilibrium(cases.as_market(market)))
+    base = numbers(plx.anonymous_frontier(cases.as_market(market), budget=0))
+    np.testing.assert_allclose(found.value.lower, base.worst.lower)
+    np.testing.assert_allclose(found.value.upper, base.worst.upper)
+    assert not found.looked.any()
+
+
+def test_invalid_markets_have_a_status_and_no_numbers():
+    broken, sound = cases.build("gaussian", 0, SHAPE), cases.build("gaussian", 1, SHAPE)
+    broken.user_value[0, 0, 0] = np.nan
+    found = ask([broken, sound])
+    assert (found.status[0] == plx.Status.NOT_FINITE).all()
+    assert np.isnan([found.value.lower[0], found.value.upper[0]]).all()
+    assert np.isfinite([found.value.lower[1], found.value.upper[1]]).all()
+
+
+def test_progress_is_told():
+    told = []
+    ask(registry()[1][-3:], progress=lambda done, total: told.append((done, total)))
+    assert told[-1] == (3, 3)
+    assert told == sorted(told)
+
+
+def test_arguments_are_checked():
+    market = cases.as_market(cases.build("gaussian", 0, SHAPE))
+    with pytest.raises(ValueError, match="delta"):
+        plx.worst_equilibrium(market, delta=-0.1)
+    with pytest.raises(ValueError, match="budget"):
+        plx.worst_equilibrium(market, budget=-1)
+    with pytest.raises(ValueError, match="segments"):
+        plx.worst_equilibrium(market, np.zeros(3, int))
+    with pytest.raises(ValueError, match="traced"):
+        jax.eval_shape(lambda delta: plx.worst_equilibrium(market, delta=delta), jnp.zeros(()))
+
+
+def test_sets_of_corners_and_orders_do_not_matter_for_the_pool():
+    """The pool starts new searches as others end: more searches than it has under way at a time."""
+    from pluraljax._worst_shared import _pool
+
+    def counting(length):
+        for _ in range(length):
+            yield []
+        return length
+
+    lengths = [(7 * i) % 5 for i in range(300)]
+    assert _pool.run_together([counting(length) for length in lengths]) == lengths
+    assert list(itertools.islice(lengths, 3)) == [0, 2, 4]
