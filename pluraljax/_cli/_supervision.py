@@ -74,10 +74,12 @@ def exit_code(number: int | None) -> int:
 def _leave(code: int, farewell: str) -> None:
     """Ends the process; nothing that may block, such as a pipe that nobody reads, keeps it from that."""
 
+    from .._printable import printable_lines
+
     def say() -> None:
         # A progress bar hides it.
         cursor = "\x1b[?25h" if sys.stderr.isatty() else ""
-        print(f"{cursor}{farewell}", file=sys.stderr, flush=True)
+        print(f"{cursor}{printable_lines(farewell)}", file=sys.stderr, flush=True)
         sys.stdout.flush()
 
     with suppress(RuntimeError):  # no memory for a thread

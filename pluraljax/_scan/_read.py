@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 ROWS = "rows"
 
+# Files that a warning names.
+_MOST_NAMED = 5
 # Rows that are read at a time where all are not needed together.
 _PART = 2**15
 
@@ -115,8 +117,10 @@ def _whole_chunks(path: str | Path, chunks: ChunkFormat) -> Iterator[pa.Table]:
             yield chunk.table.slice(max(0, reached - block.start))
         last, reached = block.cell, max(reached, block.stop)
     if damaged:
+        named = "; ".join(printable(each, None) for each in damaged[:_MOST_NAMED])
+        more = f"; and {len(damaged) - _MOST_NAMED:,} more" if len(damaged) > _MOST_NAMED else ""
         warnings.warn(
-            f"{path}: {len(damaged)} chunk files left out, run the scan again to redo them ({'; '.join(damaged)})",
+            f"{path}: {len(damaged)} chunk files left out, run the scan again to redo them ({named}{more})",
             stacklevel=3,
         )
 
