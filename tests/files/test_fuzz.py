@@ -4,8 +4,7 @@ import pytest
 from fuzzing import KINDS, fuzz
 
 
-# Limits of configs are on their way.
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "config"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_files_are_read_right_or_refused(kind, tmp_path):
     tally = fuzz(kind, 200, tmp_path)
     assert tally.faults == [], str(tally)
