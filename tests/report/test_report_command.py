@@ -145,3 +145,16 @@ def test_reports_need_no_jax_and_help_needs_nothing_heavy(store):
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_report_replaces_what_it_wrote_and_follows_no_link(store, tmp_path, capsys):
+    (victim := tmp_path / "victim").write_text("precious")
+    (out := store / "report").mkdir()
+    names = ("report.txt", "summary.csv", "report.html", "alignment.svg")
+    for name in names:
+        (out / name).symlink_to(victim)
+    (out / ".pluraljax-0123456789abcdef.tmp").write_text("half")
+    assert main(["report", str(store), "--format", "svg"]) == 0
+    assert victim.read_text() == "precious"
+    assert not any((out / name).is_symlink() for name in names)
+    assert not any(path.name.startswith(".") for path in out.iterdir())
