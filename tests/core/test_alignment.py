@@ -159,3 +159,11 @@ def test_unknown_options_are_named_with_what_is_allowed(name):
     # Not through the public function: the tests' type checking would stop it there.
     with pytest.raises(ValueError, match=f"{name} must be one of 'a', 'b', got 'c'"):
         _choice(name, "c", ("a", "b"))
+
+
+def test_weights_beyond_the_cap_are_no_help_whatever_a_solver_finds():
+    """Two providers who cancel at weights of 1e8 leave the user's payoffs; at 1e6, the most that counts, 1 % of them."""
+    user, shared = np.eye(2)[None], np.array([[[0.0, 1.0], [0.0, 0.0]]])
+    found = plx.weak_alignment(plx.observed_market(user, np.stack([shared + 1e-8 * user, -shared])))
+    assert np.asarray(found.weights).max() <= 1.01e6
+    assert float(found.error.lower[0]) <= 0.495 <= float(found.error.upper[0]) + 1e-6
