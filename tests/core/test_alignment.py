@@ -162,7 +162,7 @@ def test_unknown_options_are_named_with_what_is_allowed(name):
 
 
 def test_weights_beyond_the_cap_are_no_help_whatever_a_solver_finds():
-    """Two providers who cancel at weights of 1e8 leave the user's payoffs; at 1e6, the most that counts, 1 % of them."""
+    """Two providers who cancel at weights of 1e8 leave her payoffs; at 1e6, the most that counts, 1 % of them."""
     user, shared = np.eye(2)[None], np.array([[[0.0, 1.0], [0.0, 0.0]]])
     found = plx.weak_alignment(plx.observed_market(user, np.stack([shared + 1e-8 * user, -shared])))
     assert np.asarray(found.weights).max() <= 1.01e6
