@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .._files._atomic import replacing
 
-# Not `warnings`: programmes are compiled in threads, and JAX silences those of all threads now and then.
+# Not `warnings`: its filters belong to the whole process, and programmes are compiled in threads.
 _LOG = logging.getLogger(__name__)
 
 _HEAD = b"pluraljax keeps 1\n"
