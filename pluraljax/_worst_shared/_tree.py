@@ -8,8 +8,9 @@ from jaxtyping import Float
 
 from .._signals import Crowd
 from ._curves import Curves, Steps
-from ._node import Look, Node, branches, look, roots
+from ._node import Look, Node, add_inequality, branches, look, roots
 from ._profiles import Found, Plan, improve, plans
+from ._rows import Rows
 
 # A bracket is closed within this share of what conversation is worth.
 TOLERANCE = 1e-3
@@ -140,9 +141,6 @@ def _single(crowd: Crowd, curves: Curves) -> Steps[list[Searched]]:
 
 
 def _single_most(crowd: Crowd, curves: Curves, target: int, room: Float[np.ndarray, " user"]) -> Steps[float]:
-    from ._node import add_inequality
-    from ._rows import Rows
-
     everyone = len(curves.sets) - 1
     loose = np.full(crowd.num_users, 2.0)
     (value,) = yield from curves.points(loose, [(0, everyone)], np.zeros(crowd.num_users, bool))
