@@ -196,11 +196,13 @@ if TYPE_CHECKING:
     from ._tuning import soft_equilibrium as soft_equilibrium
     from ._tuning import tune as tune
     from ._tuning import worst_value as worst_value
+    from ._warnings import PrecisionWarning as PrecisionWarning
     from ._worst_shared import WorstEquilibrium as WorstEquilibrium
     from ._worst_shared import worst_equilibrium as worst_equilibrium
 
 # Where each public name lives. Loading is lazy (PEP 562), so that `pluraljax --help` does not wait for JAX.
 _HOME = {
+    "PrecisionWarning": "_warnings",
     "Search": "_scan",
     "Until": "_scan",
     "gradient_policies": "_equilibrium",

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
+from ._arguments import checked
 from ._bounds import (
     Fit,
     fit_error,
@@ -37,9 +38,9 @@ from ._candidates import (
     repeat,
     solve,
 )
-from ._market import Market, market_status, with_zeros_if_invalid
+from ._market import Market, market_status, one_market, with_zeros_if_invalid
 from ._precision import float64_scope, in_float64
-from ._segments import Block, Labels, anonymous, as_labels, blocks, gather, personalized
+from ._segments import Block, Labels, anonymous, as_labels, blocks, gather, personalized, user_labels
 from ._status import Status
 
 Weights = Literal["cone", "hull"]
@@ -80,6 +81,7 @@ class StrongAlignment(eqx.Module):
     status: Int[Array, ""]
 
 
+@checked(market=one_market)
 def weak_alignment(
     market: Market, weights: Weights = "cone", offset: Offset = "constant", *, solver: Solver = solve
 ) -> Alignment:
@@ -100,6 +102,7 @@ def weak_alignment(
     return segment_alignment(market, personalized(market.user_value.shape[0]), weights, offset, solver=solver)
 
 
+@checked(market=one_market)
 def strong_alignment(
     market: Market,
     scale: Scale = "unit",
@@ -133,6 +136,7 @@ def strong_alignment(
     )
 
 
+@checked(market=one_market, segments=user_labels)
 @float64_scope
 def segment_alignment(
     market: Market,

@@ -11,6 +11,7 @@ from jax import lax
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
+from ._arguments import checked
 from ._bounds import (
     SegmentStakes,
     aligned_action,
@@ -31,9 +32,9 @@ from ._candidates import (
     read_guarantee,
     solve,
 )
-from ._market import Market, market_status, stakes, with_zeros_if_invalid
+from ._market import Market, market_status, one_market, slack, stakes, with_zeros_if_invalid
 from ._precision import float64_scope, in_float64
-from ._segments import Block, Labels, as_labels, blocks, gather
+from ._segments import Block, Labels, as_labels, blocks, gather, user_labels
 from ._status import Status
 
 
@@ -51,6 +52,7 @@ class Guarantee(eqx.Module):
     status: Int[Array, "*user"]
 
 
+@checked(market=one_market, segments=user_labels, delta=slack)
 @float64_scope
 def guarantee(market: Market, segments: Any, delta: Any = 0.0, *, solver: Solver = solve) -> Guarantee:
     """Bounds each user's utility in every delta-equilibrium from below, by the best linear-programming bound.
@@ -72,8 +74,6 @@ def guarantee(market: Market, segments: Any, delta: Any = 0.0, *, solver: Solver
     range.
     """
     labels = as_labels(segments, market.user_value.shape[0])
-    if not isinstance(delta, Tracer) and not np.all(np.asarray(delta) >= 0):
-        raise ValueError(f"delta must be >= 0, got {delta}.")
     delta = jnp.asarray(delta, jnp.float64)
     segment_stakes, solutions = solve_guarantees(market, labels, delta, solver)
     return _collect(market, labels, segment_stakes, solutions, delta)

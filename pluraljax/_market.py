@@ -6,10 +6,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
-from ._precision import in_float64
+from ._arguments import checked, described, finite_slack
+from ._precision import in_float64, in_scope
 from ._status import Status
+from ._warnings import PAYOFFS, warn_once
 
 # Priors that come from float32 data sum to 1 only this well.
 PRIOR_SUM_TOLERANCE = 1e-6
@@ -18,14 +21,22 @@ PRIOR_SUM_TOLERANCE = 1e-6
 def _as_float_array(value: Any) -> Array:
     """Converts to a floating JAX array; what was double precision stays so, whatever JAX's global switch says."""
     if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.floating):
+        notice_float32(value)
         return value
     if isinstance(value, np.ndarray | list | tuple | int | float):
         value = np.asarray(value)
         if value.dtype.kind not in "biuf":
             raise ValueError(f"A market holds real numbers, got an array of {value.dtype}.")
         value = value if value.dtype.kind == "f" else value.astype(np.float64)
-    with jax.enable_x64(True):
+    # A constant also where a caller's `jit` is being traced: an operation there would round outside the scope.
+    with jax.ensure_compile_time_eval(), jax.enable_x64(True):
         return jnp.asarray(value, dtype=jnp.float64 if value.dtype.itemsize >= 8 else jnp.float32)
+
+
+def notice_float32(*arrays: Any) -> None:
+    """Warns of JAX arrays in float32 while JAX's switch is off: they may have been float64."""
+    if not in_scope() and any(isinstance(each, jax.Array) and each.dtype == np.float32 for each in arrays):
+        warn_once(PAYOFFS)
 
 
 class Market(eqx.Module):
@@ -83,6 +94,42 @@ class Market(eqx.Module):
         return self.provider_value.shape[-4]
 
 
+def one_market(name: str, value: Any, _: dict[str, Any]) -> Market:
+    """The check of an argument that is one market."""
+    if not isinstance(value, Market):
+        raise ValueError(f"{name} must be a Market (observed_market makes one), got {described(value)}.")
+    extra = np.ndim(value.user_value) - 3
+    if extra:
+        raise ValueError(
+            f"{name} must be one market, got user_value[user,action,state] with {extra} more axes: use jax.vmap."
+        )
+    notice_float32(value.user_value, value.provider_value, value.prior, value.mass)
+    return value
+
+
+def slack(name: str, value: Any, arguments: dict[str, Any]) -> Any:
+    """The check of an argument that says how much a provider may leave on the table: a finite number that is >= 0.
+
+    Where it is traced, its value is data of its row: the market counts as not finite where it makes no sense.
+    """
+    if not isinstance(value, Tracer):
+        number = finite_slack(name, value)
+        # An array for what is compiled outside a scope: one programme for all values.
+        return value if in_scope() else np.float64(number)
+    if value.shape != ():
+        raise ValueError(f"{name} must be one number for all users, got {described(value)}.")
+    if "market" in arguments:
+        arguments["market"] = _without_numbers(arguments["market"], value)
+    return value
+
+
+@in_float64
+def _without_numbers(market: Market, delta: Float[Array, ""]) -> Market:
+    """The market, with masses that are NaN unless delta makes sense."""
+    sound = (delta >= 0) & (delta < jnp.inf)
+    return eqx.tree_at(lambda m: m.mass, market, jnp.where(sound, market.mass, jnp.nan))
+
+
 def observed_market(user_value: Any, provider_value: Any, prior: Any = None, mass: Any = None) -> Market:
     """Builds a market in which providers see the state (evidence = state) and users have one type.
 
@@ -126,6 +173,7 @@ class Stakes(eqx.Module):
     provider: Float[Array, "provider user type evidence action"]
 
 
+@checked(market=one_market)
 @in_float64
 def stakes(market: Market) -> Stakes:
     """Computes the stakes of a market: an outcome `q_j(a | t, x)` is worth `<user[j], q_j>` to user j.
@@ -149,6 +197,7 @@ class Benchmarks(eqx.Module):
     status: Int[Array, ""]
 
 
+@checked(market=one_market)
 @in_float64
 def benchmarks(market: Market) -> Benchmarks:
     """Computes `aligned[j] = sum_{t,x} max_a U[j,t,x,a]` and `silent[j] = sum_t max_a sum_x U[j,t,x,a]`."""
@@ -160,6 +209,7 @@ def benchmarks(market: Market) -> Benchmarks:
     return Benchmarks(jnp.where(valid, aligned, jnp.nan), jnp.where(valid, silent, jnp.nan), status)
 
 
+@checked(market=one_market)
 @in_float64
 def market_status(market: Market) -> Int[Array, ""]:
     """Says whether the values of one market make sense, as a `Status` code: `OK`, or the first thing found wrong."""

@@ -9,14 +9,16 @@ from typing import Any
 import jax
 import numpy as np
 
+from ._arguments import checked, some_path
 from ._files._archive import MOST_BYTES, read_archive, write_archive
 from ._files._exact_copy import check_exact_copy
-from ._market import PRIOR_SUM_TOLERANCE, Market, observed_market
+from ._market import PRIOR_SUM_TOLERANCE, Market, observed_market, one_market
 from ._printable import listed
 
 _NAMES = ("prior", "user_value", "provider_value", "mass")
 
 
+@checked(path=some_path, market=one_market)
 def save_market(path: str | os.PathLike[str], market: Market) -> None:
     """Writes one market to a file, exactly as it is stored; nothing is ever overwritten.
 
@@ -32,6 +34,7 @@ def save_market(path: str | os.PathLike[str], market: Market) -> None:
     write_archive(Path(path), arrays)
 
 
+@checked(path=some_path)
 def load_market(path: str | os.PathLike[str]) -> Market:
     """Reads a market from an `.npz` archive; pickled objects are refused.
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from ._arguments import checked, instance_of
 from ._conversation import (
     TIE,
     Conversation,
@@ -26,9 +27,9 @@ from ._conversation import (
     respond_softly,
     soften_providers,
 )
-from ._market import Market, counted_from_first_action, market_status, stakes
+from ._market import Market, counted_from_first_action, market_status, one_market, stakes
 from ._precision import float64_scope, in_float64
-from ._segments import Labels, as_labels, segment_of
+from ._segments import Labels, as_labels, segment_of, user_labels
 from ._status import Status
 
 # One kernel per round: [provider segment evidence history query signal].
@@ -104,6 +105,13 @@ class Payoffs(eqx.Module):
     status: Int[Array, ""]
 
 
+@checked(
+    market=one_market,
+    segments=user_labels,
+    conversation=instance_of(Conversation, type(None)),
+    profile=instance_of(Profile),
+    people=instance_of(Rational, Logit, type(None)),
+)
 @float64_scope
 def payoffs(
     market: Market,

@@ -7,6 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from ._arguments import checked, instance_of, some_path
 from ._conversation import POLICY_SUM_TOLERANCE, Profile
 from ._files._archive import read_archive, write_archive
 from ._files._exact_copy import check_exact_copy
@@ -15,6 +16,7 @@ from ._printable import listed
 _NAMES = ("policy", "recommended", "asked", "choice")
 
 
+@checked(path=some_path, profile=instance_of(Profile))
 def save_profile(path: str | os.PathLike[str], profile: Profile) -> None:
     """Writes one profile of policies to a file; nothing is ever overwritten.
 
@@ -37,6 +39,7 @@ def save_profile(path: str | os.PathLike[str], profile: Profile) -> None:
     write_archive(Path(path), arrays)
 
 
+@checked(path=some_path)
 def load_profile(path: str | os.PathLike[str]) -> Profile:
     """Reads a profile from an `.npz` archive with `policy` and, if wanted, `recommended`, `asked` and `choice`.
 

@@ -1,29 +1,34 @@
 """Segments: how far providers may personalize, as one label per user."""
 
+from numbers import Integral
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Int
 
+from ._arguments import checked, integer_labels
 
+
+def _positive(name: str, value: Any, _: Any = None) -> int:
+    """The check of a number of users."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}.")
+    return int(value)
+
+
+@checked(num_users=_positive)
 def personalized(num_users: int) -> Int[np.ndarray, " user"]:
     """Gives every user her own segment: each provider may offer each user a policy of her own."""
-    return np.arange(_positive(num_users), dtype=np.int32)
+    return np.arange(num_users, dtype=np.int32)
 
 
+@checked(num_users=_positive)
 def anonymous(num_users: int) -> Int[np.ndarray, " user"]:
     """Puts all users into one segment: each provider commits to a single policy for everybody."""
-    return np.zeros(_positive(num_users), dtype=np.int32)
-
-
-def _positive(num_users: int) -> int:
-    if num_users < 1:
-        raise ValueError(f"A market has at least one user, got num_users={num_users}.")
-    return num_users
+    return np.zeros(num_users, dtype=np.int32)
 
 
 # Labels known before compilation are kept as a tuple, so that each segment becomes a programme of exactly its users.
@@ -32,16 +37,27 @@ Labels = tuple[int, ...] | Int[Array, " user"]
 
 def as_labels(segments: Any, num_users: int) -> Labels:
     """Checks segment labels (any integers, equal means same segment); makes them static unless they are traced."""
-    if not isinstance(segments, jax.Array):
-        segments = np.asarray(segments)
+    if not isinstance(segments, Tracer):
+        return integer_labels("segments", segments, num_users)
     if segments.shape != (num_users,) or not np.issubdtype(segments.dtype, np.integer):
         raise ValueError(
             f"segments must hold one integer label per user, shape ({num_users},), "
             f"got {segments.dtype} of shape {segments.shape}."
         )
-    if isinstance(segments, Tracer):
-        return segments
-    return tuple(int(label) for label in np.asarray(segments))
+    return segments
+
+
+def user_labels(_: str, value: Any, arguments: dict[str, Any]) -> Labels:
+    """The check of an argument that says which users share a policy."""
+    return as_labels(value, arguments["market"].num_users)
+
+
+def known_labels(name: str, value: Any, arguments: dict[str, Any]) -> tuple[int, ...]:
+    """`user_labels` for a question whose programme depends on them."""
+    labels = user_labels(name, value, arguments)
+    if not isinstance(labels, tuple):
+        raise ValueError(f"{name} must be known before compilation here, got traced ones.")
+    return labels
 
 
 def segment_of(labels: Labels) -> Int[Array | np.ndarray, " user"]:

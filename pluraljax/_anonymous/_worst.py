@@ -8,14 +8,15 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from .._arguments import checked
 from .._bracket import Bracket
 from .._conversation import Profile
 from .._deviation import Deviation, deviation, silence
 from .._frontier import Frontier, frontier
 from .._guarantee import guarantee
-from .._market import Market, benchmarks, patience
+from .._market import Market, benchmarks, one_market, patience, slack
 from .._precision import float64_scope, in_float64
-from .._segments import anonymous, as_labels
+from .._segments import anonymous, known_labels
 from ._base import base_frontier, payoff_size
 from ._joint import common_profile
 from ._result import AnonymousFrontier, report
@@ -23,6 +24,12 @@ from ._rounds import Known, run_rounds
 from ._shared import Shared, is_searchable, lay_out
 
 
+def _known_or_one(name: str, value: Any, arguments: dict[str, Any]) -> tuple[int, ...]:
+    """The check of segments that are one by default."""
+    return known_labels(name, anonymous(arguments["market"].num_users) if value is None else value, arguments)
+
+
+@checked(market=one_market, segments=_known_or_one, delta=slack)
 @float64_scope
 def anonymous_frontier(market: Market, delta: Any = 0.0, segments: Any = None, budget: int = 16) -> AnonymousFrontier:
     """Brackets each user's utility in her worst delta-equilibrium when the users of a segment share a policy.
@@ -51,11 +58,7 @@ def anonymous_frontier(market: Market, delta: Any = 0.0, segments: Any = None, b
     distance between silent and aligned utility.
     """
     users = market.user_value.shape[0]
-    labels = as_labels(anonymous(users) if segments is None else segments, users)
-    if not isinstance(labels, tuple):
-        raise ValueError("The segments of an anonymous frontier must be known: pass labels that are not traced.")
-    if not isinstance(delta, Tracer) and not np.all(np.asarray(delta) >= 0):
-        raise ValueError(f"delta must be >= 0, got {delta}.")
+    labels: tuple[int, ...] = segments
     if isinstance(budget, Tracer) or budget < 0:
         raise ValueError(f"budget must be a number of boxes known before compilation and >= 0, got {budget}.")
     delta = jnp.asarray(delta, jnp.float64)
@@ -78,7 +81,9 @@ def _part(market: Market, members: tuple[int, ...]) -> Market:
 @in_float64
 def _least_delta(market: Market, delta: Float[Array, ""]) -> Float[Array, ""]:
     """The delta at which every provider is as patient as it is read at least."""
-    return patience(market, delta).max()
+    least = patience(market, delta).max()
+    # An invalid market has no such delta, and its status says so.
+    return jnp.asarray(jnp.where(jnp.isfinite(least), least, delta))
 
 
 def _in_segment(market: Market, delta: Float[Array, ""], budget: int) -> AnonymousFrontier:

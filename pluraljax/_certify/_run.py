@@ -2,11 +2,9 @@
 
 from collections.abc import Mapping
 from fractions import Fraction
-from math import isfinite
 from typing import Any
 
-import numpy as np
-
+from .._arguments import described, finite_slack, integer_labels
 from ._alignment_claims import Alignment, check_alignment, theorem_claims
 from ._claims import PROVED, Certificate, Section
 from ._conversations import (
@@ -30,7 +28,7 @@ from ._words import short
 def certify(
     market: Any,
     segments: Any = None,
-    delta: float = 0.0,
+    delta: Any = 0.0,
     *,
     weights: str = "cone",
     offset: str = "constant",
@@ -56,8 +54,9 @@ def certify(
 
     **Returns:** a `Certificate`: `str` of it is a proof to read, `.as_data()` the same for JSON.
     """
-    if not (isfinite(delta) and delta >= 0):
-        raise ValueError(f"delta must be >= 0, got {delta}.")
+    if any(not hasattr(market, name) for name in ("prior", "user_value", "provider_value", "mass")):
+        raise ValueError(f"market must be a Market (observed_market makes one), got {described(market)}.")
+    delta = finite_slack("delta", delta)
     regimes = _regimes(market, segments)
     labels = None if profile is None else _labels_of_profile(market, profile, regimes)
     exact, patience = exact_market(market), Fraction(float(delta))
@@ -88,10 +87,7 @@ def _regimes(market: Any, segments: Any) -> dict[str, Labels]:
     personalized, anonymous = tuple(range(users)), (0,) * users
     if segments is None:
         return {"personalized": personalized} | ({"anonymous": anonymous} if users > 1 else {})
-    labels = np.asarray(segments)
-    if labels.shape != (users,) or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(f"segments must hold one integer label per user, shape ({users},), got shape {labels.shape}.")
-    chosen = tuple(int(label) for label in labels)
+    chosen = integer_labels("segments", segments, users)
     if _is_personalized(chosen):
         return {"personalized": chosen}
     return {"anonymous" if len(set(chosen)) == 1 else "segmented": chosen}

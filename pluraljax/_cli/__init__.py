@@ -32,8 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> Any:
+    from .._warnings import hush
     from ._parser import parse
 
+    hush()
     return parse(arguments)
 
 

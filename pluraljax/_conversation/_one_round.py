@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from .._arguments import checked, instance_of
 from .._precision import float64_scope, to_float64
 from ._play import Kernels, as_kernels
 from ._profile import Profile
@@ -74,6 +75,7 @@ def menu_from_kernels(kernels: Kernels) -> Float[Array, "evidence plan answers"]
     return menu
 
 
+@checked(profile=instance_of(Profile))
 @float64_scope
 def in_one_round(profile: Profile) -> Profile:
     """Tells a conversation of several rounds as one round, whose queries are plans of what to ask after every answer.

@@ -8,8 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from .._market import Market, _as_float_array
+from .._arguments import checked, instance_of
+from .._market import Market, _as_float_array, one_market
 from .._precision import float64_scope, in_float64, to_float64
+from .._segments import known_labels
 from ._shape import Conversation
 
 # Probabilities that come from float32 data sum to 1 only this well.
@@ -144,6 +146,7 @@ def check_profile(profile: Profile, market: Market, num_segments: int | None) ->
         raise ValueError(f"choice must be [user] = ({users},) for this market, got shape {profile.choice.shape}.")
 
 
+@checked(market=one_market, segments=known_labels, conversation=instance_of(Conversation, type(None)))
 def silent_profile(market: Market, segments: Any, conversation: Conversation | None = None) -> Profile:
     """Makes the profile in which every provider tells nobody anything.
 
@@ -156,6 +159,7 @@ def silent_profile(market: Market, segments: Any, conversation: Conversation | N
     return Profile(tuple((conversation or Conversation(signals=1)).silent(market, segments)))
 
 
+@checked(market=one_market, segments=known_labels, conversation=instance_of(Conversation, type(None)))
 def informative_profile(market: Market, segments: Any, conversation: Conversation | None = None) -> Profile:
     """Makes the profile in which every provider tells everybody all the evidence.
 

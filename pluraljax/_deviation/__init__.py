@@ -9,9 +9,6 @@ from ._questions import (
     Silence as Silence,
 )
 from ._questions import (
-    check_delta as check_delta,
-)
-from ._questions import (
     deviation as deviation,
 )
 from ._questions import (

@@ -4,16 +4,15 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
-import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
+from .._arguments import checked, instance_of
 from .._bracket import Bracket
 from .._candidates import Solver, solve
 from .._conversation import Profile, check_profile, is_distribution
-from .._market import Market, market_status, with_zeros_if_invalid
+from .._market import Market, market_status, one_market, slack, with_zeros_if_invalid
 from .._precision import float64_scope, in_float64
-from .._segments import Labels, as_labels
+from .._segments import Labels, as_labels, user_labels
 from .._status import Status
 from ._gains import Gains, Proof, find_gains
 from ._standing import Standing, profile_standing, silent_standing
@@ -61,6 +60,7 @@ class Deviation(eqx.Module):
     status: Int[Array, " provider"]
 
 
+@checked(market=one_market, segments=user_labels, delta=slack)
 @float64_scope
 def silence(market: Market, segments: Any, delta: Any = 0.0, *, solver: Solver = solve) -> Silence:
     """Brackets what each provider gains at most by telling users something when nobody else tells them anything.
@@ -97,7 +97,6 @@ def silence_decision(market: Market, segments: Any, delta: Any = 0.0, *, solver:
 
 def _ask(market: Market, segments: Any, delta: Any, solver: Solver, decide: bool) -> Silence:
     labels = as_labels(segments, market.user_value.shape[0])
-    check_delta(delta)
     status, standing = _silent(market)
     gains = find_gains(market, labels, standing, None, delta, status, solver, decide)
     return Silence(
@@ -105,6 +104,7 @@ def _ask(market: Market, segments: Any, delta: Any, solver: Solver, decide: bool
     )
 
 
+@checked(market=one_market, segments=user_labels, profile=instance_of(Profile), delta=slack)
 @float64_scope
 def deviation(
     market: Market, segments: Any, profile: Profile, delta: Any = 0.0, *, solver: Solver = solve
@@ -135,7 +135,6 @@ def deviation(
     """
     labels = as_labels(segments, market.user_value.shape[0])
     check_profile(profile, market, len(set(labels)) if isinstance(labels, tuple) else None)
-    check_delta(delta)
     tried = None if isinstance(profile.policy, tuple) else profile.policy
     return _deviation(market, labels, profile, tried, delta, solver)
 
@@ -154,12 +153,6 @@ def _deviation(
     status, standing = _under(market, labels, profile)
     gains = find_gains(market, labels, standing, tried, delta, status, solver)
     return _report(standing, gains, status)
-
-
-def check_delta(delta: Any) -> None:
-    """Raises `ValueError` for a negative delta, where its value is known."""
-    if not isinstance(delta, Tracer) and not np.all(np.asarray(delta) >= 0):
-        raise ValueError(f"delta must be >= 0, got {delta}.")
 
 
 @in_float64

@@ -11,13 +11,13 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from .._arguments import checked, instance_of
 from .._bracket import Bracket
 from .._candidates import METHODS, Annealing
 from .._conversation import Conversation, Profile
-from .._deviation import check_delta
-from .._market import Market, benchmarks, market_status, patience, with_zeros_if_invalid
+from .._market import Market, benchmarks, market_status, one_market, patience, slack, with_zeros_if_invalid
 from .._precision import float64_scope, in_float64
-from .._segments import as_labels
+from .._segments import known_labels
 from .._status import Status
 from ._gradient import INFORMATIVE, SILENT, played_kernels
 from ._menus import Menus, blank, from_kernels, informative, is_personalized, menu_shape, play
@@ -71,6 +71,7 @@ class Equilibrium(eqx.Module):
     status: Int[Array, ""]
 
 
+@checked(market=one_market, segments=known_labels, conversation=instance_of(Conversation, type(None)), delta=slack)
 @float64_scope
 def equilibrium(
     market: Market,
@@ -109,18 +110,14 @@ def equilibrium(
     **Returns:** an `Equilibrium`. With queries, segments of several users are certified against every conversation
     (`most`), which may leave true equilibria open. Raises `ValueError` for anything that makes no sense.
     """
-    labels = as_labels(segments, market.user_value.shape[0])
-    if not isinstance(labels, tuple):
-        raise ValueError("equilibrium needs segments that are known before compilation, got traced ones.")
     if method not in (*METHODS, "best_response"):
         raise ValueError(f"method must be one of {', '.join(METHODS)}, best_response; got {method!r}.")
     if starts < 1 or rounds < 1:
         raise ValueError(f"starts and rounds must be >= 1, got {starts} and {rounds}.")
-    check_delta(delta)
     annealing = Annealing(steps=300) if annealing is None else annealing
     key = jr.key(0) if key is None else key
     delta = jnp.asarray(delta, jnp.float64)
-    return _equilibrium(market, labels, conversation or Conversation(), key, method, starts, annealing, rounds, delta)
+    return _equilibrium(market, segments, conversation or Conversation(), key, method, starts, annealing, rounds, delta)
 
 
 @in_float64

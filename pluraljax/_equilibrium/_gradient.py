@@ -8,12 +8,13 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Int
 
+from .._arguments import checked, instance_of
 from .._candidates import METHODS, Annealing, gradient_play, in_common_units, starting_logits
 from .._conversation import Conversation, Profile, as_kernels
-from .._market import Market, market_status, with_zeros_if_invalid
+from .._market import Market, market_status, one_market, with_zeros_if_invalid
 from .._payoff import lay_out_game
 from .._precision import float64_scope, in_float64
-from .._segments import as_labels
+from .._segments import known_labels
 
 SILENT, INFORMATIVE = 0, 1
 
@@ -36,6 +37,7 @@ def played_kernels(
     return gradient_play(game, logits, annealing, method)  # pyright: ignore[reportArgumentType]
 
 
+@checked(market=one_market, segments=known_labels, conversation=instance_of(Conversation))
 @float64_scope
 def gradient_policies(
     market: Market,
@@ -63,16 +65,13 @@ def gradient_policies(
 
     **Returns:** a `Profile` with a kernel per round.
     """
-    labels = as_labels(segments, market.user_value.shape[0])
-    if not isinstance(labels, tuple):
-        raise ValueError("gradient_policies needs segments that are known before compilation, got traced ones.")
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}.")
     places = {"silent": SILENT, "informative": INFORMATIVE, "random": 2}
     if start not in places:
         raise ValueError(f"start must be one of {', '.join(places)}; got {start!r}.")
     annealing = Annealing(steps=300) if annealing is None else annealing
-    return _gradient_policies(market, labels, conversation, key, method, annealing, places[start])
+    return _gradient_policies(market, segments, conversation, key, method, annealing, places[start])
 
 
 @in_float64

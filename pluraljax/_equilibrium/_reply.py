@@ -10,14 +10,15 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
+from .._arguments import checked, instance_of
 from .._bracket import Bracket
 from .._candidates import Annealing, gradient_reply, in_common_units, starting_logits
 from .._conversation import Conversation, Profile, Rational, as_kernels, check_profile, normalised
 from .._deviation import Deviation, deviation
-from .._market import Market, objective_range
+from .._market import Market, objective_range, one_market
 from .._payoff import Game, converse, evaluate, lay_out_game
 from .._precision import float64_scope, in_float64
-from .._segments import as_labels
+from .._segments import known_labels
 from .._status import Status
 from ._menus import is_personalized
 
@@ -43,6 +44,7 @@ class BestResponse(eqx.Module):
     status: Int[Array, " provider"]
 
 
+@checked(market=one_market, segments=known_labels, conversation=instance_of(Conversation), profile=instance_of(Profile))
 @float64_scope
 def best_response(
     market: Market,
@@ -72,9 +74,7 @@ def best_response(
 
     **Returns:** a `BestResponse`. Raises `ValueError` where shapes do not fit.
     """
-    labels = as_labels(segments, market.user_value.shape[0])
-    if not isinstance(labels, tuple):
-        raise ValueError("best_response needs segments that are known before compilation, got traced ones.")
+    labels: tuple[int, ...] = segments
     check_profile(profile, market, len(set(labels)))
     shapes = [tuple(kernel.shape) for kernel in profile.rounds]
     if shapes != conversation.kernel_shapes(market, np.asarray(labels)):

@@ -9,12 +9,13 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from .._arguments import checked
 from .._bracket import Bracket
 from .._conversation import Conversation, Profile, check_profile
-from .._deviation import Deviation, check_delta, deviation_of_fixed_shape
-from .._market import Market
+from .._deviation import Deviation, deviation_of_fixed_shape
+from .._market import Market, one_market, slack
 from .._precision import float64_scope, in_float64
-from .._segments import as_labels
+from .._segments import known_labels
 from ._menus import (
     Menus,
     blank,
@@ -97,6 +98,7 @@ class Play(eqx.Module):
     status: Int[Array, "round provider"]
 
 
+@checked(market=one_market, segments=known_labels, delta=slack)
 @float64_scope
 def best_response_play(
     market: Market,
@@ -125,14 +127,11 @@ def best_response_play(
 
     **Returns:** a `Play`. Raises `ValueError` for anything that makes no sense.
     """
-    labels = as_labels(segments, market.user_value.shape[0])
-    if not isinstance(labels, tuple):
-        raise ValueError("best_response_play needs segments that are known before compilation, got traced ones.")
+    labels: tuple[int, ...] = segments
     if rounds < 1 or not 0 <= raise_by <= 1:
         raise ValueError(f"rounds must be >= 1 and raise_by in [0, 1], got {rounds} and {raise_by}.")
     if isinstance(start, str) and start not in ("silent", "informative"):
         raise ValueError(f'start must be "silent", "informative" or a Profile, got {start!r}.')
-    check_delta(delta)
     if isinstance(start, Profile):
         check_profile(start, market, len(set(labels)))
         if len(start.rounds) > 1:

@@ -10,10 +10,11 @@ from jax import lax
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
+from .._arguments import checked
 from .._bounds import Prices, best_response_line, compatible, optimal_play, outcome_lower, value_of, worth
 from .._bracket import Bracket
 from .._candidates import LinearProgram, Outcome, OutcomeTask, Solution, Solver, pose_outcome, read_outcome, solve
-from .._market import Market, market_status
+from .._market import Market, market_status, one_market
 from .._precision import float64_scope, in_float64
 from .._status import Status
 from ._search import curve_task
@@ -32,6 +33,7 @@ class Persuasion(eqx.Module):
     status: Int[Array, "provider user"]
 
 
+@checked(market=one_market)
 @float64_scope
 def persuasion(market: Market, floor: Any = None, *, solver: Solver = solve) -> Persuasion:
     """Brackets `phi_ij = max {<V_ij, q> : <U_j, q> >= floor_j}` over what user j may be brought to do.
@@ -74,6 +76,18 @@ class FrontierCurve(eqx.Module):
     status: Int[Array, " user"]
 
 
+def _levels(name: str, value: Any, _: dict[str, Any]) -> Any:
+    """The check of shares: a row of them, from silent to aligned."""
+    if not isinstance(value, Tracer):
+        value = np.asarray(value, np.float64)
+    if value.ndim != 1:
+        raise ValueError(f"{name} must be [level], got shape {value.shape}.")
+    if not isinstance(value, Tracer) and not np.all((value >= 0) & (value <= 1)):
+        raise ValueError(f"{name} must be between 0 (silent) and 1 (aligned), got {value}.")
+    return value
+
+
+@checked(market=one_market, shares=_levels)
 @float64_scope
 def frontier_curve(market: Market, shares: Any, *, solver: Solver = solve) -> FrontierCurve:
     """Computes phi_i and the gap of every user on a grid, for plots; `frontier` finds what a grid misses.
@@ -88,10 +102,6 @@ def frontier_curve(market: Market, shares: Any, *, solver: Solver = solve) -> Fr
     bracket is valid but wider than 1e-6 of the largest range of a provider's payoffs.
     """
     shares = jnp.asarray(shares, jnp.float64)
-    if shares.ndim != 1:
-        raise ValueError(f"shares must be [level], got shape {shares.shape}.")
-    if not isinstance(shares, Tracer) and not np.all((np.asarray(shares) >= 0) & (np.asarray(shares) <= 1)):
-        raise ValueError(f"shares must be between 0 (silent) and 1 (aligned), got {shares}.")
     stakes = lax.stop_gradient(lay_out(market, jnp.zeros((), jnp.float64)))
     level = jax.vmap(lambda s: s.silent + shares * s.span)(stakes)
     # A single provider's deviations do not have to beat anybody.

@@ -12,9 +12,10 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from .._arguments import checked
 from .._bounds import Prices, optimal_play
 from .._candidates import LinearProgram, OutcomeCandidate, Solution, Solver, read_outcome, solve
-from .._market import Market
+from .._market import Market, one_market, slack
 from .._precision import float64_scope, in_float64
 from ._envelope import chord_from, chord_points
 from ._levels import Persuasion, persuasion
@@ -30,7 +31,7 @@ from ._search import (
     pose_interval_all,
     start_all,
 )
-from ._stakes import UserStakes, check_delta, lay_out
+from ._stakes import UserStakes, lay_out
 from ._worst import Frontier, collect
 
 
@@ -70,6 +71,7 @@ class FrontierProof(eqx.Module):
     links: Links
 
 
+@checked(market=one_market, delta=slack)
 @float64_scope
 def frontier_proof(market: Market, delta: Any = 0.0, *, solver: Solver = solve) -> FrontierProof:
     """Computes `frontier` of one market in Python, and keeps what proves it. Needs concrete arrays.
@@ -81,7 +83,6 @@ def frontier_proof(market: Market, delta: Any = 0.0, *, solver: Solver = solve) 
 
     **Returns:** a `FrontierProof` with NumPy arrays.
     """
-    check_delta(delta)
     stakes = lax.stop_gradient(lay_out(market, jnp.asarray(delta, jnp.float64)))
     search = start_all(stakes)
     points, links = [_first_points(stakes)], []
@@ -161,6 +162,7 @@ def _no_link(stakes: UserStakes) -> Links:
     return Links(jnp.array(False), slope, nowhere, _no_prices(stakes, stakes.num_providers + 1))
 
 
+@checked(market=one_market)
 @float64_scope
 def persuasion_proof(market: Market, *, solver: Solver = solve) -> tuple[Persuasion, Points]:
     """Computes `persuasion` without floors, and keeps its candidates: points `[user provider ...]`."""

@@ -5,8 +5,6 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, Bool, Float
 
 from .._bounds import optimal_play, value_of
@@ -112,9 +110,3 @@ def where_valid(market: Market, tree: Any) -> Any:
     """Replaces all numbers by NaN where the market's data are invalid."""
     valid = market_status(market) < Status.NOT_FINITE
     return jax.tree.map(lambda leaf: jnp.where(valid, leaf, jnp.nan), tree)
-
-
-def check_delta(delta: Any) -> None:
-    """Raises `ValueError` for a negative delta, where its value is known."""
-    if not isinstance(delta, Tracer) and not np.all(np.asarray(delta) >= 0):
-        raise ValueError(f"delta must be >= 0, got {delta}.")

@@ -7,15 +7,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from .._arguments import checked
 from .._bounds import value_of
 from .._bracket import Bracket
 from .._candidates import Solver, solve
-from .._market import Market, market_status
+from .._market import Market, market_status, one_market, slack
 from .._precision import float64_scope, in_float64
 from .._status import Status
 from ._envelope import lower_at
 from ._search import Search, excess, run_search
-from ._stakes import UserStakes, check_delta, fold_actions, lay_out, where_valid
+from ._stakes import UserStakes, fold_actions, lay_out, where_valid
 
 
 class Frontier(eqx.Module):
@@ -34,6 +35,7 @@ class Frontier(eqx.Module):
     status: Int[Array, " user"]
 
 
+@checked(market=one_market, delta=slack)
 @float64_scope
 def frontier(market: Market, delta: Any = 0.0, *, solver: Solver = solve) -> Frontier:
     """Brackets each user's utility in her worst delta-equilibrium when providers may personalize.
@@ -55,7 +57,6 @@ def frontier(market: Market, delta: Any = 0.0, *, solver: Solver = solve) -> Fro
     **Returns:** a `Frontier`. Where `status` is `OPEN` the bracket is valid but wider than 1e-6 of the distance between
     silent and aligned utility.
     """
-    check_delta(delta)
     return worst_equilibria(market, delta, None, solver=solver)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from .._arguments import checked, some_path
 from .._printable import printable
 from ._chunk import Chunk, ChunkFormat, DamagedChunk, block_of
 from ._manifest import MANIFEST, Manifest, read_manifest
@@ -132,6 +133,7 @@ def read_table(path: str | Path) -> pa.Table:
     return table.take(pa.array(order)) if len(order) else table
 
 
+@checked(path=some_path)
 def open_scan(path: str | Path) -> "xr.Dataset":
     """Opens a scan, finished or not, as a labelled dataset.
 

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._alignment import segment_alignment, weak_alignment
+from .._arguments import checked, instance_of
 from .._frontier import frontier
 from .._guarantee import guarantee
-from .._market import Market, benchmarks
+from .._market import Market, benchmarks, slack
 from .._precision import float64_scope
 from ._instruments import Instrument
 
@@ -59,6 +60,7 @@ def _questions():
     return jax.jit(jax.vmap(ask, in_axes=(0, 0, None)))
 
 
+@checked(markets=instance_of(Market), delta=slack)
 @float64_scope
 def certify_rule(
     instrument: Instrument | None,

@@ -14,12 +14,13 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from .._arguments import checked
 from .._bounds import Prices, value_of
 from .._bracket import Bracket
 from .._candidates import OutcomeTask, pose_outcome, read_outcome, solve
 from .._frontier import frontier
 from .._frontier._stakes import UserStakes, lay_out, where_valid
-from .._market import Market
+from .._market import Market, one_market, slack
 from .._precision import float64_scope, in_float64
 
 # Shares of the span: how far the linearised programme may miss the certified value before it counts as a kink, and how
@@ -41,6 +42,7 @@ class WorstValue(eqx.Module):
     status: Int[Array, " user"]
 
 
+@checked(market=one_market, delta=slack)
 @float64_scope
 def worst_value(market: Market, delta: Any = 0.0) -> WorstValue:
     """Brackets each user's worst personalized equilibrium as `frontier` does, and differentiates it.
@@ -128,6 +130,7 @@ class Slopes(eqx.Module):
     kink: Bool[Array, "..."]
 
 
+@checked(market=one_market, direction=one_market)
 @float64_scope
 def one_sided_slopes(
     question: Callable[[Market], Array], market: Market, direction: Market, step: float = 1e-6

@@ -17,9 +17,10 @@ from jax import lax
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float
 
-from .._market import Market
+from .._arguments import checked
+from .._market import Market, one_market
 from .._precision import float64_scope, in_float64
-from .._segments import as_labels
+from .._segments import as_labels, known_labels, user_labels
 from ._payment import cost_of, least_cost, payment_at
 from ._quadratic import Answer, least_norm_programme, solve_quadratic
 
@@ -49,6 +50,7 @@ def pay(market: Market, payment: Float[Array, "user action state"]) -> Market:
     return eqx.tree_at(lambda m: m.provider_value, market, market.provider_value + payment[None])
 
 
+@checked(market=one_market, segments=known_labels)
 def least_subsidy(
     market: Market, segments: Any, target: float = 0.0, *, by: By = "outcome", most_weight: float = 100.0
 ) -> Subsidised:
@@ -73,9 +75,7 @@ def least_subsidy(
     if by not in ("outcome", "action"):
         raise ValueError(f'by must be "outcome" or "action", got {by!r}.')
     users = market.user_value.shape[0]
-    labels = as_labels(segments, users)
-    if not isinstance(labels, tuple):
-        raise ValueError("least_subsidy needs segments that are known before compilation, got traced ones.")
+    labels: tuple[int, ...] = segments
     user, provider = np.asarray(market.user_value, np.float64), np.asarray(market.provider_value, np.float64)
     mass = np.asarray(market.mass, np.float64)
     payment, weights = np.zeros_like(user), np.zeros((users, provider.shape[0]))
@@ -153,6 +153,15 @@ def _prices(answer: Answer, shape: tuple[int, ...], target: float) -> np.ndarray
     return np.nan_to_num(prices).reshape(shape)
 
 
+def _error(_: str, value: Any, arguments: dict[str, Any]) -> Any:
+    """The check of the error to reach, and of the weights with it."""
+    if isinstance(value, Tracer):
+        return value
+    _check(float(value), arguments["most_weight"])
+    return np.float64(value)
+
+
+@checked(market=one_market, segments=user_labels, target=_error)
 @float64_scope
 def gradient_subsidy(
     market: Market, segments: Any, target: Any = 0.0, *, most_weight: float = 100.0, steps: int = 3000
@@ -172,10 +181,7 @@ def gradient_subsidy(
     **Returns:** a `Subsidised` without a gap. Whatever the number of steps, its payment makes alignment hold with error
     at most `target`; with too few steps it costs more than needed.
     """
-    if not isinstance(target, Tracer):
-        _check(float(target), most_weight)
-    users = market.user_value.shape[0]
-    labels = as_labels(segments, users)
+    labels = as_labels(segments, market.num_users)
     places = jnp.asarray(np.unique(labels, return_inverse=True)[1] if isinstance(labels, tuple) else labels, jnp.int32)
     return _gradient_subsidy(market, places, jnp.asarray(target, jnp.float64), 1.0 / most_weight, steps)
 

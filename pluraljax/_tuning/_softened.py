@@ -17,11 +17,12 @@ from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float
 
+from .._arguments import checked, instance_of
 from .._conversation import Conversation, Logit, as_kernels
-from .._market import Market, market_status, with_zeros_if_invalid
+from .._market import Market, market_status, one_market, with_zeros_if_invalid
 from .._payoff import Game, evaluate, game_gradient, lay_out_game
 from .._precision import float64_scope, in_float64
-from .._segments import Labels, as_labels
+from .._segments import Labels, known_labels
 from .._status import Status
 
 # Newton's steps at most after the damped ones, and the largest residual, in logits, of what counts as an equilibrium.
@@ -47,6 +48,22 @@ class SoftEquilibrium(eqx.Module):
     solved: Bool[Array, ""]
 
 
+def _positive(name: str, value: Any, _: dict[str, Any]) -> Any:
+    """The check of a temperature."""
+    if isinstance(value, Tracer):
+        return value
+    if not (np.asarray(value) > 0).all():
+        raise ValueError(f"{name} must be > 0, got {value}.")
+    return np.float64(value)
+
+
+@checked(
+    market=one_market,
+    segments=known_labels,
+    conversation=instance_of(Conversation),
+    people=instance_of(Logit),
+    temperature=_positive,
+)
 @float64_scope
 def soft_equilibrium(
     market: Market,
@@ -77,15 +94,10 @@ def soft_equilibrium(
     **Returns:** a `SoftEquilibrium`; where `solved` is false the search did not end at an equilibrium.
     Raises `ValueError` for traced segments, and for steps, a damping or a temperature that are out of range.
     """
-    labels = as_labels(segments, market.user_value.shape[0])
-    if not isinstance(labels, tuple):
-        raise ValueError("soft_equilibrium needs segments that are known before compilation, got traced ones.")
     if steps < 1 or not 0 < damping <= 1:
         raise ValueError(f"steps must be at least 1 and damping in (0, 1], got {steps} and {damping}.")
-    if not isinstance(temperature, Tracer) and not (np.asarray(temperature) > 0).all():
-        raise ValueError(f"temperature must be > 0, got {temperature}.")
     return _soft_equilibrium(
-        market, labels, conversation, people, jnp.asarray(temperature, jnp.float64), steps, damping
+        market, segments, conversation, people, jnp.asarray(temperature, jnp.float64), steps, damping
     )
 
 

@@ -15,10 +15,11 @@ import numpy as np
 import optax
 from jaxtyping import Array
 
+from .._arguments import checked, instance_of
 from .._files._archive import read_archive, write_archive
 from .._files._atomic import sweep
 from .._interruption import check, listening
-from .._market import Market
+from .._market import Market, slack
 from .._precision import float64_scope
 from .._printable import quoted
 from ._certified import Certified, certify_rule
@@ -97,6 +98,7 @@ _IDENTITY, _HISTORY = "identity", "history"
 
 
 @listening()
+@checked(parameters=instance_of(Instrument), delta=slack)
 @float64_scope
 def tune(
     objective: str | Callable[[Market, Any], Array],

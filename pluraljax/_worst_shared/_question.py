@@ -10,6 +10,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 from .._anonymous import anonymous_frontier
+from .._arguments import checked, instance_of
 from .._bracket import Bracket
 from .._market import (
     Market,
@@ -18,6 +19,7 @@ from .._market import (
     market_status,
     objective_range,
     patience,
+    slack,
     stakes,
     with_two_actions,
     with_zeros_if_invalid,
@@ -33,6 +35,7 @@ from ._tree import TOLERANCE, Searched, search
 _ROUNDING = 1e-12
 
 
+@checked(market=instance_of(Market), delta=slack)
 @float64_scope
 def worst_equilibrium(
     market: Market,
@@ -76,8 +79,6 @@ def worst_equilibrium(
         )
     if not isinstance(budget, int | np.integer) or budget < 0:
         raise ValueError(f"budget must be a number of parts >= 0, got {budget!r}.")
-    if not np.all(np.asarray(delta) >= 0):
-        raise ValueError(f"delta must be >= 0, got {delta}.")
     is_batch = market.user_value.ndim == 4
     users = market.user_value.shape[-3]
     labels = as_labels(anonymous(users) if segments is None else segments, users)

@@ -15,7 +15,7 @@ def test_the_two_ends():
     np.testing.assert_array_equal(plx.personalized(3), [0, 1, 2])
     np.testing.assert_array_equal(plx.anonymous(3), [0, 0, 0])
     for segments in (plx.personalized, plx.anonymous):
-        with pytest.raises(ValueError, match="at least one user, got num_users=0"):
+        with pytest.raises(ValueError, match="num_users must be a whole number of at least 1, got 0"):
             segments(0)
 
 
