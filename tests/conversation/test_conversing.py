@@ -315,5 +315,5 @@ def test_transcripts_have_their_axes():
 
 def test_segments_of_profiles_to_be_made_are_known():
     market = cases.as_market(cases.build("gaussian", 0, SHAPE))
-    with pytest.raises(ValueError, match="their number is an axis"):
+    with pytest.raises(ValueError, match="segments must be known before compilation"):
         jax.jit(lambda segments: plx.silent_profile(market, segments))(np.array(MIXED, np.int32))
