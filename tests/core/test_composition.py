@@ -74,7 +74,7 @@ DEAR = {
 }
 QUESTIONS = CHEAP | DEAR
 # Loops of as many steps as an argument says: their derivatives go forward, whatever the switch says.
-FORWARD_ONLY = frozenset(["gradient_subsidy"])
+FORWARD_ONLY = frozenset(["gradient_policies", "gradient_subsidy"])
 # What needs numbers, files or a host: not part of anybody's traced programme.
 ON_HOST = frozenset(
     (
