@@ -22,6 +22,7 @@ from ._bounds import (
     largest_weights,
     lay_out,
     payoff_range,
+    usable_weights,
 )
 from ._bracket import Bracket
 from ._candidates import (
@@ -38,6 +39,7 @@ from ._candidates import (
     repeat,
     solve,
 )
+from ._float_bits import power_of_two
 from ._market import Market, market_status, one_market, with_zeros_if_invalid
 from ._precision import float64_scope, in_float64
 from ._segments import Block, Labels, anonymous, as_labels, blocks, gather, personalized, user_labels
@@ -178,15 +180,40 @@ def _choice(name: str, value: str, allowed: tuple[str, ...]) -> str:
     return value
 
 
+class _Units(eqx.Module):
+    """Powers of two in which each segment's payoffs are of order one, whatever they are in."""
+
+    user: Float[Array, " segment"]
+    provider: Float[Array, "segment provider"]
+
+    @property
+    def weight(self) -> Float[Array, "segment provider"]:
+        """The unit of weights: utility for payoffs of a provider."""
+        return self.user[:, None] / self.provider
+
+
+@in_float64
+def _units_of(market: Market, block: Block) -> _Units:
+    user = jnp.abs(gather(market.user_value, block, axis=0)).max(axis=(1, 2, 3))
+    provider = jnp.abs(gather(market.provider_value, block, axis=1)).max(axis=(2, 3, 4))
+    return _Units(power_of_two(user), power_of_two(provider))
+
+
 @in_float64
 def _lay_out_segments(market: Market, labels: Labels, offset: str) -> list[Fit]:
+    """Lays out every block of segments, in the units of `_units_of`."""
     market = with_zeros_if_invalid(market, market_status(market))
-    return [
-        jax.vmap(lay_out, in_axes=(0, 0, None))(
-            gather(market.user_value, block, axis=0), gather(market.provider_value, block, axis=1), offset
-        )
-        for block in blocks(labels)
-    ]
+    fits = []
+    for block in blocks(labels):
+        user, provider = _in_units(market, block)
+        fits.append(jax.vmap(lay_out, in_axes=(0, 0, None))(user, provider, offset))
+    return fits
+
+
+def _in_units(market: Market, block: Block) -> tuple[Array, Array]:
+    unit = _units_of(market, block)
+    user = gather(market.user_value, block, axis=0) / unit.user[:, None, None, None]
+    return user, gather(market.provider_value, block, axis=1) / unit.provider[:, :, None, None, None]
 
 
 @in_float64
@@ -204,9 +231,8 @@ def _read(fits: Fit, hull: bool, solutions) -> FitCandidate:
 
 def _allowed(fit: Fit, hull: bool, candidate: FitCandidate) -> FitCandidate:
     """Lowers cone weights to the largest that count."""
-    if hull:
-        return candidate
-    weights = jnp.minimum(candidate.weights, largest_weights(fit))
+    weights = candidate.weights if hull else jnp.minimum(candidate.weights, largest_weights(fit))
+    weights = usable_weights(weights, hull)
     return FitCandidate(weights, candidate.scale, candidate.direction)
 
 
@@ -322,12 +348,30 @@ def _collect(
         Bracket(empty(), empty()), empty(), empty(providers), empty(), empty(states), jnp.zeros(users, jnp.int32)
     )
     for block, fit, (candidate, outcome) in zip(blocks(labels), fits, found, strict=True):
-        first = gather(market.user_value[:, 0], block, 0), gather(market.provider_value[:, :, 0], block, 1)
+        user, provider = _in_units(with_zeros_if_invalid(market, status), block)
+        first = user[:, :, 0], provider[:, :, :, 0]
         evaluate = lambda *args: _evaluate(*args, hull=hull, free=free, offset=offset)
         block_result = jax.vmap(evaluate)(fit, lax.stop_gradient(candidate), outcome, *first)
-        result = _scatter(result, block, block_result)
+        result = _scatter(result, block, _in_own_units(block_result, _units_of(market, block)))
     masked = jax.tree.map(lambda leaf: jnp.where(valid, leaf, jnp.nan), eqx.filter(result, eqx.is_inexact_array))
     return eqx.tree_at(lambda r: r.status, eqx.combine(masked, result), jnp.where(valid, result.status, status))
+
+
+def _in_own_units(found: Alignment, unit: _Units) -> Alignment:
+    """Takes the results of a block back to the units of its users and providers."""
+
+    def one(found: Alignment, user: Array, weight: Array) -> Alignment:
+        utility = lambda leaf: leaf * user
+        return Alignment(
+            error=jax.tree.map(utility, found.error),
+            user_error=utility(found.user_error),
+            weights=found.weights * weight[None],
+            scale=found.scale,
+            offset=utility(found.offset),
+            status=found.status,
+        )
+
+    return jax.vmap(one)(found, unit.user, unit.weight)
 
 
 def _evaluate(fit: Fit, candidate: FitCandidate, outcome, user_first, provider_first, *, hull, free, offset):

@@ -7,6 +7,8 @@ from jaxtyping import Array, Bool, Float
 
 # A bracket is exact when it is narrower than this share of the payoff scale that it is measured on.
 TOLERANCE = 1e-6
+# Ends that meet may cross by rounding: by this share of the scale.
+CROSSING = 1e-10
 
 
 class Bracket(eqx.Module):
@@ -20,12 +22,25 @@ class Bracket(eqx.Module):
 
     @property
     def width(self) -> Float[Array, "..."]:
-        """Length of the interval; never negative beyond rounding."""
+        """Length of the interval; never negative beyond rounding where both ends are valid."""
         return self.upper - self.lower
 
     def is_exact(self, scale: Float[Array, "..."]) -> Bool[Array, "..."]:
-        """Whether the interval is narrower than `TOLERANCE` times `scale` (in the units of the bracket)."""
-        return jnp.asarray(self.width <= TOLERANCE * scale)
+        """Whether the interval is narrower than `TOLERANCE` times `scale` (in the units of the bracket).
+
+        One whose ends cross by more than rounding is not: something is wrong with it.
+        """
+        return self.is_within(TOLERANCE * scale, scale)
+
+    def is_within(self, width: Float[Array, "..."] | float, scale: Float[Array, "..."]) -> Bool[Array, "..."]:
+        """Whether the interval is no wider than `width`, and its ends do not cross by more than rounding."""
+        return jnp.asarray((self.width <= width) & (self.width >= -CROSSING * scale))
+
+    def without_crossing(self, scale: Float[Array, "..."]) -> "Bracket":
+        """Lets ends that cross by rounding change places; others stay to be seen."""
+        near = self.is_within(jnp.inf, scale)
+        either = jnp.minimum(self.lower, self.upper), jnp.maximum(self.lower, self.upper)
+        return Bracket(jnp.where(near, either[0], self.lower), jnp.where(near, either[1], self.upper))
 
     def with_derivative_of(self, value: Float[Array, "..."]) -> "Bracket":
         """Keeps both ends and gives them the derivatives of `value`, by the envelope theorem those of the optimum.

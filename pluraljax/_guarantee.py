@@ -19,9 +19,8 @@ from ._bounds import (
     guarantee_lower,
     guarantee_upper,
     guarantee_value_at,
-    optimal_actions,
 )
-from ._bracket import Bracket
+from ._bracket import TOLERANCE, Bracket
 from ._candidates import (
     GuaranteeCandidate,
     LinearProgram,
@@ -32,7 +31,8 @@ from ._candidates import (
     read_guarantee,
     solve,
 )
-from ._market import Market, market_status, one_market, slack, stakes, with_zeros_if_invalid
+from ._counted import Counted, OptimalPlay, counted, optimal_play_of
+from ._market import Market, action_range, market_status, one_market, slack, stakes
 from ._precision import float64_scope, in_float64
 from ._segments import Block, Labels, as_labels, blocks, gather, user_labels
 from ._status import Status
@@ -76,22 +76,27 @@ def guarantee(market: Market, segments: Any, delta: Any = 0.0, *, solver: Solver
     labels = as_labels(segments, market.user_value.shape[0])
     delta = jnp.asarray(delta, jnp.float64)
     segment_stakes, solutions = solve_guarantees(market, labels, delta, solver)
-    return _collect(market, labels, segment_stakes, solutions, delta)
+    return _collect(market, labels, segment_stakes, solutions, _delta_of(market, delta))
+
+
+@in_float64
+def _delta_of(market: Market, delta: Float[Array, ""]) -> Float[Array, " provider"]:
+    return counted(market).delta(delta)
 
 
 def solve_guarantees(
     market: Market, labels: Labels, delta: Float[Array, ""], solver: Solver
 ) -> tuple[list[SegmentStakes], list[Solution]]:
     """Solves the programmes of all users: stakes and solutions `[segment member]` of each block."""
-    segment_stakes = _lay_out(market, labels)
-    return segment_stakes, [_solve_block(block, delta, solver) for block in segment_stakes]
+    segment_stakes, each_delta = _lay_out(market, labels), _delta_of(market, delta)
+    return segment_stakes, [_solve_block(block, each_delta, solver) for block in segment_stakes]
 
 
 # What the programmes that are laid out side by side may take, if there is more than one of them.
 _MOST_MEMORY = 2**27  # bytes
 
 
-def _solve_block(block: SegmentStakes, delta: Float[Array, ""], solver: Solver) -> Solution:
+def _solve_block(block: SegmentStakes, delta: Float[Array, " provider"], solver: Solver) -> Solution:
     """Solves one programme per segment and member, so many at a time that memory is bounded.
 
     m members with s situations and a actions each, and k providers, make a matrix of (m s + k) x m s (a - 1).
@@ -99,7 +104,7 @@ def _solve_block(block: SegmentStakes, delta: Float[Array, ""], solver: Solver) 
     lead = block.mass.shape
     count = math.prod(lead)
     matrix = jax.eval_shape(_pose, block, delta, np.zeros(1, np.int32)).matrix
-    together = max(_MOST_MEMORY // (8 * math.prod(matrix.shape)), 1)
+    together = max(_MOST_MEMORY // (8 * max(math.prod(matrix.shape), 1)), 1)
     places = np.arange(-(-count // together) * together, dtype=np.int32) % count
     if count <= together:
         found = solver(_pose(block, delta, places[:count]))
@@ -109,30 +114,43 @@ def _solve_block(block: SegmentStakes, delta: Float[Array, ""], solver: Solver) 
         each = [solver(_pose(block, delta, some)) for some in places.reshape(-1, together)]
         found = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
     groups = found.outcome.ndim
-    own = lambda leaf: leaf.reshape(-1, *leaf.shape[groups:])[:count].reshape(*lead, *leaf.shape[groups:])
+
+    def own(leaf: Array) -> Array:
+        # Without `-1`: programmes of a market with one action have no variables.
+        rows = leaf.reshape(math.prod(leaf.shape[:groups]), *leaf.shape[groups:])
+        return rows[:count].reshape(*lead, *leaf.shape[groups:])
+
     return jax.tree.map(own, found)
 
 
 @in_float64
 def _solve_one_by_one(
-    block: SegmentStakes, delta: Float[Array, ""], places: Int[Array | np.ndarray, "group place"], solver: Solver
+    block: SegmentStakes,
+    delta: Float[Array, " provider"],
+    places: Int[Array | np.ndarray, "group place"],
+    solver: Solver,
 ) -> Solution:
     return lax.map(lambda some: solver(_pose(block, delta, some)), jnp.asarray(places))
 
 
 @in_float64
 def _lay_out(market: Market, labels: Labels) -> list[SegmentStakes]:
-    market = with_zeros_if_invalid(market, market_status(market))
-    payoffs = stakes(market)
+    """Lays out the segments of each size, in the units of `counted`."""
+    found = counted(market)
+    market, payoffs = found.market, stakes(found.market)
     flat = lambda values, axis: values.reshape(*values.shape[:axis], -1, values.shape[-1])
     user, provider = flat(payoffs.user, 1), flat(payoffs.provider, 2)
-    size = flat(jnp.einsum("jtxy,jay->jtxa", market.prior, jnp.abs(market.user_value)), 1).max(axis=-1)
+    sizes = stakes(Market(market.prior, jnp.abs(market.user_value), jnp.abs(market.provider_value), market.mass))
+    optimal = optimal_play_of(found, payoffs.user)
     probability = market.prior.sum(axis=-1).reshape(user.shape[:2])
     return [
         SegmentStakes(
             user=gather(user, block, 0),
             provider=gather(provider, block, 1),
-            size=gather(size, block, 0),
+            user_size=gather(flat(sizes.user, 1), block, 0),
+            provider_size=gather(flat(sizes.provider, 2), block, 1),
+            optimal=_gather_optimal(optimal, block),
+            states=market.prior.shape[-1],
             probability=gather(probability, block, 0),
             mass=gather(market.mass, block, 0),
         )
@@ -140,12 +158,24 @@ def _lay_out(market: Market, labels: Labels) -> list[SegmentStakes]:
     ]
 
 
+def _gather_optimal(optimal: OptimalPlay, block: Block) -> OptimalPlay:
+    """Absent members are indifferent."""
+    absent = ~block.present[..., None]
+    action, is_exact = (
+        jnp.take(optimal.action, block.members, axis=0),
+        jnp.take(optimal.is_exact, block.members, axis=0),
+    )
+    return OptimalPlay(action | absent[..., None], is_exact | absent)
+
+
 def _targets(stakes: SegmentStakes) -> Float[Array, "target member"]:
     return jnp.eye(stakes.mass.shape[-1], dtype=jnp.float64)
 
 
 @in_float64
-def _pose(block: SegmentStakes, delta: Float[Array, ""], places: Int[Array | np.ndarray, " place"]) -> LinearProgram:
+def _pose(
+    block: SegmentStakes, delta: Float[Array, " provider"], places: Int[Array | np.ndarray, " place"]
+) -> LinearProgram:
     """One programme for each place among segments and members: the largest loss of that member."""
     members = block.mass.shape[-1]
 
@@ -171,13 +201,14 @@ def tie_slack(market: Market, weights: Float[Array, "user provider"]) -> Float[A
     """
 
     def one(stakes: SegmentStakes, weights: Array) -> Array:
-        optimal, mixed = optimal_actions(stakes), jnp.einsum("i,imsa->msa", weights, stakes.provider)
+        optimal, mixed = stakes.optimal.action, jnp.einsum("i,imsa->msa", weights, stakes.provider)
         together = jnp.where(optimal, mixed, jnp.inf).min(axis=-1).sum()
         apart = jnp.where(optimal, stakes.provider, jnp.inf).min(axis=-1).sum(axis=(-2, -1))
         return together - weights @ apart
 
-    (alone,) = _lay_out(market, tuple(range(market.user_value.shape[0])))
-    return jnp.maximum(jax.vmap(one)(alone, weights), 0.0)
+    unit, (alone,) = counted(market), _lay_out(market, tuple(range(market.user_value.shape[0])))
+    weights = weights * unit.provider_unit[None] / unit.user_unit[:, None]
+    return jnp.maximum(jax.vmap(one)(alone, weights), 0.0) * unit.user_unit
 
 
 @in_float64
@@ -191,12 +222,19 @@ def _collect(
     nothing = jnp.full(users, jnp.nan, jnp.float64)
     weights = jnp.full((users, providers), jnp.nan, jnp.float64)
     result = Guarantee(nothing, nothing, weights, jnp.zeros(users, jnp.int32))
-    payoff_range = market.user_value.max(axis=(-2, -1)) - market.user_value.min(axis=(-2, -1))
+    unit = counted(market)
+    payoff_range = action_range(unit.market.user_value).max(axis=-1)
     for block, stakes_of_block, solution in zip(blocks(labels), segment_stakes, solutions, strict=True):
         found = _evaluate_block(stakes_of_block, gather(payoff_range, block, 0), solution, delta)
         result = _scatter(result, block, found)
+    result = _in_own_units(result, unit)
     masked = jax.tree.map(lambda leaf: jnp.where(valid, leaf, jnp.nan), eqx.filter(result, eqx.is_inexact_array))
     return eqx.tree_at(lambda r: r.status, eqx.combine(masked, result), jnp.where(valid, result.status, status))
+
+
+def _in_own_units(found: Guarantee, unit: Counted) -> Guarantee:
+    weights = found.weights * unit.user_unit[:, None] / unit.provider_unit[None]
+    return Guarantee(unit.user_value(found.lower), unit.user_value(found.upper), weights, found.status)
 
 
 def _evaluate_block(block: SegmentStakes, payoff_range: Array, solutions: Solution, delta: Array) -> Guarantee:
@@ -224,10 +262,9 @@ def _evaluate(
     stakes: SegmentStakes, target: Array, scale: Array, candidate: GuaranteeCandidate, outcome: Array, delta: Array
 ) -> Guarantee:
     multipliers = jnp.maximum(candidate.multipliers, 0.0)
-    bracket = Bracket(
-        guarantee_lower(stakes, delta, target, multipliers),
-        guarantee_upper(stakes, delta, target, candidate.outcome),
-    )
+    lower = guarantee_lower(stakes, delta, target, multipliers)
+    upper = guarantee_upper(stakes, delta, target, candidate.outcome, multipliers, lower, TOLERANCE * scale)
+    bracket = Bracket(lower, upper)
     bracket = bracket.with_derivative_of(guarantee_value_at(stakes, delta, target, multipliers, candidate.outcome))
     solved = jnp.where(outcome == Outcome.RESCUED, jnp.int32(Status.RESCUED), jnp.int32(Status.OK))
     status = jnp.where(bracket.is_exact(scale), solved, jnp.int32(Status.OPEN))

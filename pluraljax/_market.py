@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from ._arguments import checked, described, finite_slack
+from ._float_bits import is_negative, is_zero, power_of_two
 from ._precision import in_float64, in_scope
 from ._status import Status
 from ._warnings import PAYOFFS, warn_once
@@ -201,12 +202,34 @@ class Benchmarks(eqx.Module):
 @in_float64
 def benchmarks(market: Market) -> Benchmarks:
     """Computes `aligned[j] = sum_{t,x} max_a U[j,t,x,a]` and `silent[j] = sum_t max_a sum_x U[j,t,x,a]`."""
-    user = stakes(market).user
     status = market_status(market)
+    unit = power_of_two(jnp.abs(market.user_value).max(axis=(-2, -1)))
+    moved = market.user_value / unit[:, None, None]
+    user = jnp.einsum("jtxy,jay->jtxa", market.prior, moved - moved[:, :1])
     aligned = user.max(axis=-1).sum(axis=(-2, -1))
     silent = user.sum(axis=-2).max(axis=-1).sum(axis=-1)
-    valid = status < Status.NOT_FINITE
-    return Benchmarks(jnp.where(valid, aligned, jnp.nan), jnp.where(valid, silent, jnp.nan), status)
+    base, valid = expected_baseline(market.prior, market.user_value), status < Status.NOT_FINITE
+    report = lambda value: jnp.asarray(jnp.where(valid, value * unit + base, jnp.nan))
+    return Benchmarks(report(aligned), report(silent), status)
+
+
+def expected_baseline(
+    prior: Float[Array, "user type evidence state"], value: Float[Array, "*more user action state"]
+) -> Float[Array, "*more user"]:
+    """Computes what the first action is worth: all payoffs count from it, and it is added to what is reported."""
+    return jnp.einsum("jtxy,...jy->...j", prior, value[..., 0, :])
+
+
+# Of the largest payoff of a user or provider at least, and of any other as a share of it: what is smaller gets lost.
+_SMALLEST = 2.0**-1000
+
+
+def _is_lost(value: Float[Array, "*more action state"], axes: tuple[int, ...]) -> Bool[Array, ""]:
+    """Tells whether a payoff is so close to zero, yet not zero, that arithmetic cannot hold on to it."""
+    size = jnp.abs(value)
+    largest = size.max(axis=axes, keepdims=True)
+    small = (size < _SMALLEST * largest) | (size == 0) | (largest < _SMALLEST)
+    return (small & ~is_zero(value)).any()
 
 
 @checked(market=one_market)
@@ -217,11 +240,13 @@ def market_status(market: Market) -> Int[Array, ""]:
     for leaf in (market.prior, market.user_value, market.provider_value, market.mass):
         finite &= jnp.isfinite(leaf).all()
     normalised = jnp.abs(market.prior.sum(axis=(-3, -2, -1)) - 1.0) <= PRIOR_SUM_TOLERANCE
+    lost = _is_lost(market.user_value, (-2, -1)) | _is_lost(market.provider_value, (-3, -2, -1))
     checks = (
         (finite, Status.NOT_FINITE),
-        ((market.prior >= 0).all(), Status.NEGATIVE_PRIOR),
+        (~is_negative(market.prior).any(), Status.NEGATIVE_PRIOR),
         (normalised.all(), Status.PRIOR_NOT_NORMALISED),
         ((market.mass > 0).all(), Status.MASS_NOT_POSITIVE),
+        (~lost, Status.TOO_SMALL),
     )
     status = jnp.int32(Status.OK)
     for passed, code in reversed(checks):
@@ -252,6 +277,11 @@ def objective_range(market: Market) -> Float[Array, " provider"]:
 def patience(market: Market, delta: Float[Array, ""]) -> Float[Array, " provider"]:
     """How much of its objective each provider leaves on the table in a delta-equilibrium."""
     return jnp.maximum(delta, LEAST_PATIENCE * objective_range(market))
+
+
+def action_range(value: Float[Array, "*more action state"]) -> Float[Array, "*more state"]:
+    """What an action makes of a difference in each state."""
+    return value.max(axis=-2) - value.min(axis=-2)
 
 
 def counted_from_first_action(market: Market) -> Market:

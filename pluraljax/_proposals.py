@@ -6,18 +6,20 @@ Solvers are run here and nowhere in the checker. Everything comes out as NumPy a
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ._alignment import Offset, Scale, Weights, _lay_out_segments, _read, _search_scales, segment_alignment
+from ._alignment import Offset, Scale, Weights, _lay_out_segments, _read, _search_scales, _units_of, segment_alignment
 from ._bounds import SegmentStakes, aligned_action
-from ._candidates import GuaranteeCandidate, LinearProgram, Solution, read_guarantee, solve
+from ._candidates import FitCandidate, GuaranteeCandidate, LinearProgram, Solution, read_guarantee, solve
 from ._conversation import Profile
+from ._counted import counted
 from ._deviation import deviation, silence
 from ._frontier import Links, Points, frontier_proof, persuasion_proof
-from ._guarantee import _collect, _targets, solve_guarantees
+from ._guarantee import _collect, _delta_of, _targets, solve_guarantees
 from ._market import Market
 from ._precision import float64_scope, in_float64
 from ._segments import Labels, blocks
@@ -110,12 +112,21 @@ def propose_fits(
         found = segment_alignment(market, np.array(labels), weights, offset, scale, solver=recorder)
         pairs = zip(fits, recorder.solutions, strict=True)
         candidates = [_read(fit, hull, solution) for fit, solution in pairs]
+    candidates = [
+        _in_own_units(candidate, _units_of(market, block))
+        for candidate, block in zip(candidates, blocks(labels), strict=True)
+    ]
     proposals = []
     for members, candidate in _segments(labels, candidates):
         first = members[0]
         bracket = float(found.error.lower[first]), float(found.error.upper[first])
         proposals.append(FitProposal(members, *bracket, candidate.weights, candidate.scale, candidate.direction))
     return sorted(proposals, key=lambda proposal: proposal.users)
+
+
+def _in_own_units(candidates: FitCandidate, unit: Any) -> FitCandidate:
+    """Takes the weights of a block of segments back to the units of its users and providers."""
+    return eqx.tree_at(lambda c: c.weights, candidates, candidates.weights * unit.weight)
 
 
 def _segments(labels: Labels, found: list[Any]) -> list[tuple[list[int], Any]]:
@@ -131,17 +142,21 @@ def _segments(labels: Labels, found: list[Any]) -> list[tuple[list[int], Any]]:
 def propose_guarantees(market: Market, labels: tuple[int, ...], delta: float) -> list[GuaranteeProposal]:
     """Runs `guarantee`, and keeps what proves it for every user."""
     blocks_of_stakes, solutions = solve_guarantees(market, labels, jnp.asarray(delta, jnp.float64), solve)
-    found = _collect(market, labels, blocks_of_stakes, solutions, jnp.asarray(delta, jnp.float64))
+    found = _collect(market, labels, blocks_of_stakes, solutions, _delta_of(market, jnp.asarray(delta, jnp.float64)))
     candidates = [
         _read_guarantees(stakes, solution) for stakes, solution in zip(blocks_of_stakes, solutions, strict=True)
     ]
     types, evidences = market.prior.shape[1:3]
+    # Candidates are in the units of `counted`.
+    own = counted(market)
+    unit = np.asarray(own.user_unit)[:, None] / np.asarray(own.objective_unit)[None]
     proposals: list[tuple[int, GuaranteeProposal]] = []
     for members, candidate in _segments(labels, candidates):
         for place, user in enumerate(members):
             outcome = candidate.outcome[place].reshape(len(members), types, evidences, -1)
             bracket = float(found.lower[user]), float(found.upper[user])
-            proposals.append((user, GuaranteeProposal(members, place, *bracket, candidate.multipliers[place], outcome)))
+            multipliers = candidate.multipliers[place] * unit[user]
+            proposals.append((user, GuaranteeProposal(members, place, *bracket, multipliers, outcome)))
     return [proposal for _, proposal in sorted(proposals, key=lambda pair: pair[0])]
 
 

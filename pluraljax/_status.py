@@ -14,6 +14,7 @@ class Status(IntEnum):
     PRIOR_NOT_NORMALISED = 12
     MASS_NOT_POSITIVE = 13
     POLICY_NOT_NORMALISED = 14
+    TOO_SMALL = 15
 
     @property
     def sentence(self) -> str:
@@ -41,8 +42,12 @@ _SENTENCES = {
     Status.PRIOR_NOT_NORMALISED: (
         "A user's prior over (type, evidence, state) does not sum to 1 within 1e-6. Divide it by its sum."
     ),
-    Status.MASS_NOT_POSITIVE: "A user's mass is zero or negative. Give every user positive mass, or drop the user.",
+    Status.MASS_NOT_POSITIVE: "A user's mass is zero, negative or next to zero. Give every user positive mass.",
     Status.POLICY_NOT_NORMALISED: (
         "A policy has a negative or missing entry, or does not sum to 1 over signals within 1e-6. Divide it by its sum."
+    ),
+    Status.TOO_SMALL: (
+        "Payoffs are too close to zero for double precision: all of a user's or provider's are below 1e-301, or one is "
+        "below that share of the largest. Rescale payoffs, and replace what is as good as zero by zero."
     ),
 }

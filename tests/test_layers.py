@@ -17,8 +17,11 @@ LAYERS = (
     ("_arguments", "_float64_call"),
     ("_precision",),
     ("_interruption",),
+    ("_ties",),
+    ("_float_bits",),
     ("_bracket",),
     ("_market",),
+    ("_counted",),
     ("_printable",),
     ("_files",),
     ("_market_file",),
@@ -303,4 +306,4 @@ def test_the_exact_checker_loads_nothing_that_it_checks():
 
 def test_a_public_name_loads_only_what_it_needs():
     loaded = {layer_of(name) for name in loaded_by("import pluraljax; pluraljax.Market")} - {None, "__init__"}
-    assert loaded == {"_arguments", "_float64_call", "_market", "_precision", "_status", "_warnings"}
+    assert loaded == {"_arguments", "_float64_call", "_float_bits", "_market", "_precision", "_status", "_warnings"}

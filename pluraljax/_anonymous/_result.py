@@ -33,9 +33,10 @@ def report(
 ) -> AnonymousFrontier:
     """Puts a result together; `size` is that of the users' payoffs, which rounding is relative to."""
     valid = base.status < Status.NOT_FINITE
-    # Ends that meet may cross by rounding, or by the least delta that a bound is read with.
-    worst = Bracket(jnp.minimum(worst.lower, worst.upper), worst.upper)
-    closed = worst.width <= TOLERANCE * (base.aligned - base.silent) + ROUNDING * size
+    span = base.aligned - base.silent
+    # Ends that meet may cross by rounding, or by the least delta that a bound is read with; not by more.
+    closed = worst.is_within(TOLERANCE * span + ROUNDING * size, 1e4 * span + size)
+    worst = Bracket(jnp.where(closed, jnp.minimum(worst.lower, worst.upper), worst.lower), worst.upper)
     status = jnp.where(closed, jnp.int32(Status.OK), jnp.int32(Status.OPEN))
     return AnonymousFrontier(
         worst=jax.tree.map(lambda end: jnp.where(valid, end, jnp.nan), worst),

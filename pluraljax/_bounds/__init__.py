@@ -28,6 +28,9 @@ from ._fit import (
 from ._fit import (
     payoff_range as payoff_range,
 )
+from ._fit import (
+    usable_weights as usable_weights,
+)
 from ._guarantee import (
     SegmentStakes as SegmentStakes,
 )
@@ -45,9 +48,6 @@ from ._guarantee import (
 )
 from ._guarantee import (
     guarantee_value_at as guarantee_value_at,
-)
-from ._guarantee import (
-    optimal_actions as optimal_actions,
 )
 from ._offer import Offers as Offers
 from ._offer import lay_out_offers as lay_out_offers
@@ -69,6 +69,9 @@ from ._outcome import (
 )
 from ._outcome import (
     outcome_lower as outcome_lower,
+)
+from ._outcome import (
+    usable_prices as usable_prices,
 )
 from ._outcome import (
     value_of as value_of,

@@ -9,10 +9,13 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .._ties import doubt
+
 # Cone weights count up to this many times the ratio of the payoffs' ranges. The lower end needs a cap, because a dual
 # point that is feasible only up to rounding (1e-16) says nothing about infinite ones.
 WEIGHT_CAP = 1e6
 NEGLIGIBLE = 1e-12
+_LARGEST = 1e150
 
 
 class Fit(eqx.Module):
@@ -48,9 +51,23 @@ def largest_weights(fit: Fit) -> Float[Array, " provider"]:
 
 
 def fit_error(fit: Fit, weights: Float[Array, " provider"], scale: Float[Array, " member"]) -> Float[Array, " member"]:
-    """Computes each member's error at these weights and scales: an upper bound on the least one, for ANY candidate."""
+    """Computes each member's error at these weights and scales: an upper bound on the least one, for ANY candidate.
+
+    The weights that rounding is not to matter at are finite (`usable_weights`).
+    """
+    size = jnp.einsum("i,impr->mpr", weights, jnp.abs(fit.provider)) + scale[:, None, None] * jnp.abs(fit.user)
     residual = jnp.einsum("i,impr->mpr", weights, fit.provider) - scale[:, None, None] * fit.user
-    return payoff_range(residual) / 2
+    return payoff_range(residual) / 2 + doubt(size.max(axis=(-2, -1)), fit.provider.shape[0])
+
+
+def usable_weights(weights: Float[Array, " provider"], hull: bool) -> Float[Array, " provider"]:
+    """Turns ANY numbers into weights; those that are none, or too large for sums to hold, count as none at all."""
+    known = jnp.isfinite(weights) & (weights >= 0) & (weights <= _LARGEST)
+    weights = jnp.where(known, weights, 0.0)
+    if not hull:
+        return weights
+    total = weights.sum()
+    return jnp.where(total > 0, weights / jnp.where(total > 0, total, 1.0), 1.0 / weights.shape[0])
 
 
 def fit_offset(fit: Fit, weights: Float[Array, " provider"], scale: Float[Array, " member"]) -> Array:
@@ -86,7 +103,8 @@ def fit_lower(
         # Scaling up member j must not pay either: <D_j, u_j> >= bound * |D_j|.
         ratio = jnp.where(used, member_value / jnp.where(used, member_size, 1.0), jnp.inf)
         bound = jnp.minimum(bound, ratio.min())
-    return jnp.maximum(bound, 0.0)
+    # An error is never negative; NaN, where numbers overflow, proves nothing.
+    return jnp.where(bound > 0, bound, 0.0)
 
 
 def _unit(values: Array, size: Float[Array, ""]) -> Array:

@@ -6,32 +6,32 @@ delta (`floor`). A guarantee is the least `sum_j target_j <U_j, q_j>` over outco
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
-# Actions within this share of the size of the terms in a stake are ties: rounding must not decide an optimal play.
-TIE = 1e-12
-# An outcome may miss a provider's floor by this share of the provider's largest total: the rounding of the sums.
-FEASIBLE = 1e-12
-# A sum over providers is exact to this share of the size of its terms.
-ROUNDING = 4e-16
+from .._counted import OptimalPlay
+from .._ties import doubt
 
 
 class SegmentStakes(eqx.Module):
     """Stakes of one segment's members; a situation is a (type, evidence) pair. Absent members hold zeros.
 
-    `size` is what a stake would be if no terms cancelled in it, which is what its rounding is relative to.
+    `user_size` and `provider_size` are what the stakes would be if no terms cancelled in them, which is what their
+    rounding is relative to. `optimal` says what a fully informed member may do.
     """
 
     user: Float[Array, "*batch member situation action"]
     provider: Float[Array, "*batch provider member situation action"]
-    size: Float[Array, "*batch member situation"]
+    user_size: Float[Array, "*batch member situation action"]
+    provider_size: Float[Array, "*batch provider member situation action"]
+    optimal: OptimalPlay
+    states: int = eqx.field(static=True)
     probability: Float[Array, "*batch member situation"]
     mass: Float[Array, "*batch member"]
 
-
-def optimal_actions(stakes: SegmentStakes) -> Bool[Array, "*batch member situation action"]:
-    """Marks the actions that are optimal for a fully informed user, ties included."""
-    return stakes.user >= stakes.user.max(axis=-1, keepdims=True) - TIE * stakes.size[..., None]
+    @property
+    def terms(self) -> int:
+        """The most products that are added up to a number that is compared with another one."""
+        return self.states + self.user.shape[-1] + self.user.shape[-2] + self.provider.shape[-4]
 
 
 def aligned_action(stakes: SegmentStakes) -> Int[Array, "member situation"]:
@@ -42,59 +42,95 @@ def aligned_action(stakes: SegmentStakes) -> Int[Array, "member situation"]:
     return jnp.where(best, actions, actions[-1]).min(axis=-1)
 
 
-def floors(stakes: SegmentStakes, delta: Float[Array, ""]) -> Float[Array, " provider"]:
-    """Computes what each provider gets at least; users with several optimal plays take the worst one for it."""
+def floors(stakes: SegmentStakes, delta: Float[Array, " provider"]) -> Float[Array, " provider"]:
+    """Bounds what each provider gets at least; users with several plays that may be optimal take the worst for it."""
     return jnp.einsum("m,ims->i", stakes.mass, _worst_optimal(stakes)) - delta
 
 
 def _worst_optimal(stakes: SegmentStakes) -> Float[Array, "provider member situation"]:
-    return jnp.where(optimal_actions(stakes), stakes.provider, jnp.inf).min(axis=-1)
+    return jnp.where(stakes.optimal.action, stakes.provider, jnp.inf).min(axis=-1)
+
+
+def _doubtful_optimal(stakes: SegmentStakes) -> Float[Array, "provider member situation"]:
+    """The most that the worst optimal play may bring: where ties are exact the worst, elsewhere the best of them."""
+    best = jnp.where(stakes.optimal.action, stakes.provider, -jnp.inf).max(axis=-1)
+    return jnp.where(stakes.optimal.is_exact, _worst_optimal(stakes), best)
+
+
+def _usable(multipliers: Float[Array, " provider"]) -> Float[Array, " provider"]:
+    return jnp.where(jnp.isfinite(multipliers), jnp.maximum(multipliers, 0.0), 0.0)
 
 
 def guarantee_lower(
     stakes: SegmentStakes,
-    delta: Float[Array, ""],
+    delta: Float[Array, " provider"],
     target: Float[Array, " member"],
     multipliers: Float[Array, " provider"],
 ) -> Float[Array, ""]:
-    """Bounds the guarantee from below, for ANY non-negative multipliers (weak duality)."""
+    """Bounds the guarantee from below, for ANY multipliers (weak duality): those that are none count as zero."""
+    multipliers = _usable(multipliers)
     own, weight = target[:, None, None] * stakes.user, multipliers[:, None] * stakes.mass[None]
     # Relative to the floors, an indifferent provider adds exact zeros, whatever its multiplier. Where providers cancel
     # each other at large multipliers, the rounding of their sum counts against the bound.
     above = stakes.provider - _worst_optimal(stakes)[..., None]
-    least = own - jnp.einsum("im,imsa->msa", weight, above)
-    rounding = ROUNDING * jnp.einsum("im,imsa->msa", weight, jnp.abs(above))
-    return (least - rounding).min(axis=-1).sum() - delta * multipliers.sum()
+    size = stakes.provider_size + jnp.where(stakes.optimal.action, stakes.provider_size, 0.0).max(-1, keepdims=True)
+    size = jnp.where(above == 0, 0.0, size)
+    own_size = target[:, None, None] * stakes.user_size
+    paid = jnp.einsum("im,imsa->msa", weight, above)
+    rounding = doubt(own_size + jnp.einsum("im,imsa->msa", weight, size), stakes.terms)
+    bound = (own - paid - rounding).min(axis=-1).sum() - delta @ multipliers
+    # What everybody's worst action gives her needs no multipliers; products that overflow prove nothing else.
+    least = (own - doubt(own_size, stakes.terms)).min(axis=-1).sum()
+    return jnp.where(bound > least, bound, least)
 
 
 def guarantee_upper(
     stakes: SegmentStakes,
-    delta: Float[Array, ""],
+    delta: Float[Array, " provider"],
     target: Float[Array, " member"],
     outcome: Float[Array, "member situation action"],
+    multipliers: Float[Array, " provider"],
+    proved: Float[Array, ""],
+    close: Float[Array, ""],
 ) -> Float[Array, ""]:
     """Bounds the guarantee from above by an outcome's value, for ANY outcome (rows are made to sum to 1).
 
-    One that misses a floor by more than rounding is mixed with aligned play, which meets all, until it does not.
+    One that misses a floor is mixed with aligned play, which meets all whatever may be in doubt about it. Where only
+    equality will do, none meets them all in floating point. Then an outcome may miss the floors by their rounding, for
+    what that is worth at the multipliers, provided that this comes within `close` of what they prove from below,
+    `proved`, so that they are the optimal ones.
     """
-    outcome = jnp.maximum(outcome, 0.0)
-    outcome = outcome / outcome.sum(axis=-1, keepdims=True)
+    outcome = jnp.where(jnp.isfinite(outcome), jnp.maximum(outcome, 0.0), 0.0)
+    total = outcome.sum(axis=-1, keepdims=True)
     actions = jnp.arange(outcome.shape[-1], dtype=jnp.int32)
-    aligned = actions[None, None] == aligned_action(stakes)[..., None]
-    floor = floors(stakes, delta)
-    total = lambda q: jnp.einsum("m,imsa,msa->i", stakes.mass, stakes.provider, q)
-    miss, spare = floor - total(outcome), total(jnp.where(aligned, 1.0, 0.0)) - floor
-    allowed = FEASIBLE * jnp.einsum("m,ims->i", stakes.mass, jnp.abs(stakes.provider).max(axis=-1))
-    excess, room = miss - allowed, miss + jnp.maximum(spare, 0.0)
-    share = jnp.where(excess > 0, excess / jnp.where(room > 0, room, 1.0), 0.0).max()
-    share = jnp.clip(share, 0.0, 1.0)
+    aligned = jnp.where(actions[None, None] == aligned_action(stakes)[..., None], 1.0, 0.0)
+    outcome = jnp.where(total > 0, outcome / jnp.where(total > 0, total, 1.0), aligned)
+    # Against the floor itself, an outcome that is what the floor is counts as exactly that.
+    floor, worst = _doubtful_optimal(stakes), jnp.where(stakes.optimal.action, stakes.provider_size, 0.0).max(axis=-1)
+    above = stakes.provider - floor[..., None]
+    unsure = doubt(jnp.where(above == 0, 0.0, stakes.provider_size + worst[..., None]), stakes.terms)
+    bring = lambda q, values: jnp.einsum("m,imsa,msa->i", stakes.mass, values, q)
+    spare = lambda q: bring(q, above) + delta
     value = jnp.einsum("m,msa,msa->", target, stakes.user, outcome)
-    return (1 - share) * value + share * (target @ stakes.user.max(axis=-1).sum(axis=-1))
+    best = target @ stakes.user.max(axis=-1).sum(axis=-1)
+
+    def mixed(short: Array, room: Array) -> Array:
+        """The value once so much aligned play is mixed in that nothing is short."""
+        part = jnp.where(room > 0, short / jnp.where(room > 0, short + room, 1.0), 1.0)
+        share = jnp.where(short > 0, part, 0.0).max()
+        return (1 - share) * value + share * best
+
+    rounding = bring(outcome, unsure)
+    sure = mixed(rounding - spare(outcome), spare(aligned) - bring(aligned, unsure))
+    near = mixed(-rounding - spare(outcome), jnp.maximum(spare(aligned), 0.0) + rounding)
+    near = near + _usable(multipliers) @ rounding
+    upper = jnp.where((near - proved <= close) & stakes.optimal.is_exact.all(), near, sure)
+    return jnp.where(upper < best, upper, best)
 
 
 def guarantee_value_at(
     stakes: SegmentStakes,
-    delta: Float[Array, ""],
+    delta: Float[Array, " provider"],
     target: Float[Array, " member"],
     multipliers: Float[Array, " provider"],
     outcome: Float[Array, "member situation action"],

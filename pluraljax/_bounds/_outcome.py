@@ -14,6 +14,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from .._ties import EPSILON, doubt
+
 # An outcome may miss an incentive by this share of the size of the user's stakes: the rounding of a solver's sums.
 FEASIBLE = 1e-11
 # Actions within this share of the size of the user's stakes are ties, so that rounding decides no optimal play.
@@ -41,7 +43,12 @@ def outcome_lower(
     prices: Prices,
 ) -> Float[Array, ""]:
     """Bounds `min <target, q>` over outcomes with `<required[m], q> >= floors[m]` from below, for ANY prices."""
-    return prices.required @ floors + _least_score(user, target, required, prices)
+    prices = usable_prices(prices)
+    paid = prices.required @ floors - 4 * EPSILON * (prices.required @ jnp.abs(floors))
+    bound = paid + _least_score(user, target, required, prices)
+    # What the least targets add up to needs no prices; products that overflow prove nothing else.
+    least = target.min(axis=-1).sum()
+    return jnp.where(bound > least, bound, least)
 
 
 def best_response_line(
@@ -49,20 +56,38 @@ def best_response_line(
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """Computes a height h and a slope s with `max {<provider, q> : <user, q> >= r} <= h - s r` for every r.
 
-    Weak duality: valid for ANY prices; `prices.required` holds the one of the user's value.
+    Weak duality: valid for ANY prices; `prices.required` holds the one of the user's value. The height has room for
+    the rounding of `h - s r` at any level r that an outcome can be worth.
     """
-    return -_least_score(user, -provider, user[None], prices), prices.required[0]
+    prices = usable_prices(prices)
+    height, slope = -_least_score(user, -provider, user[None], prices), prices.required[0]
+    height = height + 4 * EPSILON * (jnp.abs(height) + slope * jnp.abs(user).max(axis=-1).sum())
+    known, most = jnp.isfinite(height), provider.max(axis=-1).sum()
+    return jnp.where(known, height, most), jnp.where(known, slope, 0.0)
 
 
-def _least_score(user: Array, target: Array, required: Array, prices: Prices) -> Float[Array, ""]:
+def usable_prices(prices: Prices) -> Prices:
+    """Turns ANY numbers into prices: those that are none count as zero."""
+    known = lambda leaf: jnp.where(jnp.isfinite(leaf), jnp.maximum(leaf, 0.0), 0.0)
+    return Prices(known(prices.obedience), known(prices.truth), known(prices.recoding), known(prices.required))
+
+
+def _least_score(user: Array, target: Array, required: Array, prices: Prices) -> Array:
+    """Adds up the least scores, less what rounding can have added to them."""
     types, _, actions = user.shape
     swap = prices.obedience * (1.0 - np.eye(actions))[None]
-    obeyed = user * swap.sum(axis=-1)[:, None, :] - jnp.einsum("tab,txb->txa", swap, user)
-    score = target - jnp.einsum("m,mtxa->txa", prices.required, required) - obeyed
+    kept = swap.sum(axis=-1)[:, None, :]
+    instead = lambda stakes: jnp.einsum("tab,txb->txa", swap, stakes)
+    priced = lambda stakes: jnp.einsum("m,mtxa->txa", prices.required, stakes)
+    score = target - priced(required) - (user * kept - instead(user))
+    size = jnp.abs(target) + priced(jnp.abs(required)) + jnp.abs(user) * kept + instead(jnp.abs(user))
     if types > 1:
         truth, recoding = _double_deviations(prices)
-        score = score - truth.sum(axis=1)[:, None, None] * user + jnp.einsum("tsab,txb->sxa", recoding, user)
-    return score.min(axis=-1).sum()
+        honest = truth.sum(axis=1)[:, None, None]
+        lying = lambda stakes: jnp.einsum("tsab,txb->sxa", recoding, stakes)
+        score = score - honest * user + lying(user)
+        size = size + honest * jnp.abs(user) + lying(jnp.abs(user))
+    return (score - doubt(size, types * actions + required.shape[0])).min(axis=-1).sum()
 
 
 def _double_deviations(prices: Prices) -> tuple[Array, Array]:

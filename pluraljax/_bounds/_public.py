@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from .._ties import doubt
+
 # Offers within this share of the size of a user's stakes are ties.
 TIE = 1e-11
 
@@ -95,10 +97,13 @@ def public_upper(
     user, the last user's fastest; `obedience[p, j, c]` is for user j doing c where profile p has another action. The
     users won get at least `outside`, the others at most.
     """
+    known = lambda leaf: jnp.where(jnp.isfinite(leaf), jnp.maximum(leaf, 0.0), 0.0)
+    obedience, participation = known(obedience), known(participation)
     user, provider = audience.user[:, 0], audience.provider[:, 0]
     members, evidences, actions = user.shape
     sign = jnp.where(won, participation, -participation)
-    score = jnp.where(won[:, None, None], provider, 0.0) + sign[:, None, None] * user
+    target = jnp.where(won[:, None, None], provider, 0.0)
+    score = target + sign[:, None, None] * user
     place = _profiles(members, actions)
     total = jnp.zeros((evidences, place.shape[1]), jnp.float64)
     for j in range(members):
@@ -107,8 +112,14 @@ def public_upper(
         for c in range(actions):
             # The multiplier of doing as told has no effect: it meets a difference of zero.
             total = total + obedience[None, :, j, c] * (told - user[j, :, c : c + 1])
-    left = jnp.where(won, 0.0, audience.elsewhere).sum() - (sign * audience.outside).sum()
-    return total.max(axis=-1).sum() + left
+    largest = lambda stakes: jnp.abs(stakes).max(axis=-1)
+    size = (largest(target) + participation[:, None] * largest(user)).sum(axis=0)[:, None]
+    size = 2 * size + 2 * jnp.einsum("pjc,jx->xp", obedience, largest(user))
+    left = jnp.where(won, 0.0, audience.elsewhere).sum()
+    bound = (total + doubt(size, members * actions)).max(axis=-1).sum() - (sign * audience.outside).sum()
+    # What everybody's best action brings needs no multipliers; products that overflow prove nothing else.
+    most = target.max(axis=-1).sum()
+    return jnp.where(bound < most, bound, most) + left
 
 
 def _profiles(members: int, actions: int) -> Int[np.ndarray, "member profile"]:

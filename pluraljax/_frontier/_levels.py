@@ -45,19 +45,26 @@ def persuasion(market: Market, floor: Any = None, *, solver: Solver = solve) -> 
 
     - `market`: one market; use `jax.vmap` for a batch.
     - `floor`: `[user]`, the utility that she can get elsewhere; default none, where any policy will do. Read as the
-      aligned utility where it is higher than that.
+      aligned utility where it is higher than that. A floor of NaN is `NOT_FINITE`.
     - `solver`: proposes candidates; the brackets are valid whatever it returns.
 
     **Returns:** a `Persuasion`. Where `status` is `OPEN` the bracket is valid but wider than 1e-6 of the range of the
     provider's payoffs from that user.
     """
     stakes = lay_out(market, jnp.zeros((), jnp.float64))
-    level = jax.vmap(lambda s: s.silent)(stakes) if floor is None else jnp.asarray(floor, jnp.float64)
-    if level.shape != (market.user_value.shape[0],):
-        raise ValueError(f"floor must be [user] = ({market.user_value.shape[0]},), got shape {level.shape}.")
-    stakes, level = lax.stop_gradient((stakes, level))
-    solutions = solver(_pose_levels(stakes, level[:, None]))
-    return _collect_persuasion(market, stakes, level[:, None], solutions)
+    floor = jnp.full(market.user_value.shape[0], -jnp.inf) if floor is None else jnp.asarray(floor, jnp.float64)
+    if floor.shape != (market.user_value.shape[0],):
+        raise ValueError(f"floor must be [user] = ({market.user_value.shape[0]},), got shape {floor.shape}.")
+    stakes, floor = lax.stop_gradient((stakes, floor))
+    level = _levels_of(stakes, floor)[:, None]
+    return _collect_persuasion(market, stakes, level, jnp.isnan(floor), solver(_pose_levels(stakes, level)))
+
+
+@in_float64
+def _levels_of(stakes: UserStakes, floor: Float[Array, " user"]) -> Float[Array, " user"]:
+    """Reads floors: no lower than silent utility, which every policy is worth, and no higher than aligned."""
+    silent, aligned = jax.vmap(lambda s: (s.silent, s.aligned))(stakes)
+    return jnp.asarray(jnp.where(jnp.isnan(floor), silent, jnp.minimum(jnp.maximum(floor, silent), aligned)))
 
 
 class FrontierCurve(eqx.Module):
@@ -182,24 +189,26 @@ def _gap_bracket(stakes: UserStakes, level: Array, lower: Array, upper: Array, s
     return Bracket(jnp.maximum(jnp.where(total > 0, least, 0.0), 0.0), jnp.maximum(most, 0.0))
 
 
-def _status(market: Market, width: Array, scale: Array, rescued: Array) -> Array:
+def _status(market: Market, closed: Array, rescued: Array) -> Array:
     status = market_status(market)
     solved = jnp.where(rescued, jnp.int32(Status.RESCUED), jnp.int32(Status.OK))
-    row = jnp.where(width <= _TOLERANCE * scale, solved, jnp.int32(Status.OPEN))
+    row = jnp.where(closed, solved, jnp.int32(Status.OPEN))
     return jnp.asarray(jnp.where(status < Status.NOT_FINITE, row, status))
 
 
-# Share of the range of a provider's payoffs.
-_TOLERANCE = 1e-6
-
-
 @in_float64
-def _collect_persuasion(market: Market, stakes: UserStakes, level: Array, solutions: Solution) -> Persuasion:
+def _collect_persuasion(
+    market: Market, stakes: UserStakes, level: Array, unknown: Array, solutions: Solution
+) -> Persuasion:
     bracket, outcome = _read_levels(stakes, level, solutions)
     rescued = (solutions.outcome == Outcome.RESCUED)[:, 0].T
     bracket = jax.tree.map(lambda end: end[:, 0].T, bracket)
-    status = _status(market, bracket.width, stakes.payoff_range.T, rescued)
+    status = _status(market, bracket.is_exact(stakes.payoff_range.T), rescued)
+    unheard = (status < Status.NOT_FINITE) & unknown[None]
+    status = jnp.asarray(jnp.where(unheard, jnp.int32(Status.NOT_FINITE), status))
     outcome = fold_actions(jnp.moveaxis(outcome[:, 0], 1, 0), market.user_value.shape[-2])
+    hide = lambda leaf: jnp.where(unknown.reshape(1, -1, *(1,) * (leaf.ndim - 2)), jnp.nan, leaf)
+    bracket, outcome = jax.tree.map(hide, (bracket, outcome))
     return Persuasion(where_valid(market, bracket), where_valid(market, outcome), status)
 
 
@@ -210,8 +219,9 @@ def _collect_curve(
     value, _ = _read_levels(stakes, level, values)
     by_level = jax.vmap(_gap_bracket, in_axes=(None, 0, 0, 0, 0))
     gap = jax.vmap(by_level)(stakes, level, beaten.lower, beaten.upper, gaps)
-    width = jnp.maximum(value.width.max(axis=(1, 2)), gap.width.max(axis=1))
+    size = stakes.payoff_range.max(axis=1)
+    closed = value.is_exact(size[:, None, None]).all(axis=(1, 2)) & gap.is_exact(size[:, None]).all(axis=1)
     rescued = (values.outcome == Outcome.RESCUED).any(axis=(1, 2)) | (gaps.outcome == Outcome.RESCUED).any(axis=1)
-    status = _status(market, width, stakes.payoff_range.max(axis=1), rescued)
+    status = _status(market, closed, rescued)
     value = jax.tree.map(lambda end: jnp.transpose(end, (2, 0, 1)), value)
     return FrontierCurve(where_valid(market, level), where_valid(market, value), where_valid(market, gap), status)

@@ -84,9 +84,12 @@ _ROUNDING = 1e-12
 def collect(market: Market, stakes: UserStakes, search: Search) -> Frontier:
     status = market_status(market)
     valid = status < Status.NOT_FINITE
-    lower = jnp.minimum(search.lower, search.upper)
+    found = Bracket(search.lower, search.upper)
     size = jnp.abs(stakes.user).max(axis=-1).sum(axis=(-2, -1))
-    closed = search.upper - lower <= _TOLERANCE * jax.vmap(lambda s: s.span)(stakes) + _ROUNDING * size
+    span = jax.vmap(lambda s: s.span)(stakes)
+    closed = found.is_within(_TOLERANCE * span + _ROUNDING * size, span + size)
+    # Ends that meet may cross by rounding; more than that is an error, and stays to be seen.
+    lower = jnp.where(closed, jnp.minimum(found.lower, found.upper), found.lower)
     gap = jax.vmap(_gap)(stakes, search)
     solved = jnp.where(search.rescued, jnp.int32(Status.RESCUED), jnp.int32(Status.OK))
     row_status = jnp.where(closed, solved, jnp.int32(Status.OPEN))

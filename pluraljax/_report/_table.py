@@ -246,7 +246,8 @@ def _checks(summaries: Sequence[CellSummary], confidence: float) -> Iterable[Ren
     for status in Status:
         if count := sum(cell.statuses.get(status, 0) for cell in summaries):
             style = "" if status in (Status.OK, Status.RESCUED) else "yellow"
-            yield Text(f"status {status.name}: {count:,} of {markets:,} markets. {status.sentence}", style)
+            none = "" if status.is_valid else ", whose rows hold no numbers and count in none above"
+            yield Text(f"status {status.name}: {count:,} of {markets:,} markets{none}. {status.sentence}", style)
     for name in summaries[0].open_brackets:
         yield from _where(f"bracket {name}: open", summaries, [cell.open_brackets[name] for cell in summaries])
     for name in (name for name in events if not name.endswith("_theorem")):

@@ -13,8 +13,9 @@ import pytest
 
 import pluraljax as plx
 from pluraljax import Status
-from pluraljax._bounds import SegmentStakes, fit_error, fit_lower, guarantee_lower, lay_out
+from pluraljax._bounds import fit_error, fit_lower, guarantee_lower, lay_out
 from pluraljax._candidates import Solution, pose_fit, read_fit, solve
+from pluraljax._guarantee import _lay_out
 
 SHAPE = cases.Shape()
 MARKETS = cases.many(tuple(cases.CASES), compiled.ROWS, SHAPE)
@@ -28,6 +29,7 @@ GARBAGE = {
     "noise": lambda truth, noise: noise,
     "negative": lambda truth, noise: -jnp.abs(noise),
     "large": lambda truth, noise: 1e3 * noise,
+    "huge": lambda truth, noise: 1e300 * noise,
     "small": lambda truth, noise: 1e-30 * noise,
     "nearly": lambda truth, noise: truth * (1 + 1e-4 * noise),
     "shuffled": lambda truth, noise: truth[::-1],
@@ -150,15 +152,13 @@ def test_large_multipliers_bound_the_guarantee_up_to_rounding(size):
     rng = np.random.default_rng(5)
     for market in MARKETS[:40]:
         copies = np.stack([market.provider_value[0], -market.provider_value[0], 0 * market.provider_value[0] + 0.1])
-        stakes = plx.stakes(cases.as_market(market._replace(provider_value=copies)))
+        first = _lay_out(cases.as_market(market._replace(provider_value=copies)), tuple(range(SHAPE.users)))[0]
         with jax.enable_x64(True):
-            user, provider = stakes.user[:1, 0], stakes.provider[:, :1, 0]
-            probability = jnp.asarray(market.prior[:1, 0].sum(axis=-1))
-            segment = SegmentStakes(user, provider, jnp.abs(user).max(axis=-1), probability, jnp.ones(1))
+            segment = jax.tree.map(lambda leaf: leaf[0], first)
             multipliers = jnp.asarray(size * np.array([1.0, 1.0, rng.random()]))
-            lower = guarantee_lower(segment, jnp.zeros(()), jnp.ones(1), multipliers)
+            lower = guarantee_lower(segment, jnp.zeros(3), jnp.ones(1), multipliers)
             # Aligned play meets every floor, so nothing above it can be proved.
-            assert lower <= user.max(axis=-1).sum()
+            assert lower <= segment.user.max(axis=-1).sum()
 
 
 def test_a_direction_for_scales_of_one_proves_nothing_about_free_ones():

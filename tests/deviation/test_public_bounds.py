@@ -59,7 +59,7 @@ def test_multipliers_prove_the_optimum_and_changed_ones_only_less():
     # Where no policy wins exactly these users, the bound is as low as one likes.
     assert (tight[~feasible] < -100).all()
     generator = np.random.default_rng(0)
-    for size in (1e-3, 0.1, 10.0):
+    for size in (1e-3, 0.1, 10.0, 1e16, 1e300):
         changed = [np.maximum(leaf + size * generator.normal(size=leaf.shape), 0) for leaf in multipliers]
         loose = np.asarray(bound(user, provider, floor, elsewhere, won, *changed))
         assert (loose[feasible] >= exact[feasible] - 1e-9).all()

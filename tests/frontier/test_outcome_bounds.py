@@ -85,6 +85,21 @@ def test_candidates_close_the_bracket_and_changed_ones_only_widen_it(shape):
             assert slack >= -1.1e-11 * np.abs(user).max(axis=-1).sum()
 
 
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("planted", [1e300, 1e16, np.inf, np.nan, -1.0])
+def test_prices_that_no_solver_should_return_bound_all_the_same(shape, planted):
+    for seed in range(3):
+        user, provider, probability, level = draw(shape, seed)
+        exact = FrontierOracle(user, provider[None])._phi(level)[0]
+        outcome, prices = propose(user, provider, probability, np.float64(level))
+        for kept in ("none", "all but one"):
+            spoil = lambda leaf, kept=kept: np.where((leaf > 0) & (kept != "none"), leaf, planted)
+            spoiled = jax.tree.map(lambda leaf, spoil=spoil: spoil(np.asarray(leaf)), prices)
+            lower, upper, *_ = evaluate(user, provider, np.float64(level), outcome, spoiled)
+            assert -float(lower) >= exact - 1e-9
+            assert float(upper) >= exact - 1e-9
+
+
 def _last_least(results):
     return [*results[:-1], np.asarray(results[-1]).min()]
 
