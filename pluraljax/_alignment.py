@@ -163,7 +163,7 @@ def segment_alignment(
     free = _choice("scale", scale, ("unit", "free")) == "free"
     _choice("offset", offset, ("constant", "state"))
     labels = as_labels(segments, market.user_value.shape[0])
-    fits = _lay_out_segments(market, labels, offset)
+    fits = _lay_out_segments(market, labels, hull, offset)
     if free:
         found = [_search_scales(fit, hull, solver) for fit in fits]
     else:
@@ -181,7 +181,10 @@ def _choice(name: str, value: str, allowed: tuple[str, ...]) -> str:
 
 
 class _Units(eqx.Module):
-    """Powers of two in which each segment's payoffs are of order one, whatever they are in."""
+    """Powers of two in which each segment's payoffs are of order one, whatever they are in.
+
+    Weights that sum to 1 do so in one unit only: in the hull users and providers share the largest of theirs.
+    """
 
     user: Float[Array, " segment"]
     provider: Float[Array, "segment provider"]
@@ -193,25 +196,28 @@ class _Units(eqx.Module):
 
 
 @in_float64
-def _units_of(market: Market, block: Block) -> _Units:
+def _units_of(market: Market, block: Block, hull: bool) -> _Units:
     user = jnp.abs(gather(market.user_value, block, axis=0)).max(axis=(1, 2, 3))
     provider = jnp.abs(gather(market.provider_value, block, axis=1)).max(axis=(2, 3, 4))
+    if hull:
+        user = jnp.maximum(user, provider.max(axis=1))
+        provider = jnp.broadcast_to(user[:, None], provider.shape)
     return _Units(power_of_two(user), power_of_two(provider))
 
 
 @in_float64
-def _lay_out_segments(market: Market, labels: Labels, offset: str) -> list[Fit]:
+def _lay_out_segments(market: Market, labels: Labels, hull: bool, offset: str) -> list[Fit]:
     """Lays out every block of segments, in the units of `_units_of`."""
     market = with_zeros_if_invalid(market, market_status(market))
     fits = []
     for block in blocks(labels):
-        user, provider = _in_units(market, block)
+        user, provider = _in_units(market, block, hull)
         fits.append(jax.vmap(lay_out, in_axes=(0, 0, None))(user, provider, offset))
     return fits
 
 
-def _in_units(market: Market, block: Block) -> tuple[Array, Array]:
-    unit = _units_of(market, block)
+def _in_units(market: Market, block: Block, hull: bool) -> tuple[Array, Array]:
+    unit = _units_of(market, block, hull)
     user = gather(market.user_value, block, axis=0) / unit.user[:, None, None, None]
     return user, gather(market.provider_value, block, axis=1) / unit.provider[:, :, None, None, None]
 
@@ -348,11 +354,11 @@ def _collect(
         Bracket(empty(), empty()), empty(), empty(providers), empty(), empty(states), jnp.zeros(users, jnp.int32)
     )
     for block, fit, (candidate, outcome) in zip(blocks(labels), fits, found, strict=True):
-        user, provider = _in_units(with_zeros_if_invalid(market, status), block)
+        user, provider = _in_units(with_zeros_if_invalid(market, status), block, hull)
         first = user[:, :, 0], provider[:, :, :, 0]
         evaluate = lambda *args: _evaluate(*args, hull=hull, free=free, offset=offset)
         block_result = jax.vmap(evaluate)(fit, lax.stop_gradient(candidate), outcome, *first)
-        result = _scatter(result, block, _in_own_units(block_result, _units_of(market, block)))
+        result = _scatter(result, block, _in_own_units(block_result, _units_of(market, block, hull)))
     masked = jax.tree.map(lambda leaf: jnp.where(valid, leaf, jnp.nan), eqx.filter(result, eqx.is_inexact_array))
     return eqx.tree_at(lambda r: r.status, eqx.combine(masked, result), jnp.where(valid, result.status, status))
 

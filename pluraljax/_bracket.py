@@ -47,5 +47,7 @@ class Bracket(eqx.Module):
 
         The ends themselves are maxima and minima with ties at an optimum, where their own derivatives mean nothing.
         """
+        # Where candidates overflow there is no derivative; the ends stay.
+        value = jnp.where(jnp.isfinite(value), value, 0.0)
         shift = value - lax.stop_gradient(value)
         return Bracket(lax.stop_gradient(self.lower) + shift, lax.stop_gradient(self.upper) + shift)

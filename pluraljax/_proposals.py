@@ -103,7 +103,8 @@ def propose_fits(
     scale: Scale = "unit",
 ) -> list[FitProposal]:
     """Runs `segment_alignment`, and keeps what proves it for every segment."""
-    fits, hull = _lay_out_segments(market, labels, offset), weights == "hull"
+    hull = weights == "hull"
+    fits = _lay_out_segments(market, labels, hull, offset)
     if scale == "free":
         found = segment_alignment(market, np.array(labels), weights, offset, scale)
         candidates = [_search_scales(fit, hull, solve)[0] for fit in fits]
@@ -113,7 +114,7 @@ def propose_fits(
         pairs = zip(fits, recorder.solutions, strict=True)
         candidates = [_read(fit, hull, solution) for fit, solution in pairs]
     candidates = [
-        _in_own_units(candidate, _units_of(market, block))
+        _in_own_units(candidate, _units_of(market, block, hull))
         for candidate, block in zip(candidates, blocks(labels), strict=True)
     ]
     proposals = []
