@@ -21,6 +21,8 @@ _DEGENERATE = 1e-9
 # With more places where corners may be, or more signals, a segment counts as large.
 MOST_PLACES = 30_000
 MOST_SIGNALS = 4_000
+# The search begins with a part for every order of the users.
+MOST_USERS = 5
 # A user for whom conversation is worth less than this share of the size of her stakes cannot be told anything.
 _INDIFFERENT = 1e-9
 
@@ -79,9 +81,9 @@ class Crowd:
 
 
 def is_small(users: int, types: int, evidences: int, actions: int) -> bool:
-    """Tells whether the corners of a segment of so many users may be listed."""
+    """Tells whether the corners of a segment of so many users may be listed, and its orders of users looked through."""
     planes = evidences + users * math.comb(actions, 2)
-    return types == 1 and math.comb(planes, evidences - 1) <= MOST_PLACES
+    return types == 1 and users <= MOST_USERS and math.comb(planes, evidences - 1) <= MOST_PLACES
 
 
 def find_corners(

@@ -57,8 +57,8 @@ def worst_equilibrium(
     threat, or users split between two policies. The bracket closes for one provider, and mostly for many; with two or
     three it often stays open (docs/mathematics.md, section 11).
 
-    The search is for segments of users of one type each with few places where corners of public policies may be (30,000
-    at most; 3 users, 4 actions and 4 evidences have 1,540). Others get the bracket without a search.
+    The search is for segments of at most 5 users of one type each, with few places where corners of public policies may
+    be (30,000 at most; 3 users, 4 actions and 4 evidences have 1,540). Others get the bracket without a search.
 
     **Arguments:**
 
@@ -156,7 +156,9 @@ def _search_all(
             for target, one in zip(members, row, strict=True):
                 drawn[place][target][segment] = one
     size = np.abs(np.asarray(markets.user_value)).max(axis=(2, 3))
-    closed = ends[1] - ends[0] <= TOLERANCE * _spans(markets) + _ROUNDING * size
+    width, allowed = ends[1] - ends[0], TOLERANCE * _spans(markets) + _ROUNDING * size
+    # Ends that cross by more than that contradict each other, and nothing is closed by it.
+    closed = (width <= allowed) & (width >= -allowed)
     invalid = status >= int(Status.NOT_FINITE)
     status = np.where(invalid, status, np.where(closed, int(Status.OK), int(Status.OPEN)))
     sizes = (markets.provider_value.shape[1], users, len(names), markets.prior.shape[3])
@@ -191,7 +193,8 @@ def _crowds(part: Market, told: list[np.ndarray]) -> dict[int, Crowd]:
 
 
 def _ends(crowd: Crowd, answers: list[Searched]) -> np.ndarray:
-    """Both ends in the units of the segment; they may cross by rounding, or by the least slack."""
+    """Both ends in the units of the segment; where they cross by rounding, or by the least slack, they meet."""
     most = np.array([min(one.most, 1.0) for one in answers])
     least = np.array([one.found.room[j] if one.found else 0.0 for j, one in enumerate(answers)])
-    return np.stack([crowd.utility(np.where(crowd.cares, np.maximum(most, least), 0.0)), crowd.utility(least)])
+    most = np.where((most < least) & (most >= least - TOLERANCE), least, most)
+    return np.stack([crowd.utility(np.where(crowd.cares, most, 0.0)), crowd.utility(least)])

@@ -1,6 +1,7 @@
 """The worst equilibrium with shared policies: known by hand, against a search of its own, and what must not matter."""
 
 import functools
+from dataclasses import replace
 
 import cases
 import deviation_oracle
@@ -268,6 +269,24 @@ def test_large_segments_get_the_bracket_without_a_search():
     np.testing.assert_allclose(found.value.lower, base.worst.lower)
     np.testing.assert_allclose(found.value.upper, base.worst.upper)
     assert not found.looked.any()
+
+
+def test_more_users_than_orders_can_be_looked_through_get_it_too():
+    market = cases.build("gaussian", 0, cases.Shape(providers=1, users=6, evidence=2, states=2, actions=2))
+    assert not numbers(plx.worst_equilibrium(cases.as_market(market))).looked.any()
+
+
+def test_ends_that_contradict_each_other_close_nothing(monkeypatch):
+    """A search that claims more than is true is seen through by the equilibrium that it finds itself."""
+    from pluraljax._worst_shared import _question
+
+    run, all_found = _question.run_together, searched()
+    place = np.flatnonzero((all_found.has_profile & (all_found.status == plx.Status.OK)).all(axis=1))[0]
+    wrong = lambda answers: [replace(one, most=one.found.room[j] - 0.5) for j, one in enumerate(answers)]
+    monkeypatch.setattr(_question, "run_together", lambda *given: [wrong(answers) for answers in run(*given)])
+    found = ask(registry()[1][place : place + 1])
+    assert (found.value.lower > found.value.upper).all()
+    assert (found.status == plx.Status.OPEN).all()
 
 
 def test_invalid_markets_have_a_status_and_no_numbers():
