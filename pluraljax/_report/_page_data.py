@@ -137,7 +137,10 @@ def _of_bracket(
         return None
     ends = (low.mean - quantile * _error(low), high.mean + quantile * _error(high))
     ends = (max(min(ends[0], low.mean), limits[0]), min(max(ends[1], high.mean), limits[1]))
-    return [*map(_short, (low.mean, high.mean, *ends)), low.count, 0]
+    numbers = (low.mean, high.mean, *ends)
+    if not all(map(math.isfinite, numbers)):
+        return None  # sums that overflow have no place in a diagram; summary.csv has them as they are
+    return [*map(_short, numbers), low.count, 0]
 
 
 def _error(moments: Moments) -> float:

@@ -252,3 +252,12 @@ def test_numbers_that_are_missing_are_none_and_never_nan():
     weak = data["cells"][0]["numbers"][labels.index("weakly aligned")]
     assert weak[:2] == [1.0, 1.0]
     assert np.isfinite([x for numbers in data["cells"][0]["numbers"] if numbers for x in numbers]).all()
+
+
+def test_means_that_overflow_are_left_out_of_the_page():
+    rows = [row(i, 0, "opposed", {"providers": 2}, aligned=[1e308], payoff_range=[1e308]) for i in range(4)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        data = Tree(page(summarize(table(rows)), MANIFEST)).data()
+    labels = [measure["label"] for measure in data["measures"]]
+    assert "silent" in labels
+    assert "aligned" not in labels
