@@ -150,13 +150,16 @@ def propose_guarantees(market: Market, labels: tuple[int, ...], delta: float) ->
     types, evidences = market.prior.shape[1:3]
     # Candidates are in the units of `counted`.
     own = counted(market)
-    unit = np.asarray(own.user_unit)[:, None] / np.asarray(own.objective_unit)[None]
+    user_unit, objective_unit = np.asarray(own.user_unit), np.asarray(own.objective_unit)
     proposals: list[tuple[int, GuaranteeProposal]] = []
     for members, candidate in _segments(labels, candidates):
         for place, user in enumerate(members):
             outcome = candidate.outcome[place].reshape(len(members), types, evidences, -1)
             bracket = float(found.lower[user]), float(found.upper[user])
-            multipliers = candidate.multipliers[place] * unit[user]
+            with np.errstate(over="ignore"):
+                multipliers = candidate.multipliers[place] * user_unit[user] / objective_unit
+            # Those that float64 does not hold prove nothing in it.
+            multipliers = np.where(np.isfinite(multipliers), multipliers, 0.0)
             proposals.append((user, GuaranteeProposal(members, place, *bracket, multipliers, outcome)))
     return [proposal for _, proposal in sorted(proposals, key=lambda pair: pair[0])]
 

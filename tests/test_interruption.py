@@ -56,6 +56,14 @@ def end(process, *signals):
     return process.returncode, time.monotonic() - began, errors
 
 
+@pytest.fixture(autouse=True)
+def as_python_starts():
+    """Whoever starts the tests, in the background say, may have Ctrl-C ignored, and then so do they."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def raised_in_a_callback():
     """Sends this process a signal while Python is in a callback that discards what is raised in it."""

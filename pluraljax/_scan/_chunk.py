@@ -186,7 +186,8 @@ class ChunkFormat:
         if not path.is_file():
             raise DamagedChunk("it is no file")
         try:
-            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            # Opened here: pyarrow takes no path whose name is in no known encoding.
+            with path.open("rb") as source, pq.ParquetFile(source, page_checksum_verification=True) as file:
                 rows, schema = file.metadata.num_rows, file.schema_arrow
                 note = json.loads((schema.metadata or {}).get(_KEY, b"{}"))
                 self._check(block, note, rows, schema)

@@ -118,7 +118,8 @@ def test_nothing_that_went_wrong_is_left_out():
     assert "personalized_theorem: violated in 1 of 19 markets\n" in text
     assert "anonymous_theorem: violated in 0 of 19 markets (at 95 % confidence in no more than 15 %)\n" in text
     assert f"status OPEN: 1 of 20 markets. {Status.OPEN.sentence}" in flowing
-    assert f"status MASS_NOT_POSITIVE: 1 of 20 markets. {Status.MASS_NOT_POSITIVE.sentence}" in flowing
+    nothing = "whose rows hold no numbers and count in none above"
+    assert f"status MASS_NOT_POSITIVE: 1 of 20 markets, {nothing}. {Status.MASS_NOT_POSITIVE.sentence}" in flowing
     assert "RESCUED" not in text
     assert "bracket anonymous_guarantee: open in 1 markets, see cell 1 of summary.csv\n" in text
     assert "event weakly_aligned: undecided in 1 markets, see cell 1 of summary.csv\n" in text
