@@ -34,8 +34,9 @@ def report(
     """Puts a result together; `size` is that of the users' payoffs, which rounding is relative to."""
     valid = base.status < Status.NOT_FINITE
     span = base.aligned - base.silent
-    # Ends that meet may cross by rounding, or by the least delta that a bound is read with; not by more.
-    closed = worst.is_within(TOLERANCE * span + ROUNDING * size, 1e4 * span + size)
+    # Ends that meet may cross by rounding, or by what the least delta (1e-9 of a range) is worth that only the upper
+    # one is read with; not by more.
+    closed = worst.is_within(TOLERANCE * span + ROUNDING * size, 1e4 * span + 1e3 * size)
     worst = Bracket(jnp.where(closed, jnp.minimum(worst.lower, worst.upper), worst.lower), worst.upper)
     status = jnp.where(closed, jnp.int32(Status.OK), jnp.int32(Status.OPEN))
     return AnonymousFrontier(
