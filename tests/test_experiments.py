@@ -234,7 +234,8 @@ STUDIES = {
             (3, "worst"): (0.95, 0.96),
             (3, "lead"): (0.006, 0.01),
             (4, "worst"): (0.96, 0.97),
-            (4, "open"): (0, 0),
+            # One of 12 stays open since near-ties are read both ways.
+            (4, "open"): (0, 1),
         },
     ),
     "theorem_personalized": (
