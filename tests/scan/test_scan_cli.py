@@ -163,5 +163,6 @@ def test_one_device_and_two_measure_the_same(tmp_path):
         np.testing.assert_allclose(row.weak_weight, np.asarray(weak.weights).sum(axis=-1), atol=1e-9)
         np.testing.assert_allclose(row.anonymous_guarantee_lower, bound.lower, atol=1e-9)
     [cache] = (tmp_path / "cache" / "pluraljax").iterdir()
-    assert cache.name.startswith(f"jax-{json.loads(one.attrs['versions'])['jax']}-")
+    [versions] = json.loads(one.attrs["versions"])
+    assert cache.name.startswith(f"jax-{versions['jax']}-")
     assert any(cache.iterdir())
