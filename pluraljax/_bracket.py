@@ -36,12 +36,6 @@ class Bracket(eqx.Module):
         """Whether the interval is no wider than `width`, and its ends do not cross by more than rounding."""
         return jnp.asarray((self.width <= width) & (self.width >= -CROSSING * scale))
 
-    def without_crossing(self, scale: Float[Array, "..."]) -> "Bracket":
-        """Lets ends that cross by rounding change places; others stay to be seen."""
-        near = self.is_within(jnp.inf, scale)
-        either = jnp.minimum(self.lower, self.upper), jnp.maximum(self.lower, self.upper)
-        return Bracket(jnp.where(near, either[0], self.lower), jnp.where(near, either[1], self.upper))
-
     def with_derivative_of(self, value: Float[Array, "..."]) -> "Bracket":
         """Keeps both ends and gives them the derivatives of `value`, by the envelope theorem those of the optimum.
 
