@@ -84,8 +84,7 @@ def fuzz(kind: str, count: int, folder: Path, first: int = 0) -> Tally:
     for number in range(first, first + count):
         tally.inputs += 1
         try:
-            with _limit(), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with _limit(), _quiet():
                 tally.taken += make(random.Random(f"{kind}/{number}"))()
         except Hang:
             tally.hangs.append(f"{kind}/{number}")
@@ -94,6 +93,20 @@ def fuzz(kind: str, count: int, folder: Path, first: int = 0) -> Tally:
         except Exception as error:
             tally.tracebacks.append(f"{kind}/{number}: {type(error).__name__}: {str(error)[:200]}")
     return tally
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Neither warnings nor the log of what is dropped, and both as before when it ends: other tests read them."""
+    log = logging.getLogger("pluraljax")
+    before = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(before)
 
 
 @contextmanager
@@ -691,7 +704,6 @@ def _chunk(folder: Path) -> Maker:
 
 
 def _kept(folder: Path) -> Maker:
-    logging.getLogger("pluraljax._scan._kept").setLevel(logging.CRITICAL)
     kept = Kept(folder / "kept")
     contents = {(f"name{n}", f"key{n % 2}"): bytes([n]) * (50 * n) for n in range(4)}
     for (name, key), content in contents.items():
