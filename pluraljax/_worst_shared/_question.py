@@ -77,16 +77,22 @@ def worst_equilibrium(
         raise ValueError(
             "worst_equilibrium searches on the host and cannot be traced: use anonymous_frontier(budget=0)."
         )
-    if not isinstance(budget, int | np.integer) or budget < 0:
-        raise ValueError(f"budget must be a number of parts >= 0, got {budget!r}.")
+    parts = check_budget(budget)
     is_batch = market.user_value.ndim == 4
     users = market.user_value.shape[-3]
     labels = as_labels(anonymous(users) if segments is None else segments, users)
     if not isinstance(labels, tuple):
         raise ValueError("The segments must be known: pass labels that are not traced.")
     batch = market if is_batch else jax.tree.map(lambda leaf: leaf[None], market)
-    found = _search_all(batch, labels, jnp.asarray(delta, jnp.float64), int(budget), progress)
+    found = search_all(batch, labels, jnp.asarray(delta, jnp.float64), parts, progress)
     return found if is_batch else jax.tree.map(lambda leaf: leaf[0], found)
+
+
+def check_budget(budget: Any) -> int:
+    """The number of parts to look at as an `int`; raises where it is none."""
+    if not isinstance(budget, int | np.integer) or isinstance(budget, bool) or budget < 0:
+        raise ValueError(f"budget must be a number of parts >= 0, got {budget!r}.")
+    return int(budget)
 
 
 @in_float64
@@ -137,9 +143,10 @@ def _in_segment(part: Market, delta: Float[Array, ""], budget: int, progress: Ca
     return _Segment(ends, looked, status, drawn)
 
 
-def _search_all(
+def search_all(
     markets: Market, labels: tuple[int, ...], delta: Float[Array, ""], budget: int, progress: Callable | None
 ) -> WorstEquilibrium:
+    """`worst_equilibrium` for a batch, its arguments checked."""
     count, users = markets.user_value.shape[:2]
     names = sorted(set(labels))
     members_of = [np.flatnonzero(np.array(labels) == name) for name in names]

@@ -13,6 +13,7 @@ import pytest
 import shared_oracle
 
 import pluraljax as plx
+from pluraljax._worst_shared import worst_equilibria
 
 SHAPE = cases.Shape(providers=2, users=2)
 TOGETHER = np.zeros(2, np.int32)
@@ -296,6 +297,23 @@ def test_invalid_markets_have_a_status_and_no_numbers():
     assert (found.status[0] == plx.Status.NOT_FINITE).all()
     assert np.isnan([found.value.lower[0], found.value.upper[0]]).all()
     assert np.isfinite([found.value.lower[1], found.value.upper[1]]).all()
+
+
+def test_a_batch_for_a_scan_holds_the_same_numbers():
+    """As plain arrays, and each market has what it has among others."""
+    markets = registry()[1][-4:]
+    found = ask(markets)
+    batch = numbers(cases.stack(markets))
+    for keep in (slice(0, 4), slice(2, 3)):
+        rows = worst_equilibria(jax.tree.map(lambda leaf, keep=keep: leaf[keep], batch), TOGETHER, budget=BUDGET)
+        np.testing.assert_array_equal(rows.lower, found.value.lower[keep])
+        np.testing.assert_array_equal(rows.upper, found.value.upper[keep])
+        np.testing.assert_array_equal(rows.status, found.status[keep])
+        np.testing.assert_array_equal(rows.nodes, found.looked[keep])
+        served = np.where(found.has_profile[..., None], found.served_by, -1)[keep]
+        np.testing.assert_array_equal(rows.served_by, served)
+    with pytest.raises(ValueError, match="batch"):
+        worst_equilibria(cases.as_market(cases.build("gaussian", 0, SHAPE)), TOGETHER)
 
 
 def test_progress_is_told():
