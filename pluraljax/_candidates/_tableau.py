@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.optimize import linprog
 
 # Reduced costs and pivots below this are zero. Programmes are posed in units in which numbers are of order one.
@@ -18,65 +18,76 @@ _FEASIBLE = 1e-9
 # Right-hand sides are moved by about this much in ratio tests, so that ties do not make it cycle.
 _NUDGE = 1e-11
 _MOST_TURNS = 400
-# Numbers in all tableaux of a batch.
-_MOST_NUMBERS = 2_000_000
+# Numbers in all tableaux of a batch: more do not fit into a core's cache.
+_MOST_NUMBERS = 250_000
 
 
 @dataclass(frozen=True)
-class Programme:
-    """max cost x subject to matrix x <= limit, x >= 0."""
+class Programmes:
+    """Programmes of one shape: max cost x subject to matrix x <= limit, x >= 0."""
 
-    matrix: Float[np.ndarray, "row column"]
-    limit: Float[np.ndarray, " row"]
-    cost: Float[np.ndarray, " column"]
+    matrix: Float[np.ndarray, "programme row column"]
+    limit: Float[np.ndarray, "programme row"]
+    cost: Float[np.ndarray, "programme column"]
+
+    def __len__(self) -> int:
+        return len(self.limit)
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A candidate: nothing here is to be believed before it is evaluated.
+class Answers:
+    """Candidates: nothing here is to be believed before it is evaluated.
 
     Where `feasible` is False, `dual` holds multipliers that say so.
     """
 
-    primal: Float[np.ndarray, " column"]
-    dual: Float[np.ndarray, " row"]
-    feasible: bool
+    primal: Float[np.ndarray, "programme column"]
+    dual: Float[np.ndarray, "programme row"]
+    feasible: Bool[np.ndarray, " programme"]
 
 
-def solve_programmes(programmes: Sequence[Programme]) -> list[Answer]:
+def solve_programmes(asked: Sequence[Programmes]) -> list[Answers]:
     """Solves programmes of any shapes; those of about the same shape share a batch."""
     groups: dict[tuple[int, int], list[int]] = {}
-    for place, programme in enumerate(programmes):
-        rows, columns = programme.matrix.shape
-        groups.setdefault((-(-rows // 4) * 4, -(-columns // 32) * 32), []).append(place)
-    answers: list[Answer | None] = [None] * len(programmes)
+    for place, programmes in enumerate(asked):
+        _, rows, columns = programmes.matrix.shape
+        groups.setdefault((-(-rows // 4) * 4, -(-columns // 16) * 16), []).append(place)
+    answers: list[Answers | None] = [None] * len(asked)
     for (rows, columns), places in groups.items():
+        padded = _pad([asked[place] for place in places], rows, columns)
         most = max(1, _MOST_NUMBERS // ((rows + 2) * (columns + rows + 2)))
-        for start in range(0, len(places), most):
-            part = places[start : start + most]
-            for place, answer in zip(part, _solve_padded([programmes[p] for p in part], rows, columns), strict=True):
-                answers[place] = answer
+        parts = [_simplex(*(leaf[start : start + most] for leaf in padded)) for start in range(0, len(padded[0]), most)]
+        primal, dual, status = (np.concatenate(leaves) for leaves in zip(*parts, strict=True)) if parts else padded
+        start = 0
+        for place in places:
+            own = slice(start, start + len(asked[place]))
+            answers[place] = _read_off(asked[place], primal[own], dual[own], status[own])
+            start += len(asked[place])
     return [answer for answer in answers if answer is not None]
 
 
-def _solve_padded(programmes: list[Programme], rows: int, columns: int) -> list[Answer]:
-    """Pads a batch with rows that hold anyway and columns that bring nothing, and solves it."""
-    matrix = np.zeros((len(programmes), rows, columns))
-    limit, cost = np.ones((len(programmes), rows)), np.zeros((len(programmes), columns))
-    for place, programme in enumerate(programmes):
-        own_rows, own_columns = programme.matrix.shape
-        matrix[place, :own_rows, :own_columns] = programme.matrix
-        limit[place, :own_rows] = programme.limit
-        cost[place, :own_columns] = programme.cost
-    primal, dual, status = _simplex(matrix, limit, cost)
-    answers = []
-    for place, programme in enumerate(programmes):
-        own_rows, own_columns = programme.matrix.shape
-        if status[place] == _UNSOLVED:
-            answers.append(_by_highs(programme))
-        else:
-            feasible = bool(status[place] == _OPTIMAL)
-            answers.append(Answer(primal[place, :own_columns], dual[place, :own_rows], feasible))
+def _pad(asked: list[Programmes], rows: int, columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Stacks programmes, padded with rows that hold anyway and columns that bring nothing."""
+    count, start = sum(map(len, asked)), 0
+    matrix = np.zeros((count, rows, columns))
+    limit, cost = np.ones((count, rows)), np.zeros((count, columns))
+    for programmes in asked:
+        own, (_, own_rows, own_columns) = slice(start, start + len(programmes)), programmes.matrix.shape
+        matrix[own, :own_rows, :own_columns] = programmes.matrix
+        limit[own, :own_rows] = programmes.limit
+        cost[own, :own_columns] = programmes.cost
+        start += len(programmes)
+    return matrix, limit, cost
+
+
+def _read_off(asked: Programmes, primal: np.ndarray, dual: np.ndarray, status: np.ndarray) -> Answers:
+    _, rows, columns = asked.matrix.shape
+    answers = Answers(primal[:, :columns], dual[:, :rows], status == _OPTIMAL)
+    for place in np.flatnonzero(status == _UNSOLVED):
+        found = linprog(-asked.cost[place], A_ub=asked.matrix[place], b_ub=asked.limit[place], method="highs")
+        answers.feasible[place] = found.x is not None
+        answers.primal[place] = 0.0 if found.x is None else np.maximum(found.x, 0.0)
+        answers.dual[place] = 0.0 if found.x is None else np.maximum(-found.ineqlin.marginals, 0.0)
     return answers
 
 
@@ -84,33 +95,39 @@ _OPTIMAL, _INFEASIBLE, _UNSOLVED = 0, 1, 2
 
 
 class _Tableaux:
-    """Tableaux [programme row column]: rows of constraints, the cost, then what is infeasible.
+    """Tableaux [programme row column] of what is not basic: rows of constraints, the cost, then what is infeasible.
 
-    Columns are variables, slacks, limits, and limits that are nudged. An artificial variable has no column: it is basic
-    (`num_columns`) until it leaves for good.
+    Columns are non-basic variables (`free` says which: variables, then slacks), limits, and limits that are nudged. An
+    artificial variable has no column: it is basic (`width`) until it leaves for good.
     """
 
     def __init__(self, matrix: np.ndarray, limit: np.ndarray, cost: np.ndarray):
         count, rows, columns = matrix.shape
         flipped = np.asarray(limit < 0)
         sign = np.where(flipped, -1.0, 1.0)
+        # Slacks of flipped rows are not basic: as many columns as the programme with most of them needs.
+        extra = np.flatnonzero(flipped.any(axis=0))
         self.width = columns + rows
-        table = np.zeros((count, rows + 2, self.width + 2))
+        self.columns = columns + len(extra)
+        table = np.zeros((count, rows + 2, self.columns + 2))
         table[:, :rows, :columns] = matrix * sign[..., None]
         row = np.arange(rows)
-        table[:, row, columns + row] = sign
+        table[:, extra, columns + np.arange(len(extra))] = np.where(flipped[:, extra], -1.0, 0.0)
         table[:, :rows, -2] = limit * sign
         table[:, :rows, -1] = table[:, :rows, -2] + _NUDGE * (1.0 + (row * 7919 % 97) / 97.0) * (1.0 + np.abs(limit))
         table[:, rows, :columns] = cost
         table[:, rows + 1] = np.where(flipped[..., None], table[:, :rows], 0.0).sum(axis=1)
         self.table = table
         self.basis = np.where(flipped, self.width, columns + row[None])
+        # Columns that stand for nothing (their slack is basic) are marked by the width, and hold zeros.
+        free = np.where(flipped[:, extra], columns + extra[None], self.width)
+        self.free = np.concatenate([np.broadcast_to(np.arange(columns), (count, columns)), free], axis=1)
         self.first_phase = np.asarray(flipped.any(axis=1))
         self.place = np.arange(count)
 
     def keep(self, which: np.ndarray) -> None:
         if not which.all():
-            self.table, self.basis = self.table[which], self.basis[which]
+            self.table, self.basis, self.free = self.table[which], self.basis[which], self.free[which]
             self.first_phase, self.place = self.first_phase[which], self.place[which]
 
 
@@ -135,11 +152,12 @@ def _simplex(matrix: np.ndarray, limit: np.ndarray, cost: np.ndarray) -> tuple[n
 
 def _price(state: _Tableaux, rows: int, turn: int) -> tuple[np.ndarray, np.ndarray]:
     """Picks the entering columns, and marks the programmes that have ended. Ends first phases."""
-    table, width = state.table, state.width
-    every = np.arange(len(table))
-    off = np.where(state.basis == width, table[:, :rows, -2], 0.0).sum(axis=1)
-    state.first_phase = state.first_phase & (off > _FEASIBLE)
-    cost = np.where(state.first_phase[:, None], table[:, rows + 1, :width], table[:, rows, :width])
+    table, every = state.table, np.arange(len(state.table))
+    cost = table[:, rows, : state.columns]
+    if state.first_phase.any():
+        off = np.where(state.basis == state.width, table[:, :rows, -2], 0.0).sum(axis=1)
+        state.first_phase = state.first_phase & (off > _FEASIBLE)
+        cost = np.where(state.first_phase[:, None], table[:, rows + 1, : state.columns], cost)
     # After many turns the first column that pays, which cannot cycle.
     entering = cost.argmax(axis=1) if turn < _MOST_TURNS // 2 else (cost > _ZERO).argmax(axis=1)
     return entering, cost[every, entering] <= _ZERO
@@ -153,8 +171,10 @@ def _read(state: _Tableaux, ended: np.ndarray, rows: int, columns: int, out: tup
     values = np.zeros((len(place), state.width + 1))
     np.put_along_axis(values, state.basis[ended], table[:, :rows, -2], axis=1)
     primal[place] = np.maximum(values[:, :columns], 0.0)
-    cost = np.where(infeasible[:, None], table[:, rows + 1], table[:, rows])
-    dual[place] = np.maximum(-cost[:, columns : columns + rows], 0.0)
+    cost = np.where(infeasible[:, None], table[:, rows + 1, : state.columns], table[:, rows, : state.columns])
+    prices = np.zeros((len(place), state.width + 1))
+    np.put_along_axis(prices, state.free[ended], -cost, axis=1)
+    dual[place] = np.maximum(prices[:, columns : columns + rows], 0.0)
 
 
 def _pivot(state: _Tableaux, entering: np.ndarray, rows: int) -> np.ndarray:
@@ -162,26 +182,23 @@ def _pivot(state: _Tableaux, entering: np.ndarray, rows: int) -> np.ndarray:
     table, every = state.table, np.arange(len(state.table))
     column = table[every, :, entering]
     body = column[:, :rows]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(body > _ZERO, np.maximum(table[:, :rows, -1], 0.0) / body, np.inf)
-    # An artificial variable that is zero leaves before it can grow again.
-    leaves = (state.basis == state.width) & ~state.first_phase[:, None] & (np.abs(body) > _ZERO)
-    ratio = np.where(leaves, -1.0, ratio)
+    pays = body > _ZERO
+    ratio = np.full(body.shape, np.inf)
+    np.divide(np.maximum(table[:, :rows, -1], 0.0), body, out=ratio, where=pays)
+    if (state.basis == state.width).any():
+        # An artificial variable that is zero leaves before it can grow again.
+        leaves = (state.basis == state.width) & ~state.first_phase[:, None] & (np.abs(body) > _ZERO)
+        ratio[leaves] = -1.0
     leaving = ratio.argmin(axis=1)
     good = np.isfinite(ratio[every, leaving])
     pivot = np.where(good, column[every, leaving], 1.0)
     row = table[every, leaving] / pivot[:, None]
     column[every, leaving] = 0.0
+    # The entering column becomes that of the variable that leaves; an artificial one is gone for good.
+    gone = state.basis[every, leaving] == state.width
+    table[every, :, entering] = 0.0
+    row[every, entering] = np.where(gone, 0.0, 1.0 / pivot)
     table -= column[:, :, None] * row[:, None, :]
     table[every, leaving] = row
-    state.basis[every, leaving] = entering
+    state.basis[every, leaving], state.free[every, entering] = state.free[every, entering], state.basis[every, leaving]
     return good
-
-
-def _by_highs(programme: Programme) -> Answer:
-    """The exact host solver, for a programme that was given up."""
-    rows, columns = programme.matrix.shape
-    found = linprog(-programme.cost, A_ub=programme.matrix, b_ub=programme.limit, method="highs")
-    if found.x is None:
-        return Answer(np.zeros(columns), np.zeros(rows), feasible=False)
-    return Answer(np.maximum(found.x, 0.0), np.maximum(-found.ineqlin.marginals, 0.0), feasible=True)

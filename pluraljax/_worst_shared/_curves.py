@@ -1,28 +1,27 @@
 """What a provider can get by winning a set of users, in terms of what users have elsewhere: points and tangents.
 
 For each provider and set of users it is concave in the room: mixing two policies mixes what they cost users and bring.
-Requests for linear programmes are yielded to the pool, which solves those of many markets together.
+Every programme that is solved gives a point below the curve and a tangent above it. Tangents are kept: where one is low
+enough, nothing needs to be solved.
 """
 
 import itertools
-from collections.abc import Generator, Iterable, Sequence
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from .._bounds import winning_lower, winning_upper
-from .._candidates import Answer, Programme
+from .._candidates import Programmes
 from .._signals import Crowd
-
-Result = TypeVar("Result")
-# A search in steps: programmes go out, their answers come back.
-Steps: TypeAlias = Generator[list[Programme], Sequence[Answer], Result]
+from ._pool import Steps
 
 # How much better than their room users are offered who are to be won, so that they come for it.
 MARGIN = 1e-7
 # How far tangents are moved, one after the other, until there is a policy to touch.
 _MOVES = (0.0, 0.02, 0.2, 1.0)
+# Tangents that are lower by less than this where they touch are not kept.
+_LOWER = 1e-9
 
 
 def sets_of(users: int) -> Bool[np.ndarray, "set user"]:
@@ -31,76 +30,129 @@ def sets_of(users: int) -> Bool[np.ndarray, "set user"]:
 
 
 class Curves:
-    """The curves of one market, each point computed once."""
+    """The curves of one market, each point computed once, and the tangents known so far."""
 
     def __init__(self, crowd: Crowd):
         self.crowd = crowd
         self.sets = sets_of(crowd.num_users)
-        self.known: dict[tuple[Any, ...], float] = {}
+        sign = np.where(self.sets, 1.0, -1.0)
+        lost = sign[:, :, None] * crowd.lost.T
+        evidence = np.broadcast_to(crowd.belief.T, (len(self.sets), *crowd.belief.T.shape))
+        self._matrix = np.concatenate([evidence, lost], axis=1)
+        self._earned = np.moveaxis(crowd.earned, 1, 2)
+        shape = (crowd.num_providers, len(self.sets))
+        every = np.indices(shape).reshape(2, -1).T
+        self.pairs: Int[np.ndarray, "pair 2"] = every
+        self.known: dict[bytes, np.ndarray] = {}
+        self._height, self._slope = np.zeros((*shape, 0)), np.zeros((*shape, 0, crowd.num_users))
+        self._count = np.zeros(shape, int)
         self.asked = 0
 
-    def _key(self, room: np.ndarray, loyal: np.ndarray, provider: int, which: int) -> tuple[Any, ...]:
-        return (room.tobytes(), loyal.tobytes(), provider, which)
-
     def points(
-        self, room: Float[np.ndarray, " user"], pairs: Iterable[tuple[int, int]], loyal: Bool[np.ndarray, " user"]
-    ) -> Steps[Float[np.ndarray, " pair"]]:
-        """Bounds the curves of (provider, set) pairs from below at one point."""
-        return (yield from self.grid([room], pairs, loyal))[0]
-
-    def grid(
-        self, rooms: Sequence[np.ndarray], pairs: Iterable[tuple[int, int]], loyal: Bool[np.ndarray, " user"]
+        self, rooms: Float[np.ndarray, "point user"], pairs: Int[np.ndarray, "pair 2"]
     ) -> Steps[Float[np.ndarray, "point pair"]]:
-        pairs = list(pairs)
-        new = [
-            (room, provider, which)
-            for room in rooms
-            for provider, which in pairs
-            if self._key(room, loyal, provider, which) not in self.known
-        ]
+        """Bounds the curves of (provider, set) pairs from below at some points; -infinity where nobody can be won."""
+        tables = [self._table(room) for room in rooms]
+        new = [(place, pair) for place, table in enumerate(tables) for pair in pairs if np.isnan(table[tuple(pair)])]
         if new:
-            answers = yield [self._pose(provider, self.sets[which], room, loyal) for room, provider, which in new]
-            self.asked += len(new)
-            for (room, provider, which), answer in zip(new, answers, strict=True):
-                value = -np.inf
-                if answer.feasible:
-                    value = winning_lower(self.crowd, provider, self.sets[which], room, loyal, answer.primal)
-                self.known[self._key(room, loyal, provider, which)] = value
-        values = [[self.known[self._key(room, loyal, *pair)] for pair in pairs] for room in rooms]
-        return np.array(values).reshape(len(rooms), len(pairs))
+            place, pair = np.array([one for one, _ in new]), np.array([two for _, two in new])
+            values = yield from self._solve(rooms[place], pair)
+            for one, (provider, which), value in zip(place, pair, values, strict=True):
+                tables[one][provider, which] = value
+        return np.array([table[pairs[:, 0], pairs[:, 1]] for table in tables]).reshape(len(rooms), len(pairs))
 
-    def _pose(self, provider: int, won: np.ndarray, room: np.ndarray, loyal: np.ndarray) -> Programme:
-        """The programme of a point: users to be won are offered a little more than they have."""
-        crowd, full = self.crowd, won & (room <= MARGIN)
-        allowed = np.where(full, 0.0, room - MARGIN)
-        needed = np.where(loyal, room + MARGIN, room)
-        bound = won | loyal | (room > 0)
-        matrix = np.vstack([crowd.belief.T, np.where(won, 1.0, -1.0)[:, None] * crowd.lost.T * bound[:, None]])
-        limit = np.concatenate([np.ones(crowd.num_evidences), np.where(won, allowed, np.where(bound, -needed, 0.0))])
-        return Programme(matrix, limit, crowd.earned[provider][:, won & ~full].sum(axis=1))
+    def _table(self, room: Float[np.ndarray, " user"]) -> Float[np.ndarray, "provider set"]:
+        return self.known.setdefault(room.tobytes(), np.full(self._count.shape, np.nan))
+
+    def _solve(self, rooms: np.ndarray, pairs: np.ndarray) -> Steps[np.ndarray]:
+        """Users to be won are offered a little more than they have."""
+        provider, which = pairs.T
+        won = self.sets[which]
+        full = won & (rooms <= MARGIN)
+        bound = won | (rooms > 0)
+        matrix = self._matrix[which]
+        evidences = self.crowd.num_evidences
+        matrix[:, evidences:] *= bound[:, :, None]
+        limit = np.where(won, np.where(full, 0.0, rooms - MARGIN), np.where(bound, -rooms, 0.0))
+        limit = np.concatenate([np.ones((len(won), evidences)), limit], axis=1)
+        cost = np.einsum("nj,njc->nc", (won & ~full).astype(float), self._earned[provider])
+        (answers,) = yield [Programmes(matrix, limit, cost)]
+        self.asked += len(won)
+        lower = winning_lower(self.crowd, provider, won, rooms, answers.primal)
+        touched = answers.feasible & ~full.any(axis=1)
+        self._keep(pairs[touched], rooms[touched], answers.dual[touched])
+        return np.where(answers.feasible, lower, -np.inf)
+
+    def _keep(self, pairs: np.ndarray, rooms: np.ndarray, dual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Adds tangents to those known, where they are lower than these."""
+        provider, which = pairs.T
+        price, dear = np.split(dual, [self.crowd.num_evidences], axis=1)
+        height, slope = winning_upper(self.crowd, provider, self.sets[which], price, dear)
+        at = height + (slope * rooms).sum(axis=1)
+        known = (self._height[provider, which] + np.einsum("npj,nj->np", self._slope[provider, which], rooms)).min(
+            axis=1, initial=np.inf
+        )
+        for one in np.flatnonzero(at < known - _LOWER):
+            place = (provider[one], which[one])
+            if self._count[place] == self._height.shape[-1]:
+                self._grow()
+            self._height[place][self._count[place]] = height[one]
+            self._slope[place][self._count[place]] = slope[one]
+            self._count[place] += 1
+        return height, slope
+
+    def _grow(self) -> None:
+        more = max(8, self._height.shape[-1])
+        widen = lambda leaf, blank: np.concatenate([leaf, np.full((*leaf.shape[:2], more, *leaf.shape[3:]), blank)], 2)
+        self._height, self._slope = widen(self._height, np.inf), widen(self._slope, 0.0)
+
+    def above(self, room: Float[np.ndarray, " user"]) -> Float[np.ndarray, "provider set"]:
+        """The lowest of the known tangents at a point."""
+        return (self._height + self._slope @ room).min(axis=-1, initial=np.inf)
+
+    def lowest(
+        self, rooms: Float[np.ndarray, "pair user"], pairs: Int[np.ndarray, "pair 2"]
+    ) -> tuple[Float[np.ndarray, " pair"], Float[np.ndarray, "pair user"]]:
+        """(height, slope) of the known tangents that are lowest at some points, for each pair; infinite without any."""
+        provider, which = pairs.T
+        if not self._height.shape[-1]:
+            self._grow()
+        height, slope = self._height[provider, which], self._slope[provider, which]
+        best = (height + np.einsum("npj,nj->np", slope, rooms)).argmin(axis=1)
+        every = np.arange(len(pairs))
+        return height[every, best], slope[every, best]
 
     def tangents(
-        self, asked: Sequence[tuple[int, int, Float[np.ndarray, " user"]]]
-    ) -> Steps[list[tuple[float, Float[np.ndarray, " user"]]]]:
-        """Affine functions (height, slope) of the room, above the curve everywhere, for (provider, set, room)."""
-        found: list[tuple[float, np.ndarray] | None] = [None] * len(asked)
+        self, rooms: Float[np.ndarray, "pair user"], pairs: Int[np.ndarray, "pair 2"]
+    ) -> Steps[tuple[Float[np.ndarray, " pair"], Float[np.ndarray, "pair user"]]]:
+        """(height, slope) of affine functions of the room, above the curve of each pair, that touch it at a point."""
+        height, slope = np.full(len(pairs), np.nan), np.zeros(rooms.shape)
         for move in _MOVES:
-            open_places = [place for place, one in enumerate(found) if one is None]
-            if not open_places:
+            (left,) = np.nonzero(np.isnan(height))
+            if not len(left):
                 break
-            answers = yield [self._pose_tangent(*asked[place], move) for place in open_places]
-            self.asked += len(open_places)
-            for place, answer in zip(open_places, answers, strict=True):
-                if answer.feasible or move == _MOVES[-1]:
-                    provider, which, _ = asked[place]
-                    price, dear = np.split(answer.dual, [self.crowd.num_evidences])
-                    found[place] = winning_upper(self.crowd, provider, self.sets[which], price, dear)
-        return [one for one in found if one is not None]
+            answers = yield from self._pose_tangents(rooms[left], pairs[left], move)
+            done = answers.feasible | (move == _MOVES[-1])
+            height[left[done]], slope[left[done]] = self._keep(pairs[left[done]], rooms[left[done]], answers.dual[done])
+        return height, slope
 
-    def _pose_tangent(self, provider: int, which: int, room: np.ndarray, move: float) -> Programme:
-        crowd, won = self.crowd, self.sets[which]
-        room = np.where(won, np.minimum(room + move, 1.0), np.maximum(room - move, 0.0))
-        sign = np.where(won, 1.0, -1.0)
-        matrix = np.vstack([crowd.belief.T, sign[:, None] * crowd.lost.T])
-        limit = np.concatenate([np.ones(crowd.num_evidences), sign * room])
-        return Programme(matrix, limit, crowd.earned[provider][:, won].sum(axis=1))
+    def touch(self, room: Float[np.ndarray, " user"]) -> Steps[None]:
+        """Makes tangents known that touch all curves at a point."""
+        yield from self.tangents(np.broadcast_to(room, (len(self.pairs), len(room))), self.pairs)
+
+    def _pose_tangents(self, rooms: np.ndarray, pairs: np.ndarray, move: float):
+        won = self.sets[pairs[:, 1]]
+        rooms = np.where(won, np.minimum(rooms + move, 1.0), np.maximum(rooms - move, 0.0))
+        limit = np.concatenate([np.ones((len(won), self.crowd.num_evidences)), np.where(won, rooms, -rooms)], axis=1)
+        cost = np.einsum("nj,njc->nc", won.astype(float), self._earned[pairs[:, 0]])
+        (answers,) = yield [Programmes(self._matrix[pairs[:, 1]], limit, cost)]
+        self.asked += len(won)
+        return answers
+
+
+def pairs_of(some: Sequence[tuple[int, int]]) -> Int[np.ndarray, "pair 2"]:
+    return np.array(some, int).reshape(-1, 2)
+
+
+def marked(where: Bool[np.ndarray, "provider set"]) -> list[tuple[int, int]]:
+    return [(int(provider), int(which)) for provider, which in np.argwhere(where)]

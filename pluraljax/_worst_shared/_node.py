@@ -8,15 +8,15 @@ is concave, so the affine function that agrees with it at the corners is below i
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
-from .._candidates import Answer
 from .._signals import Crowd
-from ._curves import Curves, Steps
-from ._rows import Rows
+from ._curves import Curves, marked, pairs_of
+from ._pool import Steps
+from ._rows import Heard, inequalities
 
 # Inequalities that are missed by less than this share of a provider's range are met.
 MISSED = 1e-7
@@ -40,9 +40,6 @@ class Node:
     bounds: tuple[float, ...]
     final: tuple[bool, ...]
 
-    def valid(self, provider: int, won: np.ndarray) -> bool:
-        return all(won[user] or provider not in who for user, who in enumerate(self.allowed))
-
     def decided(self, provider: int, won: np.ndarray) -> bool:
         """Whether no choice is left about an inequality that does not hold."""
         return any(not won[user] and who == {provider} for user, who in enumerate(self.allowed))
@@ -50,14 +47,33 @@ class Node:
 
 @dataclass(frozen=True)
 class Look:
-    """What was found out about a node: the most that users lose, and where its programme ends."""
+    """What was found out about a node: the most that users lose, and where its programme ends.
+
+    `missed` is by how much each provider gains there if it wins each set of users, or zero. Where the programme did not
+    end (`ended` is False), `room` is the middle of the simplex.
+    """
 
     bounds: tuple[float, ...]
     room: Float[np.ndarray, " user"]
     earned: Float[np.ndarray, "provider user"]
-    missed: dict[tuple[int, int], float]
+    missed: Float[np.ndarray, "provider set"]
     shares: Float[np.ndarray, " corner"]
     used: frozenset[tuple[int, int]]
+    ended: bool
+
+
+@dataclass
+class Ground:
+    """What all parts of one market share."""
+
+    crowd: Crowd
+    curves: Curves
+    _heard: dict[tuple[int, ...], Heard] = field(default_factory=dict)
+
+    def heard(self, policies: tuple[int, ...]) -> Heard:
+        if policies not in self._heard:
+            self._heard[policies] = Heard(self.crowd, policies)
+        return self._heard[policies]
 
 
 def roots(crowd: Crowd, curves: Curves) -> list[Node]:
@@ -79,7 +95,14 @@ def roots(crowd: Crowd, curves: Curves) -> list[Node]:
     return nodes
 
 
-def policies_of(node: Node) -> list[int]:
+def valid_in(node: Node, curves: Curves) -> Bool[np.ndarray, "provider set"]:
+    """Marks the inequalities that hold in a node: the provider may serve nobody outside the set."""
+    providers = len(curves.crowd.slack)
+    may = np.array([[provider in who for who in node.allowed] for provider in range(providers)])
+    return np.asarray((~may[:, None] | curves.sets[None]).all(axis=-1))
+
+
+def policies_of(node: Node) -> tuple[int, ...]:
     """The policy that each user hears: users who surely talk to the same provider hear the same one."""
     found: dict[frozenset[int], int] = {}
     places, count = [], 0
@@ -90,7 +113,7 @@ def policies_of(node: Node) -> list[int]:
         found[who] = count
         places.append(count)
         count += 1
-    return places
+    return tuple(places)
 
 
 class Simplex:
@@ -102,102 +125,71 @@ class Simplex:
         # Row c maps (1, losses of the users who move) to the share of corner c.
         self.shares = np.linalg.inv(np.column_stack([np.ones(len(corners)), corners[:, self.moving]])).T
 
-    def through(self, values: Float[np.ndarray, " corner"]) -> tuple[float, Float[np.ndarray, " user"]]:
-        """(height, slope) of the affine function that is nowhere above the values at the corners, and nearly there."""
-        fitted = values @ self.shares
-        slope = np.zeros(self.corners.shape[1])
-        slope[self.moving] = fitted[1:]
-        height = fitted[0]
-        return height - max(0.0, float((height + self.corners @ slope - values).max())), slope
+    def through(
+        self, values: Float[np.ndarray, "corner curve"]
+    ) -> tuple[Float[np.ndarray, " curve"], Float[np.ndarray, "curve user"]]:
+        """(height, slope) of affine functions that are nowhere above the values at the corners, and nearly there."""
+        fitted = values.T @ self.shares
+        slope = np.zeros((len(fitted), self.corners.shape[1]))
+        slope[:, self.moving] = fitted[:, 1:]
+        height = fitted[:, 0]
+        over = (height + self.corners @ slope.T - values).max(axis=0, initial=0.0)
+        return height - over, slope
+
+    def rows(self, lost: Float[np.ndarray, "user column"]) -> tuple[np.ndarray, np.ndarray]:
+        """Losses are in the simplex."""
+        return -self.shares[:, 1:] @ lost[self.moving], self.shares[:, 0] + _ROUNDING
 
 
-def base_rows(crowd: Crowd, node: Node, simplex: Simplex, policy: list[int]) -> Rows:
-    """Nobody envies anybody, and losses are in the simplex."""
-    hearers = [tuple(user for user, own in enumerate(policy) if own == one) for one in range(max(policy) + 1)]
-    rows = Rows(crowd, hearers)
-    for user, own in enumerate(policy):
-        for other in range(rows.policies):
-            if other != own and crowd.cares[user]:
-                lost, _ = rows.blank()
-                lost[own, user], lost[other, user] = 1.0, -1.0
-                rows.add(lost, None, 0.0)
-    for share in simplex.shares:
-        lost, _ = rows.blank()
-        for place, user in enumerate(simplex.moving):
-            lost[policy[user], user] = -share[1 + place]
-        rows.add(lost, None, float(share[0]) + _ROUNDING)
-    return rows
-
-
-def add_inequality(
-    rows: Rows, policy: list[int], provider: int, won: np.ndarray, below: tuple[float, np.ndarray]
-) -> None:
-    """What the users `won` bring now, and the slack, is no less than the affine function `below` of losses."""
-    crowd, (height, slope) = rows.crowd, below
-    lost, earned = rows.blank()
-    for user, own in enumerate(policy):
-        lost[own, user] += slope[user]
-        if won[user]:
-            earned[own, provider, user] -= 1.0
-    rows.add(lost, earned, float(crowd.told_first[provider][won].sum() - height + crowd.slack[provider]))
-
-
-def look(crowd: Crowd, curves: Curves, node: Node, targets: tuple[int, ...], enough: float) -> Steps[Look | None]:
+def look(ground: Ground, node: Node, targets: tuple[int, ...], enough: float) -> Steps[Look | None]:
     """Bounds what the targets lose together in a node, until `enough`; None if the node holds no equilibrium."""
-    policy, simplex, nobody = policies_of(node), Simplex(node.corners), np.zeros(crowd.num_users, bool)
-    rows = base_rows(crowd, node, simplex, policy)
-    goal, _ = rows.blank()
-    for target in targets:
-        goal[policy[target], target] = 1.0
+    crowd, curves = ground.crowd, ground.curves
+    heard, simplex = ground.heard(policies_of(node)), Simplex(node.corners)
+    inside, share = simplex.rows(heard.lost)
+    rows = np.concatenate([heard.envy, inside])
+    limit = np.concatenate([np.zeros(len(heard.envy)), share])
+    goal = heard.lost[list(targets)].sum(axis=0)
+    valid = valid_in(node, curves)
     used: set[tuple[int, int]] = set()
-    fresh, bound, missed = set(node.used), np.inf, {}
-    place = _centre(crowd, node)
+    fresh, bound = {pair for pair in node.used if valid[pair]}, np.inf
+    place, missed, ended = _centre(crowd, node), np.zeros(valid.shape), True
     for turn in range(_SOLUTIONS):
-        added = yield from _added(curves, node, simplex, rows, policy, sorted(fresh))
+        more = yield from _added(curves, simplex, heard, pairs_of(sorted(fresh)))
         used |= fresh
-        if turn and not added:
+        if turn and not len(more[1]):
             break
-        (answer,) = yield [rows.pose(goal)]
-        upper = rows.upper(goal, answer)
-        if not answer.feasible:
+        rows, limit = np.concatenate([rows, more[0]]), np.concatenate([limit, more[1]])
+        (answer,) = yield [heard.columns.pose(rows, limit, goal)]
+        upper = heard.columns.upper(rows, limit, goal, answer)
+        if not answer.feasible[0]:
             if upper < -_ROUNDING:
                 return None
-            place, missed = _centre(crowd, node), {}
+            place, missed, ended = _centre(crowd, node), np.zeros(valid.shape), False
             break
         bound = min(bound, upper)
-        place = _place(rows, policy, answer)
+        place = _place(heard, answer.primal[0])
         if bound <= enough:
             break
-        missed = yield from _missed(crowd, curves, place, nobody)
-        fresh = _worst(node, curves, missed, used)
+        missed = yield from _missed(crowd, curves, *place)
+        fresh = _worst(valid, missed, used)
     room, earned = place
     shares = simplex.shares @ np.concatenate([[1.0], room[simplex.moving]])
     bounds = tuple(min(old, bound) if user in targets else old for user, old in enumerate(node.bounds))
-    return Look(bounds, room, earned, missed, np.clip(shares, 0.0, 1.0), frozenset(used))
+    return Look(bounds, room, earned, missed, np.clip(shares, 0.0, 1.0), frozenset(used), ended)
 
 
 def _added(
-    curves: Curves, node: Node, simplex: Simplex, rows: Rows, policy: list[int], pairs: list[tuple[int, int]]
-) -> Steps[int]:
-    """Adds inequalities that are valid in the node and known at all its corners."""
-    nobody = np.zeros(node.corners.shape[1], bool)
-    pairs = [pair for pair in pairs if node.valid(pair[0], curves.sets[pair[1]])]
-    values = yield from curves.grid(list(node.corners), pairs, nobody)
-    count = 0
-    for (provider, which), at in zip(pairs, values.T, strict=True):
-        if np.isfinite(at).all():
-            add_inequality(rows, policy, provider, curves.sets[which], simplex.through(at))
-            count += 1
-    return count
+    curves: Curves, simplex: Simplex, heard: Heard, pairs: Int[np.ndarray, "pair 2"]
+) -> Steps[tuple[np.ndarray, np.ndarray]]:
+    """The rows of inequalities that are known at all corners of a simplex."""
+    values = yield from curves.points(simplex.corners, pairs)
+    known = np.isfinite(values).all(axis=0)
+    return inequalities(heard, pairs[known], curves.sets, *simplex.through(values[:, known]))
 
 
-def _place(rows: Rows, policy: list[int], answer: Answer) -> tuple[np.ndarray, np.ndarray]:
+def _place(heard: Heard, primal: Float[np.ndarray, " column"]) -> tuple[np.ndarray, np.ndarray]:
     """What users lose where the programme ends, and what they bring to each provider."""
-    crowd, weight = rows.crowd, rows.weights(answer)
-    lost = weight @ crowd.signal_lost
-    room = np.array([lost[own, user] for user, own in enumerate(policy)])
-    paid = [crowd.signal_earned[:, user] @ weight[own] for user, own in enumerate(policy)]
-    return np.clip(room, 0.0, 1.0), crowd.told_first + np.stack(paid, axis=-1)
+    return np.clip(heard.lost @ primal, 0.0, 1.0), heard.columns.crowd.told_first + heard.earned @ primal
 
 
 def _centre(crowd: Crowd, node: Node) -> tuple[np.ndarray, np.ndarray]:
@@ -205,54 +197,49 @@ def _centre(crowd: Crowd, node: Node) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _missed(
-    crowd: Crowd, curves: Curves, place: tuple[np.ndarray, np.ndarray], nobody: np.ndarray
-) -> Steps[dict[tuple[int, int], float]]:
-    """By how much each provider gains if it wins each set of users."""
-    room, earned = place
-    pairs = list(itertools.product(range(crowd.num_providers), range(len(curves.sets))))
-    most = yield from curves.points(room, pairs, nobody)
-    return {
-        (provider, which): float(top - earned[provider][curves.sets[which]].sum() - crowd.slack[provider])
-        for (provider, which), top in zip(pairs, most, strict=True)
-    }
+    crowd: Crowd, curves: Curves, room: Float[np.ndarray, " user"], earned: Float[np.ndarray, "provider user"]
+) -> Steps[Float[np.ndarray, "provider set"]]:
+    """By how much each provider gains if it wins each set of users; zero where tangents say that it does not."""
+    now = earned @ curves.sets.T + crowd.slack[:, None]
+    pairs = np.argwhere(curves.above(room) > now + MISSED)
+    gains = np.zeros(now.shape)
+    if len(pairs):
+        (most,) = yield from curves.points(room[None], pairs)
+        gains[pairs[:, 0], pairs[:, 1]] = np.maximum(most - now[pairs[:, 0], pairs[:, 1]], 0.0)
+    return gains
 
 
-def _worst(node: Node, curves: Curves, missed: dict[tuple[int, int], float], used: set) -> set[tuple[int, int]]:
-    """The valid inequalities that are missed most, of those not used yet."""
-    open_pairs = [
-        (-gain, pair)
-        for pair, gain in missed.items()
-        if gain > MISSED and pair not in used and node.valid(pair[0], curves.sets[pair[1]])
-    ]
-    return {pair for _, pair in sorted(open_pairs)[:_ADDED]}
+def _worst(valid: np.ndarray, missed: np.ndarray, used: set[tuple[int, int]]) -> set[tuple[int, int]]:
+    """The inequalities that are missed most among those not used yet."""
+    open_pairs = sorted((-missed[pair], pair) for pair in marked(valid & (missed > MISSED)) if pair not in used)
+    return {pair for _, pair in open_pairs[:_ADDED]}
 
 
-def branches(crowd: Crowd, curves: Curves, node: Node, seen: Look) -> Steps[list[Node]]:
+def branches(ground: Ground, node: Node, seen: Look) -> Steps[list[Node]]:
     """The parts that a node is split into, by who serves whom or in space; none where nothing would cut."""
-    valid = {pair: gain for pair, gain in seen.missed.items() if node.valid(pair[0], curves.sets[pair[1]])}
-    in_space = max(valid.values(), default=0.0)
+    crowd, curves = ground.crowd, ground.curves
+    valid = valid_in(node, curves)
+    in_space = float(np.where(valid, seen.missed, 0.0).max())
     node = replace(node, bounds=seen.bounds, used=seen.used)
     choices = [
-        (-gain, pair)
-        for pair, gain in seen.missed.items()
-        if pair not in valid and gain > max(MISSED, _EAGER * in_space)
+        (-seen.missed[pair], pair)
+        for pair in marked(~valid & (seen.missed > max(MISSED, _EAGER * in_space)))
         if not node.decided(pair[0], curves.sets[pair[1]])
     ]
-    pair = yield from _cutting(crowd, curves, node, seen, [pair for _, pair in sorted(choices)[:_ADDED]])
+    pair = yield from _cutting(crowd, curves, node, seen, pairs_of([pair for _, pair in sorted(choices)[:_ADDED]]))
     if pair is not None:
         return list(_by_server(node, pair[0], curves.sets[pair[1]], pair))
-    if in_space > MISSED or choices or not seen.missed:
+    if in_space > MISSED or choices or not seen.ended:
         return list(_in_space(node, seen.shares))
     return []
 
 
 def _cutting(
-    crowd: Crowd, curves: Curves, node: Node, seen: Look, pairs: list[tuple[int, int]]
+    crowd: Crowd, curves: Curves, node: Node, seen: Look, pairs: Int[np.ndarray, "pair 2"]
 ) -> Steps[tuple[int, int] | None]:
     """The first inequality that would cut off where the programme of a node ended, if it held."""
-    nobody = np.zeros(crowd.num_users, bool)
-    values = yield from curves.grid(list(node.corners), pairs, nobody)
-    for (provider, which), at in zip(pairs, values.T, strict=True):
+    values = yield from curves.points(node.corners, pairs)
+    for (provider, which), at in zip(pairs.tolist(), values.T, strict=True):
         if np.isfinite(at).all():
             now = seen.earned[provider][curves.sets[which]].sum() + crowd.slack[provider]
             if at @ seen.shares > now + MISSED:

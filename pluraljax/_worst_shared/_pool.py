@@ -1,12 +1,13 @@
 """Runs many searches together: their linear programmes are solved in common batches, on the host."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import TypeAlias, TypeVar
 
-from .._candidates import Programme, solve_programmes
-from ._curves import Steps
+from .._candidates import Answers, Programmes, solve_programmes
 
 Result = TypeVar("Result")
+# A search in steps: programmes go out, their answers come back.
+Steps: TypeAlias = Generator[list[Programmes], Sequence[Answers], Result]
 
 # Searches that are under way at a time, so that memory is bounded whatever the number of markets.
 _UNDER_WAY = 128
@@ -17,17 +18,32 @@ def run_together(searches: Sequence[Steps[Result]], progress: Callable[[int, int
 
     `progress` is called with the number of searches that have ended, and of all.
     """
+    steps = _lockstep(searches, _UNDER_WAY, progress)
+    try:
+        asked = next(steps)
+        while True:
+            asked = steps.send(solve_programmes(asked))
+    except StopIteration as end:
+        return end.value
+
+
+def together(searches: Sequence[Steps[Result]]) -> Steps[list[Result]]:
+    """Makes one search of several, whose programmes go out together."""
+    return _lockstep(searches, len(searches), None)
+
+
+def _lockstep(
+    searches: Sequence[Steps[Result]], most: int, progress: Callable[[int, int], None] | None
+) -> Steps[list[Result]]:
     results: dict[int, Result] = {}
     waiting: Iterator[tuple[int, Steps[Result]]] = iter(enumerate(searches))
-    active: list[tuple[int, Steps[Result], list[Programme]]] = []
+    active: list[tuple[int, Steps[Result], list[Programmes]]] = []
     while True:
-        for place, one in waiting:
-            _advance(active, results, place, one, None)
-            if len(active) >= _UNDER_WAY:
-                break
+        while len(active) < most and (new := next(waiting, None)) is not None:
+            _advance(active, results, *new, None)
         if not active:
             break
-        answers = iter(solve_programmes([programme for _, _, asked in active for programme in asked]))
+        answers = iter((yield [programmes for _, _, asked in active for programmes in asked]))
         before, under_way = len(results), active
         active = []
         for place, one, asked in under_way:

@@ -11,18 +11,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
 from .._bounds import NEAR
 from .._signals import Crowd
-from ._curves import Curves, Steps
-from ._rows import Rows
+from ._curves import Curves, pairs_of
+from ._pool import Steps
+from ._rows import Columns
 
 # Share of the slack that candidates leave unused, for rounding.
 _ROOM = 0.5
 _TURNS = 8
-# Gains below this share of what conversation is worth to the target are not worth another turn.
+# After so many programmes without an equilibrium there is none near.
+_HOPELESS = 3
+# Inequalities with less room than this are tight.
+_TIGHT = 1e-6
+# Gains below this share of what conversation is worth are not worth another turn.
 _WORTH = 1e-4
+# An equilibrium has to be worse than what is known by so much to be looked for.
+_STEP = 2e-3
 
 
 @dataclass(frozen=True)
@@ -83,131 +90,128 @@ def _splits(providers: int, sides: tuple[int, ...]) -> Iterator[Plan]:
                 yield Plan(offers, tuple(other if side else one for side in sides))
 
 
+class Setting:
+    """A plan laid out: what users lose and bring now, and what they would by the next offer if a provider were left.
+
+    `pairs` are the deviations that may pay: who may be won. A single provider has everybody, whatever it does.
+    """
+
+    def __init__(self, crowd: Crowd, sets: Bool[np.ndarray, "set user"], plan: Plan):
+        self.crowd, self.sets, self.plan = crowd, sets, plan
+        users, providers = range(crowd.num_users), range(crowd.num_providers)
+        self.columns = Columns(crowd, [tuple(users)] * plan.policies)
+        lost, earned = self.columns.lost, self.columns.earned
+        heard = [plan.heard(user) for user in users]
+        self.lost: Float[np.ndarray, "user column"] = lost[heard, users]
+        self.now: Float[np.ndarray, "provider column"] = earned[heard, :, users].sum(axis=0)
+        self.single = crowd.num_providers == 1
+        after = np.array([heard if self.single else [plan.next_offer(i, user) for user in users] for i in providers])
+        self.next_lost: Float[np.ndarray, "provider user column"] = lost[after, users]
+        self.next_earned: Float[np.ndarray, "provider user column"] = earned[after, np.array(providers)[:, None], users]
+        self.calm = self._calm(after)
+        self.pairs = self._pairs()
+        servers = [] if self.single else sorted(set(plan.served_by))
+        self.left: Float[np.ndarray, "server column"] = (self.next_earned.sum(axis=1) - self.now)[servers]
+        self.left_limit = crowd.slack[servers]
+
+    def _calm(self, after: Int[np.ndarray, "provider user"]) -> Float[np.ndarray, "row column"]:
+        """Nobody likes another policy better than hers, or another than her next one if a provider were left."""
+        lost, plan, rows = self.columns.lost, self.plan, set()
+        for user in np.flatnonzero(self.crowd.cares).tolist():
+            rows |= {(user, plan.heard(user), other) for other in range(plan.policies)}
+            for provider in () if self.single else range(self.crowd.num_providers):
+                rows |= {(user, int(after[provider, user]), other) for other in plan.others(provider)}
+        kept = [lost[own, user] - lost[other, user] for user, own, other in sorted(rows) if own != other]
+        return np.array(kept).reshape(-1, lost.shape[-1])
+
+    def _pairs(self) -> Int[np.ndarray, "pair 2"]:
+        everyone = len(self.sets) - 1
+        if self.single:
+            return pairs_of([(0, everyone)])
+        indifferent = ~self.crowd.cares
+        elsewhere = np.array(self.plan.served_by)[None] != np.arange(self.crowd.num_providers)[:, None]
+        return np.argwhere(~(self.sets[None] & indifferent & elsewhere[:, None]).any(axis=-1))
+
+    def rooms(self, primal: Float[np.ndarray, " column"]) -> Float[np.ndarray, "provider user"]:
+        """What users lose with the best offer of a provider's rivals; with a single one, they have silence."""
+        return self.crowd.cares[None].astype(float) if self.single else self.next_lost @ primal
+
+    def conditions(
+        self, height: Float[np.ndarray, " pair"], slope: Float[np.ndarray, "pair user"]
+    ) -> tuple[Float[np.ndarray, "row column"], Float[np.ndarray, " row"]]:
+        """Where curves are replaced by affine functions above them: nobody envies or gains."""
+        provider, which = self.pairs.T
+        won, crowd = self.sets[which], self.crowd
+        limit = np.where(won, crowd.told_first[provider], 0.0).sum(axis=1) - height
+        rows = -self.now[provider]
+        if self.single:
+            limit = limit - slope @ crowd.cares
+        else:
+            rows = rows + np.einsum("pj,pjn->pn", slope, self.next_lost[provider])
+            rows = rows + np.einsum("pj,pjn->pn", (~won).astype(float), self.next_earned[provider])
+        limit = limit + _ROOM * crowd.slack[provider]
+        return (
+            np.concatenate([self.calm, rows, self.left]),
+            np.concatenate([np.zeros(len(self.calm)), limit, _ROOM * self.left_limit]),
+        )
+
+    def holds(self, weight: Float[np.ndarray, "policy signal"], curves: Curves) -> bool:
+        """Tells whether a profile is an equilibrium: no provider gains more than its slack by winning any set of users.
+
+        What it could gain is bounded by the tangents that are known.
+        """
+        primal = self.columns.primal(weight)
+        rooms, now = self.rooms(primal), self.crowd.told_first.sum(axis=1) + self.now @ primal
+        if (self.calm @ primal > NEAR).any() or (self.left @ primal > self.left_limit).any():
+            return False
+        provider, which = self.pairs.T
+        height, slope = curves.lowest(rooms[provider], self.pairs)
+        most = height + (slope * rooms[provider]).sum(axis=1)
+        if not self.single:
+            stay = self.crowd.told_first + self.next_earned @ primal
+            most = most + np.where(self.sets[which], 0.0, stay[provider]).sum(axis=1)
+        return bool((most <= now[provider] + self.crowd.slack[provider]).all())
+
+
 def improve(
-    crowd: Crowd, curves: Curves, plan: Plan, target: int, start: Float[np.ndarray, " user"], most: float
+    setting: Setting, curves: Curves, goal: Float[np.ndarray, " user"], start: Float[np.ndarray, " user"], most: float
 ) -> Steps[Found | None]:
-    """Looks for an equilibrium of a plan in which the target loses more than `most`, near a start."""
-    room = np.broadcast_to(start, (crowd.num_providers, crowd.num_users))
-    goal = np.zeros((plan.policies, crowd.num_users))
-    goal[plan.heard(target), target] = 1.0
-    best = None
-    for _ in range(_TURNS):
-        rows = yield from _conditions(crowd, curves, plan, room)
-        (answer,) = yield [rows.pose(goal)]
-        if not answer.feasible:
+    """Looks for an equilibrium of a plan in which the goal, a sum of losses, is worth more than `most`, near a start.
+
+    Where tangents allow none, new ones are taken where a programme comes closest to allowing one.
+    """
+    crowd, columns, goal = setting.crowd, setting.columns, goal @ setting.lost
+    rooms = np.broadcast_to(start, (crowd.num_providers, crowd.num_users))
+    best, ever = None, _STEP
+    chosen = yield from _touching(setting, curves, rooms, None)
+    for turn in range(_TURNS):
+        rows, limit = setting.conditions(*chosen)
+        rows, limit = np.concatenate([rows, -goal[None]]), np.append(limit, -most - ever)
+        (answer,) = yield [columns.pose(rows, limit, goal)]
+        if not answer.feasible[0] and (best is not None or turn >= _HOPELESS):
             break
-        weight = _policies(crowd, rows.weights(answer))
-        lost = weight @ crowd.signal_lost
-        now = float(lost[plan.heard(target), target])
-        if now <= most + (_WORTH if best else 0.0):
-            break
-        room = _outside(crowd, plan, lost)
-        if not (yield from _holds(crowd, curves, plan, weight)):
-            break
-        best, most = Found(plan, weight, np.array([lost[plan.heard(user), user] for user in range(len(start))])), now
+        weight = columns.weights(answer.primal[0])
+        primal = columns.primal(weight)
+        if answer.feasible[0]:
+            if not setting.holds(weight, curves):
+                break
+            best, most, ever = Found(setting.plan, weight, setting.lost @ primal), float(goal @ primal), _WORTH
+        chosen = yield from _touching(setting, curves, setting.rooms(primal), primal)
     return best
 
 
-def _policies(crowd: Crowd, weight: Float[np.ndarray, "policy signal"]) -> Float[np.ndarray, "policy signal"]:
-    used = (weight @ crowd.signal_belief).max(axis=1, keepdims=True)
-    return weight / np.maximum(used, 1.0)
-
-
-def _outside(crowd: Crowd, plan: Plan, lost: Float[np.ndarray, "policy user"]) -> Float[np.ndarray, "provider user"]:
-    """What users lose with the best offer of a provider's rivals; with a single one, they have silence."""
-    if crowd.num_providers == 1:
-        return crowd.cares[None].astype(float)
-    return np.array(
-        [
-            [lost[plan.next_offer(provider, user), user] for user in range(crowd.num_users)]
-            for provider in range(crowd.num_providers)
-        ]
-    )
-
-
-def _asked(crowd: Crowd, curves: Curves, plan: Plan) -> list[tuple[int, int]]:
-    """The deviations that may pay: who may be won. A single provider has everybody, whatever it does."""
-    everyone = len(curves.sets) - 1
-    if crowd.num_providers == 1:
-        return [(0, everyone)]
-    indifferent = ~crowd.cares
-    return [
-        (provider, which)
-        for provider in range(crowd.num_providers)
-        for which, won in enumerate(curves.sets)
-        if not any(won[user] and indifferent[user] and plan.served_by[user] != provider for user in range(len(won)))
-    ]
-
-
-def _conditions(crowd: Crowd, curves: Curves, plan: Plan, room: Float[np.ndarray, "provider user"]) -> Steps[Rows]:
-    rows = Rows(crowd, [tuple(range(crowd.num_users))] * plan.policies)
-    for user in range(crowd.num_users):
-        own = plan.heard(user)
-        for other in range(plan.policies):
-            _no_better(rows, user, own, other)
-        for provider in range(crowd.num_providers if crowd.num_providers > 1 else 0):
-            first = plan.next_offer(provider, user)
-            for other in plan.others(provider):
-                _no_better(rows, user, first, other)
-    asked = _asked(crowd, curves, plan)
-    above = yield from curves.tangents([(provider, which, room[provider]) for provider, which in asked])
-    for (provider, which), tangent in zip(asked, above, strict=True):
-        _no_gain(rows, plan, provider, curves.sets[which], tangent)
-    for provider in sorted(set(plan.served_by)) if crowd.num_providers > 1 else []:
-        nothing = (0.0, np.zeros(crowd.num_users))
-        _no_gain(rows, plan, provider, np.zeros(crowd.num_users, bool), nothing)
-    return rows
-
-
-def _no_better(rows: Rows, user: int, own: int, other: int) -> None:
-    if own != other and rows.crowd.cares[user]:
-        lost, _ = rows.blank()
-        lost[own, user], lost[other, user] = 1.0, -1.0
-        rows.add(lost, None, 0.0)
-
-
-def _no_gain(rows: Rows, plan: Plan, provider: int, won: np.ndarray, above: tuple[float, np.ndarray]) -> None:
-    """What winning a set of users brings, and what the others bring then, is no more than what all bring now."""
-    crowd, (height, slope) = rows.crowd, above
-    lost, earned = rows.blank()
-    limit = float(crowd.told_first[provider][won].sum()) - height + _ROOM * float(crowd.slack[provider])
-    for user in range(crowd.num_users):
-        earned[plan.heard(user), provider, user] -= 1.0
-        if crowd.num_providers == 1:
-            limit -= float(slope[user] * crowd.cares[user])
-            continue
-        after = plan.next_offer(provider, user)
-        lost[after, user] += slope[user]
-        if not won[user]:
-            earned[after, provider, user] += 1.0
-    rows.add(lost, earned, limit)
-
-
-def _holds(crowd: Crowd, curves: Curves, plan: Plan, weight: Float[np.ndarray, "policy signal"]) -> Steps[bool]:
-    """Tells whether a profile is an equilibrium: no provider gains more than its slack by winning any set of users."""
-    lost = weight @ crowd.signal_lost
-    room = _outside(crowd, plan, lost)
-    for user, provider in itertools.product(range(crowd.num_users), range(crowd.num_providers)):
-        offers = [lost[offer, user] for offer in plan.others(provider)]
-        if offers and room[provider, user] > min(offers) + NEAR:
-            return False
-        if lost[plan.heard(user), user] > lost[:, user].min() + NEAR:
-            return False
-    earned = np.tensordot(weight, crowd.signal_earned, (1, 2))
-    now = crowd.told_first + np.stack([earned[plan.heard(user), :, user] for user in range(crowd.num_users)], axis=-1)
-    asked = _asked(crowd, curves, plan)
-    above = yield from curves.tangents([(provider, which, room[provider]) for provider, which in asked])
-    for (provider, which), (height, slope) in zip(asked, above, strict=True):
-        won = curves.sets[which]
-        after = [plan.next_offer(provider, user) for user in range(len(won))] if crowd.num_providers > 1 else []
-        left = [crowd.told_first[provider, j] + earned[after[j], provider, j] for j in np.flatnonzero(~won)]
-        if height + slope @ room[provider] + sum(left) > now[provider].sum() + crowd.slack[provider]:
-            return False
-    for provider in set(plan.served_by) if crowd.num_providers > 1 else ():
-        left = [
-            crowd.told_first[provider, j] + earned[plan.next_offer(provider, j), provider, j]
-            for j in range(crowd.num_users)
-        ]
-        if sum(left) > now[provider].sum() + crowd.slack[provider]:
-            return False
-    return True
+def _touching(
+    setting: Setting, curves: Curves, rooms: Float[np.ndarray, "provider user"], primal: np.ndarray | None
+) -> Steps[tuple[np.ndarray, np.ndarray]]:
+    """Tangents that are low at some rooms: new ones for inequalities that do not hold, or just, with those known."""
+    pairs, at = setting.pairs, rooms[setting.pairs[:, 0]]
+    known = curves.lowest(at, pairs)
+    if primal is None:
+        wanted = ~np.isfinite(known[0])
+    else:
+        rows, limit = setting.conditions(*known)
+        first = len(setting.calm)
+        wanted = (rows @ primal > limit - _TIGHT)[first : first + len(pairs)]
+    if wanted.any():
+        yield from curves.tangents(at[wanted], pairs[wanted])
+    return curves.lowest(at, pairs)

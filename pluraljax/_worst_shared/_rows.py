@@ -1,82 +1,96 @@
-"""Inequalities on what several policies cost users and bring providers, and the programme that they make."""
+"""The columns of linear programmes about several policies: what each of their signals costs users and brings providers.
 
+A column is the weight of one signal of one policy. Everything that is linear in the policies is a row over all columns,
+so that inequalities are built by a few products, however many there are.
+"""
+
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
 from .._bounds import outcomes_upper
-from .._candidates import Answer, Programme
+from .._candidates import Answers, Programmes
 from .._signals import Crowd
 
 
-class Rows:
-    """Inequalities `sum(lost * losses) + sum(earned * earnings) <= limit` on some policies, and a goal to maximise.
+class Columns:
+    """The signals of some policies; `hearers` are the users whose actions matter, policy by policy.
 
-    Losses are those of every user by every policy, earnings what every provider gets from every user by it, counted
-    from users who are told the evidence. `hearers` are the users whose earnings matter, policy by policy.
+    `lost[policy]` and `earned[policy]` say what users lose by a policy, and what providers get from them by it, counted
+    from users who are told the evidence. They are zero at the columns of other policies.
     """
 
     def __init__(self, crowd: Crowd, hearers: Sequence[tuple[int, ...]]):
-        self.crowd, self.policies = crowd, len(hearers)
-        self._signals = [crowd.distinct(heard) for heard in hearers]
-        self._lost: list[np.ndarray] = []
-        self._earned: list[np.ndarray] = []
-        self._limit: list[float] = []
-        self._matrix: list[np.ndarray] = []
+        self.crowd = crowd
+        self.signals = [crowd.distinct(heard) for heard in hearers]
+        self.beliefs = [crowd.signal_belief[signals] for signals in self.signals]
+        ends = np.cumsum([0, *map(len, self.signals)])
+        evidences, policies, width = crowd.num_evidences, len(hearers), int(ends[-1])
+        self.used = np.zeros((policies * evidences, width))
+        self.lost = np.zeros((policies, crowd.num_users, width))
+        self.earned = np.zeros((policies, crowd.num_providers, crowd.num_users, width))
+        self._own = [slice(start, end) for start, end in itertools.pairwise(ends)]
+        for policy, (signals, own) in enumerate(zip(self.signals, self._own, strict=True)):
+            self.used[policy * evidences : (policy + 1) * evidences, own] = self.beliefs[policy].T
+            self.lost[policy, :, own] = crowd.signal_lost[signals].T
+            self.earned[policy, :, :, own] = crowd.signal_earned[:, :, signals]
 
-    def blank(self) -> tuple[Float[np.ndarray, "policy user"], Float[np.ndarray, "policy provider user"]]:
-        shape = (self.policies, self.crowd.num_users)
-        return np.zeros(shape), np.zeros((self.policies, self.crowd.num_providers, self.crowd.num_users))
+    def pose(self, rows: Float[np.ndarray, "row column"], limit: Float[np.ndarray, " row"], goal: np.ndarray):
+        """One programme: policies, and the rows."""
+        matrix = np.concatenate([self.used, rows])
+        limit = np.concatenate([np.ones(len(self.used)), limit])
+        return Programmes(matrix[None], limit[None], goal[None])
 
-    def add(self, lost: np.ndarray, earned: np.ndarray | None, limit: float) -> None:
-        if earned is None:
-            earned = self.blank()[1]
-        self._lost.append(lost)
-        self._earned.append(earned)
-        self._limit.append(limit)
-        self._matrix.append(self._columns(lost, earned))
-
-    def _columns(self, lost: np.ndarray, earned: np.ndarray) -> Float[np.ndarray, " column"]:
-        parts = []
-        for policy, signals in enumerate(self._signals):
-            part = self.crowd.signal_lost[signals] @ lost[policy]
-            for provider, user in zip(*np.nonzero(earned[policy]), strict=True):
-                part = part + earned[policy, provider, user] * self.crowd.signal_earned[provider, user, signals]
-            parts.append(part)
-        return np.concatenate(parts)
-
-    def pose(self, goal: Float[np.ndarray, "policy user"]) -> Programme:
-        """The programme: probabilities of every policy's signals, then the inequalities."""
-        evidences = self.crowd.num_evidences
-        used = np.zeros((self.policies * evidences, sum(map(len, self._signals))))
-        start = 0
-        for policy, signals in enumerate(self._signals):
-            rows = slice(policy * evidences, (policy + 1) * evidences)
-            used[rows, start : start + len(signals)] = self.crowd.signal_belief[signals].T
-            start += len(signals)
-        matrix = np.vstack([used, *self._matrix])
-        limit = np.concatenate([np.ones(self.policies * evidences), self._limit])
-        return Programme(matrix, limit, self._columns(goal, self.blank()[1]))
-
-    def upper(self, goal: Float[np.ndarray, "policy user"], answer: Answer) -> float:
+    def upper(self, rows: np.ndarray, limit: np.ndarray, goal: np.ndarray, answer: Answers) -> float:
         """Bounds the goal from above by the multipliers of an answer; below zero for no goal if nothing meets all."""
-        evidences = self.crowd.num_evidences
-        price, dual = np.split(answer.dual, [self.policies * evidences])
-        lost, earned = self.blank()
-        return outcomes_upper(
-            self.crowd,
-            goal if answer.feasible else 0.0 * goal,
-            np.array(self._lost).reshape(-1, *lost.shape),
-            np.array(self._earned).reshape(-1, *earned.shape),
-            np.array(self._limit),
-            dual,
-            price.reshape(self.policies, evidences),
-        )
+        price, dual = np.split(answer.dual[0], [len(self.used)])
+        goal = goal if answer.feasible[0] else 0.0 * goal
+        return outcomes_upper(self.beliefs, goal, rows, limit, dual, price.reshape(len(self.beliefs), -1))
 
-    def weights(self, answer: Answer) -> Float[np.ndarray, "policy signal"]:
-        weight, start = np.zeros((self.policies, len(self.crowd.signal_belief))), 0
-        for policy, signals in enumerate(self._signals):
-            weight[policy, signals] = answer.primal[start : start + len(signals)]
-            start += len(signals)
-        return weight
+    def weights(self, primal: Float[np.ndarray, " column"]) -> Float[np.ndarray, "policy signal"]:
+        """The weight of every signal of the crowd in each policy; no evidence is used up twice."""
+        weight = np.zeros((len(self.signals), len(self.crowd.signal_belief)))
+        for policy, (signals, own) in enumerate(zip(self.signals, self._own, strict=True)):
+            weight[policy, signals] = primal[own]
+        used = (weight @ self.crowd.signal_belief).max(axis=1, keepdims=True)
+        return weight / np.maximum(used, 1.0)
+
+    def primal(self, weight: Float[np.ndarray, "policy signal"]) -> Float[np.ndarray, " column"]:
+        """The columns of policies that are given by all their signals."""
+        return np.concatenate([own[signals] for own, signals in zip(weight, self.signals, strict=True)])
+
+
+class Heard:
+    """Columns of policies that users hear: `heard[user]` is the policy of each."""
+
+    def __init__(self, crowd: Crowd, heard: tuple[int, ...]):
+        policies = range(max(heard) + 1)
+        hearers = [tuple(user for user, own in enumerate(heard) if own == one) for one in policies]
+        self.columns = Columns(crowd, hearers)
+        own, users = np.array(heard), np.arange(len(heard))
+        self.lost: Float[np.ndarray, "user column"] = self.columns.lost[own, users]
+        self.earned: Float[np.ndarray, "provider user column"] = np.moveaxis(self.columns.earned[own, :, users], 0, 1)
+        envy = [
+            self.lost[user] - self.columns.lost[other, user]
+            for user in np.flatnonzero(crowd.cares)
+            for other in policies
+            if other != heard[user]
+        ]
+        self.envy: Float[np.ndarray, "row column"] = np.array(envy).reshape(-1, self.lost.shape[1])
+
+
+def inequalities(
+    heard: Heard,
+    pairs: Int[np.ndarray, "row 2"],
+    sets: Bool[np.ndarray, "set user"],
+    height: Float[np.ndarray, " row"],
+    slope: Float[np.ndarray, "row user"],
+) -> tuple[Float[np.ndarray, "row column"], Float[np.ndarray, " row"]]:
+    """What some users bring a provider now, and its slack, is no less than an affine function of losses: each pair."""
+    crowd, (provider, which) = heard.columns.crowd, pairs.T
+    won = sets[which]
+    rows = slope @ heard.lost - np.einsum("rj,rjn->rn", won.astype(float), heard.earned[provider])
+    limit = np.where(won, crowd.told_first[provider], 0.0).sum(axis=1) - height + crowd.slack[provider]
+    return rows, limit

@@ -7,13 +7,21 @@ import numpy as np
 from jaxtyping import Float
 
 from .._signals import Crowd
-from ._curves import Curves, Steps
-from ._node import Look, Node, add_inequality, branches, look, roots
-from ._profiles import Found, Plan, improve, plans
-from ._rows import Rows
+from ._curves import Curves, pairs_of
+from ._node import Ground, Look, Node, branches, look, roots
+from ._pool import Steps, together
+from ._profiles import Found, Plan, Setting, improve, plans
+from ._rows import Heard, inequalities
 
 # A bracket is closed within this share of what conversation is worth.
 TOLERANCE = 1e-3
+# Parts that are looked at together, and before equilibria are looked for.
+_AT_ONCE, _EASY = 8, 16
+# Where the search for equilibria starts, as shares of what silence costs, and plans that are tried for each user then.
+_STARTS = (0.2, 1.0)
+_BEST = 3
+# Later it starts where the programme of a part ended, after so many looks for a user.
+_TRIED = tuple(4**power for power in range(16))
 
 
 @dataclass
@@ -32,7 +40,8 @@ class _Tree:
     """
 
     def __init__(self, crowd: Crowd, curves: Curves):
-        self.crowd, self.curves = crowd, curves
+        self.crowd, self.curves, self.ground = crowd, curves, Ground(crowd, curves)
+        self.settings = [Setting(crowd, curves.sets, plan) for plan in plans(crowd)]
         self.users = crowd.num_users
         self.heap: list[tuple[float, int, Node]] = []
         self.found: list[Found] = []
@@ -71,6 +80,18 @@ class _Tree:
             heapq.heappush(self.heap, (-over, self.counted, node))
             self.counted += 1
 
+    def take(self, most: int) -> list[tuple[Node, int]]:
+        """The next parts to look at, each with the user who may lose most there."""
+        taken: list[tuple[Node, int]] = []
+        while self.heap and len(taken) < most:
+            known, _, node = heapq.heappop(self.heap)
+            excess = self.excess(node)
+            if excess.max() < -known:
+                self.put(node)  # equilibria found since have changed its place in the queue
+            else:
+                taken.append((node, int(excess.argmax())))
+        return taken
+
 
 def search(crowd: Crowd, budget: int) -> Steps[list[Searched]]:
     """Searches for the worst equilibria of all users, looking at `budget` parts."""
@@ -78,76 +99,110 @@ def search(crowd: Crowd, budget: int) -> Steps[list[Searched]]:
     if crowd.num_providers == 1:
         return (yield from _single(crowd, curves))
     tree = _Tree(crowd, curves)
-    for node in (yield from _screened(crowd, curves, budget)):
+    for node in (yield from _screened(tree, budget)):
         tree.put(node)
+    yield from _grow(tree, min(budget, _EASY))
+    if tree.heap and budget >= _EASY:
+        yield from _begin(tree)
     yield from _grow(tree, budget)
     return [Searched(float(most), tree.worst_for(user), int(tree.looked[user])) for user, most in enumerate(tree.most)]
 
 
-def _screened(crowd: Crowd, curves: Curves, budget: int) -> Steps[list[Node]]:
+def _screened(tree: _Tree, budget: int) -> Steps[list[Node]]:
     """The first parts, with bounds for everybody from one programme each; often that is all there is to do."""
-    everybody = tuple(range(crowd.num_users))
-    kept = []
-    for node in roots(crowd, curves) if budget else []:
-        seen = yield from look(crowd, curves, node, everybody, np.inf)
-        if seen is not None:
-            kept.append(replace(node, bounds=seen.bounds))
-    return kept if budget else roots(crowd, curves)
+    everybody, nodes = tuple(range(tree.users)), roots(tree.crowd, tree.curves)
+    if not budget:
+        return nodes
+    everyone = len(tree.curves.sets) - 1
+    corners = np.unique(np.concatenate([node.corners for node in nodes]), axis=0)
+    yield from tree.curves.points(corners, tree.curves.pairs[tree.curves.pairs[:, 1] == everyone])
+    seen = yield from together([look(tree.ground, node, everybody, np.inf) for node in nodes])
+    return [replace(node, bounds=one.bounds) for node, one in zip(nodes, seen, strict=True) if one is not None]
 
 
 def _grow(tree: _Tree, budget: int) -> Steps[None]:
     """Looks at the parts in which some user may lose most beyond what is found, until all is settled or spent."""
-    while tree.heap and tree.looked.sum() < budget:
-        known, _, node = heapq.heappop(tree.heap)
-        excess = tree.excess(node)
-        if excess.max() < -known:
-            tree.put(node)  # equilibria found since have changed its place in the queue
-            continue
-        target = int(excess.argmax())
-        tree.looked[target] += 1
-        enough = float(tree.least[target]) + TOLERANCE
-        seen = yield from look(tree.crowd, tree.curves, node, (target,), enough)
-        if seen is None:
-            continue
-        # A power of two, so that few searches for equilibria serve many parts.
-        if seen.bounds[target] > enough and tree.looked[target] & (tree.looked[target] - 1) == 0:
-            yield from _try(tree, target, seen)
-        node = replace(node, bounds=seen.bounds, used=seen.used)
-        parts = [node]
-        if seen.bounds[target] > float(tree.least[target]) + TOLERANCE:
-            parts = yield from branches(tree.crowd, tree.curves, node, seen)
-            parts = parts or [replace(node, final=tuple(old or user == target for user, old in enumerate(node.final)))]
-        for part in parts:
-            tree.put(part)
+    while tree.heap and (left := budget - int(tree.looked.sum())) > 0:
+        taken = tree.take(min(left, _AT_ONCE))
+        before = tree.looked.copy()
+        for _, target in taken:
+            tree.looked[target] += 1
+        enough = tree.least + TOLERANCE
+        seen = yield from together([look(tree.ground, node, (j,), float(enough[j])) for node, j in taken])
+        for (node, target), one in zip(taken, seen, strict=True):
+            before[target] += 1
+            # A power of four, so that few searches for equilibria serve many parts.
+            if one is not None and one.bounds[target] > enough[target] and int(before[target]) in _TRIED:
+                yield from _try(tree, target, node, one.room)
+        kept = [(node, j, one) for (node, j), one in zip(taken, seen, strict=True) if one is not None]
+        for parts in (yield from together([_split(tree, *each) for each in kept])):
+            for part in parts:
+                tree.put(part)
 
 
-def _try(tree: _Tree, target: int, seen: Look) -> Steps[None]:
-    """Looks for equilibria near where a programme ended."""
-    for plan in plans(tree.crowd):
-        profile = yield from improve(tree.crowd, tree.curves, plan, target, seen.room, float(tree.least[target]))
+def _split(tree: _Tree, node: Node, target: int, seen: Look) -> Steps[list[Node]]:
+    """The parts that are left of a node after a look at it for a target."""
+    node = replace(node, bounds=seen.bounds, used=seen.used)
+    if seen.bounds[target] <= float(tree.least[target]) + TOLERANCE:
+        return [node]
+    parts = yield from branches(tree.ground, node, seen)
+    return parts or [replace(node, final=tuple(old or user == target for user, old in enumerate(node.final)))]
+
+
+def _try(tree: _Tree, target: int, node: Node, start: Float[np.ndarray, " user"]) -> Steps[None]:
+    """Looks for equilibria of a part that are worse for a user than those known, near a start.
+
+    Splits only where it is known of some user whom she talks to.
+    """
+    known = any(len(who) == 1 for who in node.allowed)
+    fits = lambda plan: all(i in who for i, who in zip(plan.served_by, node.allowed, strict=True))
+    settings = [
+        setting
+        for setting in tree.settings
+        if fits(setting.plan) and (known or tree.users < 3 or len(set(setting.plan.served_by)) == 1)
+    ]
+    goal, most = np.eye(tree.users)[target], float(tree.least[target])
+    yield from tree.curves.touch(start)
+    tried = yield from together([improve(setting, tree.curves, goal, start, most) for setting in settings])
+    for profile in tried:
         if profile is not None:
             tree.keep(profile)
 
 
+def _begin(tree: _Tree) -> Steps[None]:
+    """Looks for equilibria that are bad for all together, then makes the best of those plans worse for each."""
+    everybody = np.ones(tree.users)
+    for start in _STARTS:
+        room = np.where(tree.crowd.cares, start, 0.0)
+        yield from tree.curves.touch(room)
+        tried = yield from together([improve(setting, tree.curves, everybody, room, 0.0) for setting in tree.settings])
+        found = [(setting, one) for setting, one in zip(tree.settings, tried, strict=True) if one is not None]
+        for _, one in found:
+            tree.keep(one)
+        found = sorted(found, key=lambda pair: -pair[1].room.sum())[:_BEST]
+        searches = [
+            improve(setting, tree.curves, goal, one.room, float(tree.least @ goal))
+            for setting, one in found
+            for goal in np.eye(tree.users)
+        ]
+        for one in (yield from together(searches)):
+            if one is not None:
+                tree.keep(one)
+        if found:
+            break
+
+
 def _single(crowd: Crowd, curves: Curves) -> Steps[list[Searched]]:
     """One provider: users hear what it likes best, or what costs it no more than its slack."""
-    room = crowd.cares.astype(float)
+    room, everybody = crowd.cares.astype(float), (0,) * crowd.num_users
+    setting, heard = Setting(crowd, curves.sets, Plan((0,), everybody)), Heard(crowd, everybody)
+    everyone = pairs_of([(0, len(curves.sets) - 1)])
+    (value,) = yield from curves.points(np.full((1, crowd.num_users), 2.0), everyone)
+    rows, limit = inequalities(heard, everyone, curves.sets, value, np.zeros((1, crowd.num_users)))
+    answers = yield [heard.columns.pose(rows, limit, goal) for goal in heard.lost]
+    found = yield from together([improve(setting, curves, goal, room, -1.0) for goal in np.eye(crowd.num_users)])
     searched = []
-    for target in range(crowd.num_users):
-        most = yield from _single_most(crowd, curves, target, room)
-        profile = yield from improve(crowd, curves, Plan((0,), (0,) * crowd.num_users), target, room, -1.0)
+    for goal, answer, profile in zip(heard.lost, answers, found, strict=True):
+        most = min(1.0, heard.columns.upper(rows, limit, goal, answer)) if answer.feasible[0] else 1.0
         searched.append(Searched(most, profile, 1))
     return searched
-
-
-def _single_most(crowd: Crowd, curves: Curves, target: int, room: Float[np.ndarray, " user"]) -> Steps[float]:
-    everyone = len(curves.sets) - 1
-    loose = np.full(crowd.num_users, 2.0)
-    (value,) = yield from curves.points(loose, [(0, everyone)], np.zeros(crowd.num_users, bool))
-    rows = Rows(crowd, [tuple(range(crowd.num_users))])
-    policy = [0] * crowd.num_users
-    add_inequality(rows, policy, 0, curves.sets[everyone], (float(value), np.zeros(crowd.num_users)))
-    goal, _ = rows.blank()
-    goal[0, target] = 1.0
-    (answer,) = yield [rows.pose(goal)]
-    return min(1.0, rows.upper(goal, answer)) if answer.feasible else 1.0

@@ -8,7 +8,7 @@ import shared_oracle
 from scipy.optimize import linprog
 
 from pluraljax._bounds import outcomes_upper, winning_lower, winning_upper
-from pluraljax._candidates import Programme, solve_programmes
+from pluraljax._candidates import Programmes, solve_programmes
 from pluraljax._signals import lay_out
 from pluraljax._worst_shared._curves import Curves
 from pluraljax._worst_shared._pool import run_together
@@ -41,25 +41,25 @@ def random_programmes():
         if place % 3 == 0:
             matrix, limit = np.round(matrix), np.round(limit)
         matrix[0], limit[0] = np.abs(matrix[0]) + 0.1, 3.0
-        yield Programme(matrix, limit, generator.normal(size=columns))
+        yield Programmes(matrix[None], limit[None], generator.normal(size=(1, columns)))
 
 
 def test_the_hosts_simplex_agrees_with_highs():
     programmes = list(random_programmes())
     infeasible = 0
     for programme, answer in zip(programmes, solve_programmes(programmes), strict=True):
-        found = linprog(-programme.cost, programme.matrix, programme.limit, method="highs")
+        matrix, limit, cost = programme.matrix[0], programme.limit[0], programme.cost[0]
+        (primal,), (dual,), (feasible,) = answer.primal, answer.dual, answer.feasible
+        found = linprog(-cost, matrix, limit, method="highs")
         if found.status == 2:
             infeasible += 1
-            assert not answer.feasible
-            assert (answer.dual @ programme.matrix >= -1e-9).all()
-            assert answer.dual @ programme.limit < 0
+            assert not feasible
+            assert (dual @ matrix >= -1e-9).all()
+            assert dual @ limit < 0
         else:
-            assert answer.feasible
-            np.testing.assert_allclose(
-                [programme.cost @ answer.primal, answer.dual @ programme.limit], -found.fun, atol=1e-7
-            )
-            assert (programme.matrix @ answer.primal <= programme.limit + 1e-8).all()
+            assert feasible
+            np.testing.assert_allclose([cost @ primal, dual @ limit], -found.fun, atol=1e-7)
+            assert (matrix @ primal <= limit + 1e-8).all()
     assert infeasible > 20
 
 
@@ -78,15 +78,18 @@ def test_curves_agree_with_highs(name):
     market = cases.build(name, 3, SHAPE)
     crowd, _, _, reach = laid_out(market)
     public = shared_oracle.Public(market)
-    generator, nobody = np.random.default_rng(1), np.zeros(2, bool)
+    generator = np.random.default_rng(1)
     for _ in range(3):
         room = np.where(crowd.cares, generator.uniform(0.2, 0.8, size=2), 0.0)
         level = public.aligned - room * (public.aligned - public.silent)
         curves = Curves(crowd)
         pairs = [(i, w) for i in range(2) for w in range(3) if (crowd.cares | ~curves.sets[w]).all()]
-        (values,) = run_together([curves.points(room, pairs, nobody)])
-        (above,) = run_together([curves.tangents([(*pair, room) for pair in pairs])])
-        for (i, w), low, (height, slope) in zip(pairs, values, above, strict=True):
+        pairs = np.array(pairs, int).reshape(-1, 2)
+        ((values,),) = run_together([curves.points(room[None], pairs)])
+        rooms = np.broadcast_to(room, (len(pairs), 2))
+        (above,) = run_together([curves.tangents(rooms, pairs)])
+        for (i, w), low, height, slope in zip(pairs, values, *above, strict=True):
+            assert curves.above(room)[i, w] <= height + slope @ room + 1e-12
             known = public.tangent(i, curves.sets[w], level)
             top = (height + slope @ room) * reach[i]
             if known is None:
@@ -104,26 +107,25 @@ def test_any_numbers_make_valid_bounds():
     generator = np.random.default_rng(0)
     market = cases.build("gaussian", 0, SHAPE)
     crowd, *_ = laid_out(market)
-    curves, nobody, room = Curves(crowd), np.zeros(2, bool), np.array([0.6, 0.5])
+    curves, room = Curves(crowd), np.array([0.6, 0.5])
     for which, won in enumerate(curves.sets):
-        (best,) = run_together([curves.points(room, [(0, which)], nobody)])
+        ((best,),) = run_together([curves.points(room[None], np.array([(0, which)]))])
         for scale in (0.1, 1.0, 10.0):
             weight = scale * generator.normal(size=len(crowd.belief))
-            assert winning_lower(crowd, 0, won, room, nobody, weight) <= best[0] + 1e-6
+            assert winning_lower(crowd, 0, won, room, weight) <= best[0] + 1e-6
             price, dear = scale * generator.normal(size=3), scale * generator.normal(size=2)
             height, slope = winning_upper(crowd, 0, won, price, dear)
             assert height + slope @ room >= best[0] - 1e-6
-    assert winning_lower(crowd, 0, curves.sets[2], room, nobody, np.full(len(crowd.belief), np.nan)) > -np.inf
+    assert winning_lower(crowd, 0, curves.sets[2], room, np.full(len(crowd.belief), np.nan)) > -np.inf
 
 
 def test_any_multipliers_bound_outcomes():
     generator = np.random.default_rng(2)
     crowd, *_ = laid_out(cases.build("gaussian", 1, SHAPE))
-    goal = np.array([[1.0, 0.0]])
-    lost, earned, limit = np.array([[[0.3, 1.0]]]), generator.normal(size=(1, 1, 2, 2)), np.array([0.2])
-    matrix = lost[:, 0] @ crowd.signal_lost.T + np.tensordot(earned[:, 0], crowd.signal_earned, 2)
-    rows, limits = np.vstack([crowd.signal_belief.T, matrix]), np.r_[np.ones(3), limit]
-    best = -linprog(-crowd.signal_lost[:, 0], rows, limits, method="highs").fun
+    rows, limit = generator.normal(size=(2, 2 * len(crowd.signal_belief))), np.array([0.2, -0.1])
+    goal = np.concatenate([crowd.signal_lost[:, 0], -crowd.signal_lost[:, 1]])
+    used = np.kron(np.eye(2), crowd.signal_belief.T)
+    best = -linprog(-goal, np.vstack([used, rows]), np.r_[np.ones(6), limit], method="highs").fun
     for scale in (0.0, 0.3, 3.0):
-        dual, price = scale * generator.normal(size=1), scale * generator.normal(size=(1, 3))
-        assert outcomes_upper(crowd, goal, lost, earned, limit, dual, price) >= best - 1e-9
+        dual, price = scale * generator.normal(size=2), scale * generator.normal(size=(2, 3))
+        assert outcomes_upper([crowd.signal_belief] * 2, goal, rows, limit, dual, price) >= best - 1e-9
