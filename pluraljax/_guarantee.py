@@ -9,18 +9,20 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.core import Tracer
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from ._arguments import checked
 from ._bounds import (
     SegmentStakes,
     aligned_action,
+    equalities,
+    floor_rounding,
     floors,
     guarantee_lower,
     guarantee_upper,
     guarantee_value_at,
 )
-from ._bracket import TOLERANCE, Bracket
+from ._bracket import Bracket
 from ._candidates import (
     GuaranteeCandidate,
     LinearProgram,
@@ -92,6 +94,9 @@ def solve_guarantees(
     return segment_stakes, [_solve_block(block, each_delta, solver) for block in segment_stakes]
 
 
+# Outcomes are wanted that clear every floor by so many times its rounding: solutions are not exact themselves.
+_CLEAR = 4.0
+
 # What the programmes that are laid out side by side may take, if there is more than one of them.
 _MOST_MEMORY = 2**27  # bytes
 
@@ -136,13 +141,15 @@ def _solve_one_by_one(
 @in_float64
 def _lay_out(market: Market, labels: Labels) -> list[SegmentStakes]:
     """Lays out the segments of each size, in the units of `counted`."""
-    found = counted(market)
+    given, found = market, counted(market)
     market, payoffs = found.market, stakes(found.market)
     flat = lambda values, axis: values.reshape(*values.shape[:axis], -1, values.shape[-1])
     user, provider = flat(payoffs.user, 1), flat(payoffs.provider, 2)
     sizes = stakes(Market(market.prior, jnp.abs(market.user_value), jnp.abs(market.provider_value), market.mass))
     optimal = optimal_play_of(found, payoffs.user)
     probability = market.prior.sum(axis=-1).reshape(user.shape[:2])
+    # Units are powers of two: nothing is rounded here.
+    own = given.provider_value / found.provider_unit[:, None, None, None]
     return [
         SegmentStakes(
             user=gather(user, block, 0),
@@ -150,6 +157,7 @@ def _lay_out(market: Market, labels: Labels) -> list[SegmentStakes]:
             user_size=gather(flat(sizes.user, 1), block, 0),
             provider_size=gather(flat(sizes.provider, 2), block, 1),
             optimal=_gather_optimal(optimal, block),
+            opposed=_opposed(gather(own, block, 1), block),
             states=market.prior.shape[-1],
             probability=gather(probability, block, 0),
             mass=gather(market.mass, block, 0),
@@ -166,6 +174,20 @@ def _gather_optimal(optimal: OptimalPlay, block: Block) -> OptimalPlay:
         jnp.take(optimal.is_exact, block.members, axis=0),
     )
     return OptimalPlay(action | absent[..., None], is_exact | absent)
+
+
+def _opposed(
+    own: Float[Array, "segment provider member action state"], block: Block
+) -> Bool[Array, "segment provider"]:
+    """Marks the first provider that some other is the opposite of, and all that are like the one or the other."""
+    absent = ~block.present[:, None, None, :, None, None]
+    one, other = own[:, :, None], own[:, None]
+    like, opposite = (((one == other_) | absent).all(axis=(-3, -2, -1)) for other_ in (other, -other))
+    found = opposite.any(axis=-1)
+    providers = jnp.arange(own.shape[1], dtype=jnp.int32)
+    first = jnp.where(found, providers, providers[-1]).min(axis=-1, keepdims=True)
+    of_first = jnp.take_along_axis(like | opposite, first[..., None], axis=1)[:, 0]
+    return of_first & found.any(axis=-1, keepdims=True)
 
 
 def _targets(stakes: SegmentStakes) -> Float[Array, "target member"]:
@@ -187,7 +209,10 @@ def _pose(
             stakes.provider, jnp.broadcast_to(aligned[..., None], (*stakes.provider.shape[:-1], 1)), axis=-1
         )
         spare = jnp.einsum("m,ims->i", stakes.mass, taken[..., 0]) - floors(stakes, delta)
-        return pose_guarantee(stakes.user, stakes.provider, stakes.probability, stakes.mass, aligned, spare, target)
+        room = jnp.where(equalities(stakes, delta), 0.0, _CLEAR * floor_rounding(stakes))
+        return pose_guarantee(
+            stakes.user, stakes.provider, stakes.probability, stakes.mass, aligned, spare, room, target
+        )
 
     return jax.vmap(one)(jnp.asarray(places))
 
@@ -263,11 +288,13 @@ def _evaluate(
 ) -> Guarantee:
     multipliers = jnp.maximum(candidate.multipliers, 0.0)
     lower = guarantee_lower(stakes, delta, target, multipliers)
-    upper = guarantee_upper(stakes, delta, target, candidate.outcome, multipliers, lower, TOLERANCE * scale)
-    bracket = Bracket(lower, upper)
+    upper = guarantee_upper(stakes, delta, target, candidate.outcome)
+    bracket = Bracket(lower, upper.value)
     bracket = bracket.with_derivative_of(guarantee_value_at(stakes, delta, target, multipliers, candidate.outcome))
     solved = jnp.where(outcome == Outcome.RESCUED, jnp.int32(Status.RESCUED), jnp.int32(Status.OK))
-    status = jnp.where(bracket.is_exact(scale), solved, jnp.int32(Status.OPEN))
+    hangs = Bracket(lower, upper.almost).is_exact(scale)
+    status = jnp.where(hangs, jnp.int32(Status.IN_DOUBT), jnp.int32(Status.OPEN))
+    status = jnp.where(bracket.is_exact(scale), solved, status)
     return Guarantee(bracket.lower, bracket.upper, (target @ stakes.mass) * multipliers, status)
 
 

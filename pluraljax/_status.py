@@ -9,6 +9,7 @@ class Status(IntEnum):
     OK = 0
     RESCUED = 1
     OPEN = 2
+    IN_DOUBT = 3
     NOT_FINITE = 10
     NEGATIVE_PRIOR = 11
     PRIOR_NOT_NORMALISED = 12
@@ -36,6 +37,10 @@ _SENTENCES = {
     Status.OPEN: (
         "At least one bracket stayed wider than its tolerance. Its ends are still valid bounds; rescaling payoffs that "
         "span many orders of magnitude usually closes it."
+    ),
+    Status.IN_DOUBT: (
+        "The answer hangs on the rounding of the payoffs: some inequalities can only be met with equality, or best "
+        "actions differ by less than sums are exact to. Both ends are valid bounds, and no solver brings them together."
     ),
     Status.NOT_FINITE: "An array holds NaN or infinity. Check the source of the payoffs, priors and masses.",
     Status.NEGATIVE_PRIOR: "A prior has a negative entry. Priors are probabilities: clip or correct them.",

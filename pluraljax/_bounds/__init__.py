@@ -38,6 +38,12 @@ from ._guarantee import (
     aligned_action as aligned_action,
 )
 from ._guarantee import (
+    equalities as equalities,
+)
+from ._guarantee import (
+    floor_rounding as floor_rounding,
+)
+from ._guarantee import (
     floors as floors,
 )
 from ._guarantee import (

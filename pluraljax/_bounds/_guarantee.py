@@ -6,7 +6,7 @@ delta (`floor`). A guarantee is the least `sum_j target_j <U_j, q_j>` over outco
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from .._counted import OptimalPlay
 from .._ties import doubt
@@ -16,7 +16,8 @@ class SegmentStakes(eqx.Module):
     """Stakes of one segment's members; a situation is a (type, evidence) pair. Absent members hold zeros.
 
     `user_size` and `provider_size` are what the stakes would be if no terms cancelled in them, which is what their
-    rounding is relative to. `optimal` says what a fully informed member may do.
+    rounding is relative to. `optimal` says what a fully informed member may do. `opposed` marks providers whose payoffs
+    are those of one of them, or the very opposite, down to the last bit: their floors make one equality.
     """
 
     user: Float[Array, "*batch member situation action"]
@@ -24,6 +25,7 @@ class SegmentStakes(eqx.Module):
     user_size: Float[Array, "*batch member situation action"]
     provider_size: Float[Array, "*batch provider member situation action"]
     optimal: OptimalPlay
+    opposed: Bool[Array, "*batch provider"]
     states: int = eqx.field(static=True)
     probability: Float[Array, "*batch member situation"]
     mass: Float[Array, "*batch member"]
@@ -57,6 +59,28 @@ def _doubtful_optimal(stakes: SegmentStakes) -> Float[Array, "provider member si
     return jnp.where(stakes.optimal.is_exact, _worst_optimal(stakes), best)
 
 
+def _unsure(stakes: SegmentStakes) -> Float[Array, "provider member situation action"]:
+    """What rounding can have done to what each action brings above the floor."""
+    worst = jnp.where(stakes.optimal.action, stakes.provider_size, 0.0).max(axis=-1)
+    # Against the floor itself, an outcome that is what the floor is counts as exactly that.
+    size = jnp.where(
+        stakes.provider == _doubtful_optimal(stakes)[..., None], 0.0, stakes.provider_size + worst[..., None]
+    )
+    return doubt(size, stakes.terms)
+
+
+def floor_rounding(stakes: SegmentStakes) -> Float[Array, " provider"]:
+    """The most that rounding can do to what an outcome brings above each provider's floor."""
+    return jnp.einsum("m,ims->i", stakes.mass, _unsure(stakes).max(axis=-1))
+
+
+def equalities(stakes: SegmentStakes, delta: Float[Array, " provider"]) -> Bool[Array, " provider"]:
+    """Tells which floors are met with equality by whatever meets them: opposed ones, without slack between them."""
+    best = jnp.where(stakes.optimal.action, stakes.provider, -jnp.inf).max(axis=-1)
+    single = (best == _worst_optimal(stakes)).all(axis=(-1, -2))
+    return stakes.opposed & (delta == 0) & (single | ~stakes.opposed).all()
+
+
 def _usable(multipliers: Float[Array, " provider"]) -> Float[Array, " provider"]:
     return jnp.where(jnp.isfinite(multipliers), jnp.maximum(multipliers, 0.0), 0.0)
 
@@ -84,48 +108,62 @@ def guarantee_lower(
     return jnp.where(bound > least, bound, least)
 
 
+# Solutions of programmes that nothing solves exactly miss their limits by so many roundings.
+_NEARLY = 2.0**16
+
+
+class UpperEnd(eqx.Module):
+    """What an outcome that meets every floor is worth, and what one is that may miss them by next to nothing.
+
+    Where nothing but equality meets all floors, which of the two is the truth hangs on the rounding of the payoffs.
+    """
+
+    value: Float[Array, ""]
+    almost: Float[Array, ""]
+
+
 def guarantee_upper(
     stakes: SegmentStakes,
     delta: Float[Array, " provider"],
     target: Float[Array, " member"],
     outcome: Float[Array, "member situation action"],
-    multipliers: Float[Array, " provider"],
-    proved: Float[Array, ""],
-    close: Float[Array, ""],
-) -> Float[Array, ""]:
+) -> UpperEnd:
     """Bounds the guarantee from above by an outcome's value, for ANY outcome (rows are made to sum to 1).
 
-    One that misses a floor is mixed with aligned play, which meets all whatever may be in doubt about it. Where only
-    equality will do, none meets them all in floating point. Then an outcome may miss the floors by their rounding, for
-    what that is worth at the multipliers, provided that this comes within `close` of what they prove from below,
-    `proved`, so that they are the optimal ones.
+    One that does not clear a floor by more than rounding is mixed with aligned play, which meets all whatever may be in
+    doubt about it.
     """
     outcome = jnp.where(jnp.isfinite(outcome), jnp.maximum(outcome, 0.0), 0.0)
     total = outcome.sum(axis=-1, keepdims=True)
     actions = jnp.arange(outcome.shape[-1], dtype=jnp.int32)
     aligned = jnp.where(actions[None, None] == aligned_action(stakes)[..., None], 1.0, 0.0)
     outcome = jnp.where(total > 0, outcome / jnp.where(total > 0, total, 1.0), aligned)
-    # Against the floor itself, an outcome that is what the floor is counts as exactly that.
-    floor, worst = _doubtful_optimal(stakes), jnp.where(stakes.optimal.action, stakes.provider_size, 0.0).max(axis=-1)
-    above = stakes.provider - floor[..., None]
-    unsure = doubt(jnp.where(above == 0, 0.0, stakes.provider_size + worst[..., None]), stakes.terms)
+    above, unsure = stakes.provider - _doubtful_optimal(stakes)[..., None], _unsure(stakes)
     bring = lambda q, values: jnp.einsum("m,imsa,msa->i", stakes.mass, values, q)
-    spare = lambda q: bring(q, above) + delta
+    rounding, spare = bring(outcome, unsure), bring(outcome, above) + delta
+    least, most = (jnp.einsum("m,ims->i", stakes.mass, end) for end in (above.min(axis=-1), above.max(axis=-1)))
     value = jnp.einsum("m,msa,msa->", target, stakes.user, outcome)
     best = target @ stakes.user.max(axis=-1).sum(axis=-1)
 
-    def mixed(short: Array, room: Array) -> Array:
-        """The value once so much aligned play is mixed in that nothing is short."""
+    def mixed(moved: Array, short: Array, room: Array) -> Array:
+        """The value once a share is moved, and so much aligned play is mixed in that nothing is short."""
         part = jnp.where(room > 0, short / jnp.where(room > 0, short + room, 1.0), 1.0)
         share = jnp.where(short > 0, part, 0.0).max()
-        return (1 - share) * value + share * best
+        return best - (1 - share) * (1 - moved) * (best - value)
 
-    rounding = bring(outcome, unsure)
-    sure = mixed(rounding - spare(outcome), spare(aligned) - bring(aligned, unsure))
-    near = mixed(-rounding - spare(outcome), jnp.maximum(spare(aligned), 0.0) + rounding)
-    near = near + _usable(multipliers) @ rounding
-    upper = jnp.where((near - proved <= close) & stakes.optimal.is_exact.all(), near, sure)
-    return jnp.where(upper < best, upper, best)
+    # Opposed floors are met exactly after a share is moved towards what brings one of them the most or the least.
+    equal = equalities(stakes, delta)
+    miss, reach = jnp.abs(spare) + rounding, jnp.minimum(most, -least) - floor_rounding(stakes)
+    moved = jnp.where(miss > 0, miss / jnp.where(reach > 0, miss + reach, miss), 0.0)
+    moved = jnp.where(equal, moved, 0.0).max()
+    short = jnp.where(equal, 0.0, rounding - spare + moved * jnp.maximum(spare - least - delta, 0.0))
+    sure = mixed(moved, short, bring(aligned, above) + delta - bring(aligned, unsure))
+    # Also with whichever of the plays that may be optimal is worst for a provider.
+    missed = _NEARLY * rounding + jnp.einsum(
+        "m,ims->i", stakes.mass, _doubtful_optimal(stakes) - _worst_optimal(stakes)
+    )
+    near = mixed(jnp.zeros(()), -missed - spare, jnp.maximum(bring(aligned, above) + delta, 0.0) + missed)
+    return UpperEnd(jnp.where(sure < best, sure, best), jnp.where(near < best, near, best))
 
 
 def guarantee_value_at(

@@ -52,12 +52,14 @@ def pose_guarantee(
     mass: Float[Array, " member"],
     aligned: Int[Array, "member situation"],
     spare: Float[Array, " provider"],
+    room: Float[Array, " provider"],
     target: Float[Array, " member"],
 ) -> LinearProgram:
     """Poses the largest loss of the target below aligned play; x = 0 is aligned play itself.
 
-    `spare` is what aligned play leaves above each provider's floor. Columns: mass moved to each other action. Rows: a
-    situation's mass, then each provider's floor.
+    `spare` is what aligned play leaves above each provider's floor, and `room` by how much more than nothing an outcome
+    should clear it, so that rounding does not decide whether it does: x = 0 may miss that. Columns: mass moved to each
+    other action. Rows: a situation's mass, then each provider's floor.
     """
     moves = _moves(user, provider, probability, aligned, target / jnp.where(mass > 0, mass, 1.0))
     members, situations, others = moves.user_loss.shape
@@ -66,7 +68,7 @@ def pose_guarantee(
     losses = (moves.provider_loss / moves.provider_unit[:, None, None, None]).reshape(
         provider.shape[0], members * situations * others
     )
-    limit = [_weight(probability, mass).reshape(-1), jnp.maximum(spare, 0.0) / moves.provider_unit]
+    limit = [_weight(probability, mass).reshape(-1), (jnp.maximum(spare, 0.0) - room) / moves.provider_unit]
     cost = moves.user_loss.reshape(-1) / moves.user_unit
     return LinearProgram(jnp.concatenate([situation, losses]), jnp.concatenate(limit) / unit, cost)
 

@@ -89,6 +89,7 @@ def test_more_budget_never_widens_and_stays_between_the_benchmarks():
     assert (base.boxes == 0).all()
 
 
+@pytest.mark.slow
 def test_the_search_closes_brackets_that_guarantees_leave_open():
     closed = lambda found: (found.status == plx.Status.OK).mean()
     assert closed(searched()) > closed(based()) + 0.1
@@ -123,6 +124,7 @@ def test_no_equilibrium_on_a_menu_is_below_the_lower_end():
     assert certified > 1000
 
 
+@pytest.mark.slow
 def test_copies_of_one_user_fare_as_she_does_alone():
     names, markets, _ = registry()
     twins = [i for i, name in enumerate(names) if name == "twin_users"]

@@ -140,7 +140,8 @@ def test_what_is_not_proved_is_open_and_exits_with_1(results):
     code, text = results["planted"]
     assert code == 1
     reported = re.search(r"OPEN: float64 reported (\S+) as the lower end, 0.01 beyond what is proved", text)
-    assert reported is not None and float(reported[1]) == pytest.approx(0.01)
+    assert reported is not None
+    assert float(reported[1]) == pytest.approx(0.01)
     assert text.rstrip().endswith("5 PROVED, 1 OPEN.")
 
 

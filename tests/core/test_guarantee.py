@@ -139,6 +139,7 @@ def test_memory_is_bounded_where_many_users_share():
     assert memory.temp_size_in_bytes < 0.6e9
 
 
+@pytest.mark.slow
 def test_programmes_solved_in_groups_are_the_same(monkeypatch):
     """Whatever the size of a group, in Python and compiled."""
     market = cases.as_market(cases.build("gaussian", 4))

@@ -57,6 +57,7 @@ def types_as_users():
     return plx.Market(prior, np.stack([USER] * 2), np.stack([PROVIDER] * 2)[None], np.full(2, 0.5))
 
 
+@pytest.mark.slow
 def test_menus_beat_one_way_signals_where_that_is_proved():
     market = screening_market()
     found, signals = plx.silence(market, ONE), plx.silence(types_as_users(), plx.anonymous(2)).gain

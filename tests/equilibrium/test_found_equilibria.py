@@ -112,6 +112,7 @@ def test_silence_is_found_where_opposed_providers_hold_each_other_and_not_where_
     assert (verdict[start == 1] == plx.Verdict.CERTIFIED).all()
 
 
+@pytest.mark.slow
 def test_a_profile_that_leaves_less_than_delta_on_the_table_is_an_equilibrium():
     market, keys = pair(0.5), jr.split(jr.key(0), 1)
     for mass in (np.ones(2), np.array([1.0, 1.5])):
@@ -136,6 +137,7 @@ def test_labels_need_not_be_in_order():
     assert result.status == plx.Status.OK
 
 
+@pytest.mark.slow
 def test_a_single_provider_of_a_user_with_types_does_as_well_as_it_can():
     shape = cases.Shape(providers=1, users=1, types=2, evidence=2, states=2, actions=2)
     for seed in range(4):
@@ -185,6 +187,7 @@ def test_gradient_play_brings_softened_users_of_a_friendly_provider_to_full_info
     np.testing.assert_allclose(np.asarray(profile.policy).sum(axis=-1), 1.0)
 
 
+@pytest.mark.slow
 def test_conversations_of_several_rounds_end_in_profiles_of_one():
     market = plx.families.gaussian(providers=2, users=1, actions=2, states=2)(jr.key(5))
     conversation = plx.Conversation(rounds=2, queries=2, signals=2)

@@ -118,6 +118,7 @@ def test_so_it_does_in_the_library_and_what_signals_do_is_restored(stand_in_meas
     assert plx.scan(tiny(), tmp_path, progress=False).equals(wanted)
 
 
+@pytest.mark.slow
 def test_told_to_stop_at_any_moment_it_ends_soon_and_goes_on_with_the_same_bytes(tmp_path):
     """A few moments, those of start-up and compilation included; `benchmarks/interruptions.py` takes many."""
     cache, clean = tmp_path / "cache", tmp_path / "clean"

@@ -253,6 +253,7 @@ def test_more_slack_allows_more():
     assert (loose.value.lower < strict.value.lower - 1e-3).any()
 
 
+@pytest.mark.slow
 def test_users_with_segments_of_their_own_are_in_personalized_equilibria():
     markets = registry()[1][-4:]
     found, near = ask(markets, segments=np.array([7, -1])), close_to(markets)
