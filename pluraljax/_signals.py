@@ -6,6 +6,7 @@ are best there. Everything counts against telling all the evidence: signals lose
 where the evidence is told. NumPy only, because searches on the host use it between compiled programmes.
 """
 
+import functools
 import itertools
 import math
 from dataclasses import dataclass, field
@@ -102,8 +103,7 @@ def find_corners(
         normal = scaled[j, :, a] - scaled[j, :, b]
         if np.abs(normal).max() > TIE:
             planes.append(normal / np.abs(normal).max())
-    meeting = np.array(list(itertools.combinations(range(len(planes)), evidences - 1)), int)
-    direction = _orthogonal(np.array(planes)[meeting])
+    direction = _orthogonal(np.array(planes)[_choices(len(planes), evidences - 1)])
     length = np.abs(direction).max(axis=1, keepdims=True)
     direction, length = direction[length[:, 0] > _DEGENERATE], length[length[:, 0] > _DEGENERATE]
     direction = direction / length * np.where(direction.sum(axis=1, keepdims=True) < 0, -1.0, 1.0)
@@ -116,6 +116,11 @@ def find_corners(
     best = worth >= worth.max(axis=-1, keepdims=True) - TIE
     kept = _are_corners(scaled, belief, best)
     return belief[kept], best[kept]
+
+
+@functools.lru_cache(maxsize=16)
+def _choices(things: int, count: int) -> Int[np.ndarray, "place some"]:
+    return np.array(list(itertools.combinations(range(things), count)), int)
 
 
 def _orthogonal(normals: Float[np.ndarray, "place plane evidence"]) -> Float[np.ndarray, "place evidence"]:

@@ -52,14 +52,14 @@ class Curves:
         self, rooms: Float[np.ndarray, "point user"], pairs: Int[np.ndarray, "pair 2"]
     ) -> Steps[Float[np.ndarray, "point pair"]]:
         """Bounds the curves of (provider, set) pairs from below at some points; -infinity where nobody can be won."""
-        tables = [self._table(room) for room in rooms]
-        new = [(place, pair) for place, table in enumerate(tables) for pair in pairs if np.isnan(table[tuple(pair)])]
-        if new:
-            place, pair = np.array([one for one, _ in new]), np.array([two for _, two in new])
-            values = yield from self._solve(rooms[place], pair)
-            for one, (provider, which), value in zip(place, pair, values, strict=True):
-                tables[one][provider, which] = value
-        return np.array([table[pairs[:, 0], pairs[:, 1]] for table in tables]).reshape(len(rooms), len(pairs))
+        tables, own = [self._table(room) for room in rooms], (pairs[:, 0], pairs[:, 1])
+        values = np.array([table[own] for table in tables]).reshape(len(rooms), len(pairs))
+        place, pair = np.nonzero(np.isnan(values))
+        if len(place):
+            values[place, pair] = yield from self._solve(rooms[place], pairs[pair])
+            for table, row in zip(tables, values, strict=True):
+                table[own] = row
+        return values
 
     def _table(self, room: Float[np.ndarray, " user"]) -> Float[np.ndarray, "provider set"]:
         return self.known.setdefault(room.tobytes(), np.full(self._count.shape, np.nan))

@@ -23,7 +23,7 @@ from ._rows import Columns
 _ROOM = 0.5
 _TURNS = 8
 # After so many programmes without an equilibrium there is none near.
-_HOPELESS = 3
+_HOPELESS = 2
 # Inequalities with less room than this are tight.
 _TIGHT = 1e-6
 # Gains below this share of what conversation is worth are not worth another turn.
@@ -113,6 +113,11 @@ class Setting:
         servers = [] if self.single else sorted(set(plan.served_by))
         self.left: Float[np.ndarray, "server column"] = (self.next_earned.sum(axis=1) - self.now)[servers]
         self.left_limit = crowd.slack[servers]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether all users talk to the same provider."""
+        return len(set(self.plan.served_by)) == 1
 
     def _calm(self, after: Int[np.ndarray, "provider user"]) -> Float[np.ndarray, "row column"]:
         """Nobody likes another policy better than hers, or another than her next one if a provider were left."""

@@ -2,6 +2,7 @@
 
 import heapq
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
@@ -15,13 +16,19 @@ from ._rows import Heard, inequalities
 
 # A bracket is closed within this share of what conversation is worth.
 TOLERANCE = 1e-3
+# Losses below this need no search.
+_GUARANTEED = 1e-6
 # Parts that are looked at together, and before equilibria are looked for.
 _AT_ONCE, _EASY = 8, 16
+# With more profiles to try than this, those in which users split wait until so many parts were looked at.
+_FEW, _HARD = 20, 64
 # Where the search for equilibria starts, as shares of what silence costs, and plans that are tried for each user then.
-_STARTS = (0.2, 1.0)
+_STARTS = (0.25, 1.0)
 _BEST = 3
+# From so many parts of each user where nothing cuts off the end, it starts there.
+_MOST_ENDS = 4
 # Later it starts where the programme of a part ended, after so many looks for a user.
-_TRIED = tuple(4**power for power in range(16))
+_TRIED = tuple(4**power for power in range(2, 16))
 
 
 @dataclass
@@ -41,14 +48,23 @@ class _Tree:
 
     def __init__(self, crowd: Crowd, curves: Curves):
         self.crowd, self.curves, self.ground = crowd, curves, Ground(crowd, curves)
-        self.settings = [Setting(crowd, curves.sets, plan) for plan in plans(crowd)]
         self.users = crowd.num_users
         self.heap: list[tuple[float, int, Node]] = []
         self.found: list[Found] = []
         self.least = np.zeros(self.users)
         self.met = np.zeros(self.users)
         self.looked = np.zeros(self.users, int)
+        self.ended = np.zeros(self.users, int)
         self.counted = 0
+
+    @property
+    def is_open(self) -> bool:
+        return bool((self.most > self.least + TOLERANCE).any())
+
+    @cached_property
+    def settings(self) -> list[Setting]:
+        """The profiles that are tried; many markets never need them."""
+        return [Setting(self.crowd, self.curves.sets, plan) for plan in plans(self.crowd)]
 
     @property
     def most(self) -> Float[np.ndarray, " user"]:
@@ -101,11 +117,21 @@ def search(crowd: Crowd, budget: int) -> Steps[list[Searched]]:
     tree = _Tree(crowd, curves)
     for node in (yield from _screened(tree, budget)):
         tree.put(node)
-    yield from _grow(tree, min(budget, _EASY))
-    if tree.heap and budget >= _EASY:
-        yield from _begin(tree)
-    yield from _grow(tree, budget)
+    if tree.is_open:
+        yield from _both_ends(tree, budget)
     return [Searched(float(most), tree.worst_for(user), int(tree.looked[user])) for user, most in enumerate(tree.most)]
+
+
+def _both_ends(tree: _Tree, budget: int) -> Steps[None]:
+    """Looks at parts, and, where the bracket is open after a while, for equilibria."""
+    few = len(tree.settings) <= _FEW
+    plain = [setting for setting in tree.settings if few or setting.is_plain]
+    others = [setting for setting in tree.settings if not (few or setting.is_plain)]
+    for looks, settings in ((_EASY, plain), (_HARD, others)):
+        yield from _grow(tree, min(budget, looks))
+        if settings and tree.is_open and budget and (budget >= looks or not tree.heap):
+            yield from _begin(tree, settings)
+    yield from _grow(tree, budget)
 
 
 def _screened(tree: _Tree, budget: int) -> Steps[list[Node]]:
@@ -114,10 +140,26 @@ def _screened(tree: _Tree, budget: int) -> Steps[list[Node]]:
     if not budget:
         return nodes
     everyone = len(tree.curves.sets) - 1
+    bound = yield from _guaranteed(tree, everyone)
+    if bound <= _GUARANTEED:
+        tree.met = np.full(tree.users, bound)
+        return []
     corners = np.unique(np.concatenate([node.corners for node in nodes]), axis=0)
     yield from tree.curves.points(corners, tree.curves.pairs[tree.curves.pairs[:, 1] == everyone])
     seen = yield from together([look(tree.ground, node, everybody, np.inf) for node in nodes])
     return [replace(node, bounds=one.bounds) for node, one in zip(nodes, seen, strict=True) if one is not None]
+
+
+def _guaranteed(tree: _Tree, everyone: int) -> Steps[float]:
+    """The most that all users lose together if no provider gains by telling everybody everything."""
+    users, curves = tree.users, tree.curves
+    pairs = curves.pairs[curves.pairs[:, 1] == everyone]
+    (height,) = yield from curves.points(np.zeros((1, users)), pairs)
+    heard = tree.ground.heard(tuple(range(users)))
+    rows, limit = inequalities(heard, pairs, curves.sets, height, np.zeros((len(pairs), users)))
+    goal = heard.lost.sum(axis=0)
+    (answer,) = yield [heard.columns.pose(rows, limit, goal)]
+    return heard.columns.upper(rows, limit, goal, answer) if answer.feasible[0] else np.inf
 
 
 def _grow(tree: _Tree, budget: int) -> Steps[None]:
@@ -131,11 +173,16 @@ def _grow(tree: _Tree, budget: int) -> Steps[None]:
         seen = yield from together([look(tree.ground, node, (j,), float(enough[j])) for node, j in taken])
         for (node, target), one in zip(taken, seen, strict=True):
             before[target] += 1
-            # A power of four, so that few searches for equilibria serve many parts.
+            # Powers of four, so that few searches for equilibria serve many parts.
             if one is not None and one.bounds[target] > enough[target] and int(before[target]) in _TRIED:
                 yield from _try(tree, target, node, one.room)
         kept = [(node, j, one) for (node, j), one in zip(taken, seen, strict=True) if one is not None]
-        for parts in (yield from together([_split(tree, *each) for each in kept])):
+        split = yield from together([_split(tree, *each) for each in kept])
+        for (node, target, one), parts in zip(kept, split, strict=True):
+            # Where nothing cuts any more there may be an equilibrium.
+            if any(part.final[target] for part in parts) and tree.ended[target] < _MOST_ENDS:
+                tree.ended[target] += 1
+                yield from _try(tree, target, node, one.room)
             for part in parts:
                 tree.put(part)
 
@@ -157,9 +204,7 @@ def _try(tree: _Tree, target: int, node: Node, start: Float[np.ndarray, " user"]
     known = any(len(who) == 1 for who in node.allowed)
     fits = lambda plan: all(i in who for i, who in zip(plan.served_by, node.allowed, strict=True))
     settings = [
-        setting
-        for setting in tree.settings
-        if fits(setting.plan) and (known or tree.users < 3 or len(set(setting.plan.served_by)) == 1)
+        setting for setting in tree.settings if fits(setting.plan) and (known or tree.users < 3 or setting.is_plain)
     ]
     goal, most = np.eye(tree.users)[target], float(tree.least[target])
     yield from tree.curves.touch(start)
@@ -169,14 +214,14 @@ def _try(tree: _Tree, target: int, node: Node, start: Float[np.ndarray, " user"]
             tree.keep(profile)
 
 
-def _begin(tree: _Tree) -> Steps[None]:
+def _begin(tree: _Tree, settings: list[Setting]) -> Steps[None]:
     """Looks for equilibria that are bad for all together, then makes the best of those plans worse for each."""
     everybody = np.ones(tree.users)
     for start in _STARTS:
         room = np.where(tree.crowd.cares, start, 0.0)
         yield from tree.curves.touch(room)
-        tried = yield from together([improve(setting, tree.curves, everybody, room, 0.0) for setting in tree.settings])
-        found = [(setting, one) for setting, one in zip(tree.settings, tried, strict=True) if one is not None]
+        tried = yield from together([improve(setting, tree.curves, everybody, room, 0.0) for setting in settings])
+        found = [(setting, one) for setting, one in zip(settings, tried, strict=True) if one is not None]
         for _, one in found:
             tree.keep(one)
         found = sorted(found, key=lambda pair: -pair[1].room.sum())[:_BEST]

@@ -14,6 +14,8 @@ import numpy as np
 from scipy.optimize import linprog
 
 OPTIONS = deviation_oracle.OPTIONS
+# The price of a provider's gain, in units of what a user gets.
+PENALTY = 1e4
 
 
 class Plan(NamedTuple):
@@ -60,8 +62,19 @@ class Public:
         slope = found.ineqlin.marginals[-self.users :] * -sign
         return -found.fun - slope @ level, slope
 
-    def least(self, j, plan, level, slack):
-        """The policies of a plan that are worst for user j and leave nobody a gain, with tangents at `level[i]`."""
+    def alone(self, j, slack):
+        """The least that user j gets by a policy that brings a single provider its most."""
+        sums, ones, free = self.sums, np.ones(self.evidences), np.zeros(len(self.obey))
+        paid = self.paid[0].sum(axis=0)
+        best = linprog(-paid, self.obey, free, sums, ones, method="highs", options=OPTIONS)
+        rows, limits = np.vstack([self.obey, -paid]), np.r_[free, best.fun + slack[0]]
+        return linprog(self.worth[j], rows, limits, sums, ones, method="highs", options=OPTIONS).fun
+
+    def least(self, j, plan, level, slack, below=np.inf):
+        """The policies of a plan that are worst for user j and leave nobody a gain, with tangents at `level[i]`.
+
+        She gets less than `below`. Where no policies do, those that leave the least gain.
+        """
         policies, size = max(plan.offers) + 1, self.worth.shape[1]
         place = lambda b, row: np.concatenate([row if one == b else 0.0 * row for one in range(policies)])
         heard = [plan.offers[i] for i in plan.served_by]
@@ -69,7 +82,10 @@ class Public:
             [place(b, row) for b in range(policies) for row in self.obey],
             [0.0] * (policies * len(self.obey)),
         )
-        add = lambda row, limit: (rows.append(row), limits.append(limit))
+        rows = [np.r_[row, 0.0] for row in rows]
+        add = lambda row, limit, gain=0.0: (rows.append(np.r_[row, -gain]), limits.append(limit))
+        if np.isfinite(below):
+            add(place(heard[j], self.worth[j]), below)
         for l, b in itertools.product(range(self.users), range(policies)):
             add(place(b, self.worth[l]) - place(heard[l], self.worth[l]), 0.0)
         for i in range(len(plan.offers)):
@@ -90,10 +106,11 @@ class Public:
                 for l in range(self.users):
                     row += slope[l] * place(after[l], self.worth[l]) - place(heard[l], self.paid[i, l])
                     row += 0.0 if won[l] else place(after[l], self.paid[i, l])
-                add(row, slack[i] - height)
+                add(row, slack[i] - height, gain=1.0)
         sums = np.kron(np.eye(policies), self.sums)
+        sums = np.column_stack([sums, np.zeros(len(sums))])
         found = linprog(
-            place(heard[j], self.worth[j]),
+            np.r_[place(heard[j], self.worth[j]), PENALTY * np.abs(self.worth[j]).max()],
             np.array(rows),
             limits,
             sums,
@@ -103,15 +120,15 @@ class Public:
         )
         if found.status != 0:
             return None
-        return np.maximum(found.x, 0.0).reshape(policies, len(self.profiles), self.evidences)
+        return np.maximum(found.x[:-1], 0.0).reshape(policies, len(self.profiles), self.evidences)
 
 
-def find_equilibrium(market, j, plan, start, slack, turns=3):
+def find_equilibrium(market, j, plan, start, slack, turns=3, below=np.inf):
     """What users get in an equilibrium of a plan near a start that is bad for user j; None if none is found."""
     public, found = Public(market), None
     level = np.tile(start, (len(plan.offers), 1))
     for _ in range(turns):
-        weight = public.least(j, plan, level, slack)
+        weight = public.least(j, plan, level, slack, below)
         if weight is None:
             break
         policy = np.moveaxis(weight, 1, 2)
