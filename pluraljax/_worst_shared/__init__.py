@@ -4,3 +4,5 @@ from ._batch import WorstEquilibria as WorstEquilibria
 from ._batch import worst_equilibria as worst_equilibria
 from ._question import worst_equilibrium as worst_equilibrium
 from ._result import WorstEquilibrium as WorstEquilibrium
+from ._silence import PublicSilence as PublicSilence
+from ._silence import silence_by_cells as silence_by_cells

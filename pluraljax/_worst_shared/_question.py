@@ -96,7 +96,7 @@ def check_budget(budget: Any) -> int:
 
 
 @in_float64
-def _laid_out(market: Market, delta: Float[Array, ""]) -> tuple[jax.Array, ...]:
+def laid_out(market: Market, delta: Float[Array, ""]) -> tuple[jax.Array, ...]:
     """Stakes in which payoffs count from the first action, the baseline of users, and what providers may leave."""
     status = market_status(market)
     market = with_zeros_if_invalid(market, status)
@@ -107,12 +107,11 @@ def _laid_out(market: Market, delta: Float[Array, ""]) -> tuple[jax.Array, ...]:
     return user, provider, baseline, patience(market, delta), objective_range(market), status
 
 
-def _part(markets: Market, members: np.ndarray) -> Market:
-    return jax.vmap(
-        lambda one: Market(
-            one.prior[members], one.user_value[members], one.provider_value[:, members], one.mass[members]
-        )
-    )(markets)
+def part_of(market: Market, members: np.ndarray) -> Market:
+    """The market of some users."""
+    return Market(
+        market.prior[members], market.user_value[members], market.provider_value[:, members], market.mass[members]
+    )
 
 
 class _Segment(NamedTuple):
@@ -126,7 +125,7 @@ class _Segment(NamedTuple):
 
 def _in_segment(part: Market, delta: Float[Array, ""], budget: int, progress: Callable | None) -> _Segment:
     """Searches one segment of every market in one pool; what is large or invalid has no search."""
-    told = [np.asarray(leaf) for leaf in jax.vmap(lambda one: _laid_out(one, delta))(part)]
+    told = [np.asarray(leaf) for leaf in jax.vmap(lambda one: laid_out(one, delta))(part)]
     baseline, status = told[2], told[-1]
     count, members = baseline.shape
     crowds = _crowds(part, told) if budget else {}
@@ -157,7 +156,9 @@ def search_all(
     )
     drawn: list[list[list[Drawn | None]]] = [[[None] * len(names) for _ in range(users)] for _ in range(count)]
     for segment, members in enumerate(members_of):
-        found = _in_segment(_part(markets, members), delta, budget, progress)
+        found = _in_segment(
+            jax.vmap(lambda one, members=members: part_of(one, members))(markets), delta, budget, progress
+        )
         ends[:, :, members], looked[:, members], status[:, members] = found.ends, found.looked, found.status[:, None]
         for place, row in enumerate(found.drawn):
             for target, one in zip(members, row, strict=True):
