@@ -1,11 +1,12 @@
 """Do the brackets hold the optimum, and do they close?
 
-Two questions, answered by counting. Containment: on random and on degenerate markets (ties, zero utilities, duplicate
+Three questions, answered by counting. Containment: on random and on degenerate markets (ties, zero utilities, duplicate
 and opposed providers, priors with zeros and entries of 1e-8; 1 to 8 providers, several types, every kind of segment),
 HiGHS solves each programme at its tightest tolerances, and its optimum has to lie in the bracket to 1e-8 of the payoff
-scale. Closing: on markets of every family, the share of brackets narrower than 1e-6 of the payoff scale.
+scale. Closing: on markets of every family, the share of brackets narrower than 1e-6 of the payoff scale. Near ties: on
+markets with gaps and constants of every size, optima in rational arithmetic have to lie in the brackets.
 
-    python benchmarks/brackets.py [--markets 500] [--draws 10000]
+    python benchmarks/brackets.py [--markets 500] [--draws 10000] [--near-ties 10000]
 
 Run it from the repository root after installing the `test` extra; the solvers' twins live in `tests/`.
 """
@@ -27,6 +28,8 @@ import pluraljax as plx
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 import cases
+import exact_oracle
+import near_ties
 import oracles
 
 SHAPES = [cases.Shape(providers=k) for k in range(1, 9)] + [
@@ -160,14 +163,72 @@ def closing(draws, chunk=1000):
         print(f"  {family_name:9s} {time.perf_counter() - started:.1f} s, compilation included", flush=True)
 
 
+def exact_guarantees(market, labels, delta):
+    """The optimum of every user, exactly."""
+    exact = exact_oracle.ExactMarket(market)
+    return [exact_oracle.guarantee(exact, labels, delta, j) + exact.baseline[j] for j in range(exact.users)]
+
+
+def exact_worst(market, _, delta):
+    exact = exact_oracle.ExactMarket(market)
+    return [exact_oracle.Frontier(exact, j).worst(delta) + exact.baseline[j] for j in range(exact.users)]
+
+
+# What is asked of (market, labels, delta): bracket ends and statuses per user, and the exact optima.
+NEAR_TIES = {
+    "guarantee": (
+        lambda *asked: (lambda found: (found.lower, found.upper, found.status))(plx.guarantee(*asked)),
+        exact_guarantees,
+    ),
+    "worst, personalized": (
+        lambda market, _, delta: (lambda found: (found.worst.lower, found.worst.upper, found.status))(
+            plx.frontier(market, delta)
+        ),
+        exact_worst,
+    ),
+}
+
+
+def near_tie_battery(count, chunk=60):
+    """Holds brackets of markets in which much nearly ties against optima in rational arithmetic; returns the misses."""
+    failed = 0
+    for name, (question, exactly) in NEAR_TIES.items():
+        ask, brackets, still_open, excluded = jax.jit(jax.vmap(question)), 0, 0, 0
+        started = time.perf_counter()
+        for seed in range(-(-count // chunk)):
+            markets, batch, deltas = near_ties.draw_many(seed, chunk)
+            labels = np.resize([[0, 0], [0, 1]], (chunk, near_ties.USERS)).astype(np.int32)
+            lower, upper, status = map(np.asarray, ask(batch, jnp.asarray(labels), deltas))
+            for i, market in enumerate(markets):
+                optima = exactly(market, labels[i], float(deltas[i]))
+                for j in np.flatnonzero(status[i] != plx.Status.TOO_SMALL):
+                    brackets += 1
+                    still_open += int(status[i, j] == plx.Status.OPEN)
+                    if not near_ties.contains(lower[i, j], upper[i, j], optima[j], market.user_value[j]):
+                        excluded += 1
+                        print(
+                            f"  {name}: seed {seed}, market {i}, user {j}: [{lower[i, j]}, {upper[i, j]}]", flush=True
+                        )
+        print(
+            f"  {name:20s} {brackets:6d} brackets, {excluded} exclude the exact optimum, {still_open} open, "
+            f"{time.perf_counter() - started:.0f} s",
+            flush=True,
+        )
+        failed += excluded
+    return failed
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--markets", type=int, default=500, help="markets of each kind to hold against HiGHS")
     parser.add_argument("--draws", type=int, default=10_000, help="markets of each family to count closed brackets on")
+    parser.add_argument("--near-ties", type=int, default=0, help="nearly tied markets to hold against exact optima")
     arguments = parser.parse_args()
     failed = containment(arguments.markets) if arguments.markets else 0
     if arguments.draws:
         closing(arguments.draws)
+    if arguments.near_ties:
+        failed += near_tie_battery(arguments.near_ties)
     sys.exit(f"{failed} brackets exclude the optimum" if failed else 0)
 
 

@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ._float_bits import Grid, grid_of, is_exact_sum, power_of_two, product
 from ._market import Market, expected_baseline, market_status, with_zeros_if_invalid
 from ._precision import in_float64
-from ._ties import doubt
+from ._ties import Sized, doubt
 
 
 class Counted(eqx.Module):
@@ -24,10 +24,12 @@ class Counted(eqx.Module):
 
     Utility u of user j in `market` is `u * user_unit[j] + user_baseline[j]`. What provider i gets from user j, per unit
     of mass, is `v * provider_unit[i] + provider_baseline[i, j]`, and masses count in `mass_unit`. Invalid markets
-    become zeros. `user_is_exact` says whose payoffs were counted without any rounding.
+    become zeros. `user_is_exact` says whose payoffs were counted without any rounding; `user_own` are users' payoffs in
+    their units, but not counted: differences of those are zero where the payoffs are equal, and only there.
     """
 
     market: Market
+    user_own: Float[Array, "user action state"]
     user_unit: Float[Array, " user"]
     provider_unit: Float[Array, " provider"]
     mass_unit: Float[Array, ""]
@@ -62,6 +64,7 @@ def counted(market: Market) -> Counted:
     mass_unit = power_of_two(market.mass.max())
     return Counted(
         market=Market(market.prior, user, provider, market.mass / mass_unit),
+        user_own=market.user_value / user_unit[:, None, None],
         user_unit=user_unit,
         provider_unit=provider_unit,
         mass_unit=mass_unit,
@@ -108,6 +111,13 @@ def _lift(grid: Grid, axes: tuple[int, ...]) -> Grid:
     return jax.tree.map(lambda leaf: functools.reduce(jnp.expand_dims, axes, leaf), grid)
 
 
+def leads_of(found: Counted) -> Sized:
+    """How far each action is ahead of each other one, `[user type evidence action action]`, in the users' units."""
+    apart = found.user_own[:, :, None] - found.user_own[:, None]
+    weigh = lambda values: jnp.einsum("jtxy,jaby->jtxab", found.market.prior, values)
+    return Sized(weigh(apart), weigh(jnp.abs(apart)))
+
+
 class OptimalPlay(eqx.Module):
     """What a user may do who knows all the evidence.
 
@@ -121,7 +131,7 @@ class OptimalPlay(eqx.Module):
 
 def optimal_play_of(found: Counted, stakes: Float[Array, "user type evidence action"]) -> OptimalPlay:
     """Compares each action with the best one; situations (type, evidence) come as one axis."""
-    prior, value, terms = found.market.prior, found.market.user_value, _terms(found)
+    prior, value, terms = found.market.prior, found.user_own, _terms(found)
     actions = lax.broadcasted_iota(jnp.int32, stakes.shape, stakes.ndim - 1)
     first = jnp.where(stakes == stakes.max(axis=-1, keepdims=True), actions, stakes.shape[-1]).min(axis=-1)
     is_best = first[..., None] == actions

@@ -260,17 +260,17 @@ def with_zeros_if_invalid(market: Market, status: Int[Array, ""]) -> Market:
     return jax.tree.map(lambda leaf: jnp.where(valid, leaf, jnp.zeros((), leaf.dtype)), market)
 
 
-# No provider is read as more patient than this share of its payoff range: below it, rounding would decide.
+# No provider is read as less patient than this share of the range of its payoffs: below it, rounding would decide.
 LEAST_PATIENCE = 1e-9
 
 
 def provider_range(market: Market) -> Float[Array, "provider user"]:
-    """The range of what each provider may get from each user."""
-    return market.provider_value.max(axis=(-2, -1)) - market.provider_value.min(axis=(-2, -1))
+    """The most that an action makes of a difference to each provider, per unit of each user's mass."""
+    return action_range(market.provider_value).max(axis=-1)
 
 
 def objective_range(market: Market) -> Float[Array, " provider"]:
-    """A bound on the range of each provider's objective."""
+    """The most that actions make of a difference to each provider's objective."""
     return provider_range(market) @ market.mass
 
 

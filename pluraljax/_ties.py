@@ -14,6 +14,10 @@ payoffs, also those that depend on the state, are in no difference, and so in no
 
 from typing import TypeVar
 
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
 T = TypeVar("T")
 
 # The distance from 1 to the next float64: twice the largest relative error of one operation.
@@ -28,3 +32,26 @@ def doubt(size: T, terms: int) -> T:
     again are allowed for the comparison with another sum of this kind.
     """
     return (terms + 4) * EPSILON * size  # pyright: ignore[reportOperatorIssue]
+
+
+class Sized(eqx.Module):
+    """Sums, and what each would be if all its terms counted as positive: what its rounding error is relative to."""
+
+    value: Float[Array, "..."]
+    size: Float[Array, "..."]
+
+    @classmethod
+    def of(cls, value: Float[Array, "..."]) -> "Sized":
+        """Takes numbers as they are: none of them is a sum in which anything cancelled."""
+        return cls(value, jnp.abs(value))
+
+    def __add__(self, other: "Sized") -> "Sized":
+        return Sized(self.value + other.value, self.size + other.size)
+
+    def times(self, factor: Float[Array, "..."]) -> "Sized":
+        """Multiplies by numbers that are not negative."""
+        return Sized(factor * self.value, factor * self.size)
+
+    def least(self, terms: int) -> Float[Array, "..."]:
+        """What the sums of so many terms are at least, whatever rounding did."""
+        return self.value - doubt(self.size, terms)

@@ -14,8 +14,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._bounds import Prices, outcome_lower
+from .._bounds import Prices, Receiver, outcome_lower
 from .._candidates import LinearProgram, OutcomeTask, Solution, pose_outcome, read_outcome
+from .._ties import Sized
 from ._curves import Minorants
 from ._shared import Shared
 
@@ -75,4 +76,5 @@ def box_lower(shared: Shared, box: Box, prices: Prices) -> Float[Array, ""]:
     known = lambda leaf: jnp.where(jnp.isfinite(leaf), jnp.maximum(leaf, 0.0), 0.0)
     required, floors = _required(shared, box)
     target = box.target[:, None, None] * shared.user
-    return outcome_lower(shared.user, target, required, floors, jax.tree.map(known, prices))
+    prices = jax.tree.map(known, prices)
+    return outcome_lower(Receiver.of(shared.user), Sized.of(target), Sized.of(required), floors, prices)

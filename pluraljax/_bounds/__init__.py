@@ -62,28 +62,16 @@ from ._outcome import (
     Prices as Prices,
 )
 from ._outcome import (
+    Receiver as Receiver,
+)
+from ._outcome import (
     best_response_line as best_response_line,
-)
-from ._outcome import (
-    compatible as compatible,
-)
-from ._outcome import (
-    incentive_slack as incentive_slack,
-)
-from ._outcome import (
-    optimal_play as optimal_play,
 )
 from ._outcome import (
     outcome_lower as outcome_lower,
 )
 from ._outcome import (
     usable_prices as usable_prices,
-)
-from ._outcome import (
-    value_of as value_of,
-)
-from ._outcome import (
-    worth as worth,
 )
 from ._public import (
     Audience as Audience,
@@ -102,4 +90,28 @@ from ._public import (
 )
 from ._public import (
     sets_of as sets_of,
+)
+from ._witness import (
+    both_strictly as both_strictly,
+)
+from ._witness import (
+    incentive_slack as incentive_slack,
+)
+from ._witness import (
+    least_value as least_value,
+)
+from ._witness import (
+    obeyed as obeyed,
+)
+from ._witness import (
+    optimal_play as optimal_play,
+)
+from ._witness import (
+    silent_play as silent_play,
+)
+from ._witness import (
+    strictly as strictly,
+)
+from ._witness import (
+    value_of as value_of,
 )

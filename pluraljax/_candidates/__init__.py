@@ -46,6 +46,7 @@ from ._solve import Solver as Solver
 from ._solve import repeat as repeat
 from ._solve import solve as solve
 from ._solve import solve_on_host as solve_on_host
+from ._strict import strict_recommendations as strict_recommendations
 from ._tableau import Answers as Answers
 from ._tableau import Programmes as Programmes
 from ._tableau import solve_programmes as solve_programmes

@@ -18,8 +18,9 @@ from ._program import LinearProgram, Solution
 class OutcomeTask(eqx.Module):
     """A programme over outcomes. `probability` is that of the evidence: entries are divided by it, however small it is.
 
-    Of the two optional limits, `cap` ends the search once the optimum is known to be above it, and `soft[m]` lets
+    Of the optional limits, `cap` ends the search once the optimum is known to be above it, and `soft[m]` lets
     floors be missed at a cost: it is then `min <target, q> + t` with `<required[m], q> + soft[m] t >= floors[m]`.
+    `truthful` asks the same of truth: that it pays by `truthful - t` more than any lie, in units of the user's stakes.
     """
 
     user: Float[Array, "type evidence action"]
@@ -29,6 +30,7 @@ class OutcomeTask(eqx.Module):
     floors: Float[Array, " floor"]
     cap: Float[Array, ""] | None = None
     soft: Float[Array, " floor"] | None = None
+    truthful: float = eqx.field(static=True, default=0.0)
 
 
 class _Scaled(eqx.Module):
@@ -108,6 +110,8 @@ def pose_outcome(task: OutcomeTask) -> LinearProgram:
     floors = task.floors / scaled.required_unit
     base_value = -jnp.einsum("ntx,x->n", at_base(stakes), task.probability)
     base_value = base_value.at[incentives.shape[0] :].add(floors)
+    truths = _truths(types, actions, incentives.shape[0])
+    base_value = base_value.at[: incentives.shape[0]].add(task.truthful * truths)
     cost = jnp.concatenate([-weight, base_value])
     blank = np.zeros((shared.shape[0], situations)), np.zeros((shared.shape[0], floors.shape[0]))
     matrix = jnp.concatenate([matrix, np.concatenate([blank[0], shared, blank[1]], axis=1)])
@@ -117,11 +121,17 @@ def pose_outcome(task: OutcomeTask) -> LinearProgram:
         matrix = jnp.concatenate([matrix, cost[None]])
         limit = jnp.concatenate([limit, jnp.maximum(task.cap / scaled.target_unit - start, 0.0)[None]])
     if task.soft is not None:
-        before = jnp.zeros(situations + incentives.shape[0], jnp.float64)
+        before = np.concatenate([np.zeros(situations), truths if task.truthful else np.zeros_like(truths)])
         softened = jnp.concatenate([before, task.soft * scaled.target_unit / scaled.required_unit])
         matrix = jnp.concatenate([matrix, softened[None]])
         limit = jnp.concatenate([limit, jnp.ones(1, jnp.float64)])
     return LinearProgram(matrix, limit, cost)
+
+
+def _truths(types: int, actions: int, incentives: int) -> np.ndarray:
+    """Marks truth among all incentives."""
+    place, pairs = np.arange(incentives), types * actions * (actions - 1)
+    return np.where((place >= pairs) & (place < pairs + types * (types - 1)), 1.0, 0.0)
 
 
 def _from_base(values: Array, base: Array) -> Array:

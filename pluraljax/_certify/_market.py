@@ -11,7 +11,7 @@ from ._rational import ONE, ZERO, Rationals, dot, exact, total, zeros
 
 # What a user's prior may sum to besides 1: what float32 data do.
 PRIOR_SUM_TOLERANCE = Fraction(1e-6)
-# delta is never read as less than this share of the range of a provider's payoffs from a user.
+# delta is never read as less than this share of the range of a provider's payoffs from a user, in a state.
 LEAST_PATIENCE = Fraction(1e-9)
 
 
@@ -43,8 +43,8 @@ class ExactMarket:
         return value_range(self.user_value[user])
 
     def provider_range(self, provider: int, user: int) -> Fraction:
-        """The range of a provider's payoffs from a user."""
-        return value_range(self.provider_value[provider, user])
+        """The most that a user's action makes of a difference to a provider in a state."""
+        return max(value_range(self.provider_value[provider, user][:, y]) for y in range(self.prior.shape[-1]))
 
     def patience(self, provider: int, user: int, delta: Fraction) -> Fraction:
         """What a provider may leave on the table with a user, per unit of her mass."""

@@ -5,9 +5,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from .._bounds import Audience, Prices, best_response_line, compatible, optimal_play
+from .._bounds import Audience, Prices, Receiver, best_response_line, optimal_play, value_of
 from .._candidates import LinearProgram, OutcomeTask, Solution, pose_outcome, read_outcome
 from .._precision import in_float64
+from .._ties import Sized
 from ._standing import Standing
 
 # Levels this close to full information leave a solver no room, as shares of the span and the size of the stakes.
@@ -60,9 +61,19 @@ def read_private(standing: Standing, solutions: Solution) -> Private:
         candidate = read_outcome(_task(user, provider, probability, floor), solution)
         prices = Prices(candidate.obedience, candidate.truth, candidate.recoding, candidate.required)
         prices = jax.tree.map(lambda leaf: jnp.where(jnp.isfinite(leaf), jnp.maximum(leaf, 0.0), 0.0), prices)
-        aligned = user.max(axis=-1).sum()
-        outcome = compatible(user, candidate.outcome, jnp.minimum(floor, aligned), optimal_play(user, provider))
-        height, slope = best_response_line(user, provider, prices)
+        receiver = Receiver.of(user)
+        outcome = _winning(user, candidate.outcome, floor, optimal_play(receiver, provider))
+        height, slope = best_response_line(receiver, Sized.of(provider), prices)
         return Private(height, slope, outcome, prices, solution.outcome)
 
     return _each(one)(standing.user, standing.provider, standing.probability, (floor, solutions))
+
+
+def _winning(user: Array, outcome: Array, floor: Array, informed: Array) -> Array:
+    """Makes ANY numbers a policy, with so much full information that it is worth the floor to a user who obeys it."""
+    outcome = jnp.where(jnp.isfinite(outcome), jnp.maximum(outcome, 0.0), 0.0)
+    total = outcome.sum(axis=-1, keepdims=True)
+    outcome = jnp.where(total > 0, outcome / jnp.where(total > 0, total, 1.0), informed)
+    short, room = floor - value_of(user, outcome), value_of(user, informed) - value_of(user, outcome)
+    share = jnp.where(short > 0, short / jnp.where(short > 0, jnp.maximum(room, short), 1.0), 0.0)
+    return (1 - share) * outcome + share * informed

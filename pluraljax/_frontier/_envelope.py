@@ -9,6 +9,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from .._ties import EPSILON
+
 
 class Envelope(eqx.Module):
     """Points `(level, value)` below a curve, each with a line `height - slope r` above it. Unused places hold NaN."""
@@ -74,7 +76,9 @@ def chord_from(
     known = (width > near) & jnp.isfinite(width)
     slope = jnp.where(known, (start_value - end_value) / jnp.where(known, width, 1.0), 0.0)
     slope = jnp.maximum(slope, 0.0)
-    return end_value + slope * end, slope, end
+    # Below the curve at both ends for certain, and so in between.
+    rounding = 8 * EPSILON * (jnp.abs(end_value) + jnp.abs(start_value) + slope * jnp.abs(end))
+    return end_value + slope * end - rounding, slope, end
 
 
 def chord_points(envelope: Envelope, level: Float[Array, ""], end: Float[Array, ""]) -> Int[Array, "3"]:
@@ -106,7 +110,8 @@ def lower_at(envelope: Envelope, level: Float[Array, ""], near: Float[Array, ""]
     width = end - start
     known = (width > near) & jnp.isfinite(width)
     share = jnp.where(known, (end - level) / jnp.where(known, width, 1.0), 0.0)
-    return end_value + share * jnp.maximum(jnp.where(known, start_value - end_value, 0.0), 0.0)
+    rounding = 8 * EPSILON * (jnp.abs(end_value) + jnp.where(known, jnp.abs(start_value), 0.0))
+    return end_value + share * jnp.maximum(jnp.where(known, start_value - end_value, 0.0), 0.0) - rounding
 
 
 # How many intervals ahead of the search a curve is looked at.
@@ -139,6 +144,11 @@ def _point_at(envelope: Envelope, level: Float[Array, ""]) -> Point:
     return Point(level, _at(here, envelope.value), line(envelope.height), line(envelope.slope))
 
 
+def _missed(point: Point) -> Float[Array, ""]:
+    """How far a point may be below its curve."""
+    return jnp.maximum(jnp.nan_to_num(point.height - point.slope * point.level - point.value), 0.0)
+
+
 def _corner(left: Point, right: Point, near: Float[Array, ""], tolerance: Float[Array, ""]) -> Float[Array, ""]:
     """Finds where the lines of two points meet: the curve's corner if it has one; NaN if the chord is the curve."""
     width = right.level - left.level
@@ -146,7 +156,9 @@ def _corner(left: Point, right: Point, near: Float[Array, ""], tolerance: Float[
     meet = (right.height - left.height) / jnp.where(bend > 0, bend, 1.0)
     chord = left.value + (right.value - left.value) * (meet - left.level) / width
     inside = (bend > 0) & (meet > left.level + near) & (meet < right.level - near)
-    bent = inside & (left.height - left.slope * meet - chord > tolerance)
+    # A chord is below the curve at least by what its ends are, because of rounding.
+    missed = _missed(left) + _missed(right)
+    bent = inside & (left.height - left.slope * meet - chord > tolerance + 2 * missed)
     unlined = jnp.isnan(right.height) & (width > 2 * near)
     corner = jnp.where(unlined, right.level - near, jnp.where(bent, meet, jnp.nan))
     return jnp.where(jnp.isfinite(width), corner, jnp.nan)

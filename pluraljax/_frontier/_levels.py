@@ -11,14 +11,24 @@ from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 from .._arguments import checked
-from .._bounds import Prices, best_response_line, compatible, optimal_play, outcome_lower, value_of, worth
+from .._bounds import (
+    Prices,
+    best_response_line,
+    least_value,
+    obeyed,
+    optimal_play,
+    outcome_lower,
+    silent_play,
+    value_of,
+)
 from .._bracket import Bracket
 from .._candidates import LinearProgram, Outcome, OutcomeTask, Solution, Solver, pose_outcome, read_outcome, solve
 from .._market import Market, market_status, one_market
 from .._precision import float64_scope, in_float64
 from .._status import Status
+from .._ties import EPSILON, Sized, doubt
 from ._search import curve_task
-from ._stakes import UserStakes, fold_actions, lay_out, where_valid
+from ._stakes import UserStakes, fold_actions, lay_out, where_valid, with_strict_truth
 
 
 class Persuasion(eqx.Module):
@@ -55,16 +65,31 @@ def persuasion(market: Market, floor: Any = None, *, solver: Solver = solve) -> 
     floor = jnp.full(market.user_value.shape[0], -jnp.inf) if floor is None else jnp.asarray(floor, jnp.float64)
     if floor.shape != (market.user_value.shape[0],):
         raise ValueError(f"floor must be [user] = ({market.user_value.shape[0]},), got shape {floor.shape}.")
-    stakes, floor = lax.stop_gradient((stakes, floor))
-    level = _levels_of(stakes, floor)[:, None]
-    return _collect_persuasion(market, stakes, level, jnp.isnan(floor), solver(_pose_levels(stakes, level)))
+    stakes, floor = lax.stop_gradient((with_strict_truth(stakes, solver), floor))
+    levels = _levels_of(stakes, floor)
+    return _collect_persuasion(market, stakes, levels, jnp.isnan(floor), solver(_pose_levels(stakes, levels.level)))
+
+
+class _Levels(eqx.Module):
+    """Levels of users' utility, and how far they may be from what was asked for."""
+
+    level: Float[Array, "*batch"]
+    off: Float[Array, "*batch"]
 
 
 @in_float64
-def _levels_of(stakes: UserStakes, floor: Float[Array, " user"]) -> Float[Array, " user"]:
+def _levels_of(stakes: UserStakes, floor: Float[Array, " user"]) -> _Levels:
     """Reads floors: no lower than silent utility, which every policy is worth, and no higher than aligned."""
-    silent, aligned = jax.vmap(lambda s: (s.silent, s.aligned))(stakes)
-    return jnp.asarray(jnp.where(jnp.isnan(floor), silent, jnp.minimum(jnp.maximum(floor, silent), aligned)))
+
+    def one(stakes: UserStakes, floor: Array) -> _Levels:
+        level = stakes.units.level_of(floor)
+        size = (jnp.abs(floor) + jnp.abs(stakes.units.user_baseline)) / stakes.units.user
+        off = doubt(size, stakes.receiver.states) + stakes.rounding
+        asked = level > stakes.silent - off
+        read = jnp.where(asked, jnp.clip(level, stakes.silent, stakes.aligned), stakes.silent)
+        return _Levels(read[None], jnp.where(asked & (level < jnp.inf), off, stakes.rounding)[None])
+
+    return jax.vmap(one)(stakes, floor)
 
 
 class FrontierCurve(eqx.Module):
@@ -109,19 +134,27 @@ def frontier_curve(market: Market, shares: Any, *, solver: Solver = solve) -> Fr
     bracket is valid but wider than 1e-6 of the largest range of a provider's payoffs.
     """
     shares = jnp.asarray(shares, jnp.float64)
-    stakes = lax.stop_gradient(lay_out(market, jnp.zeros((), jnp.float64)))
-    level = jax.vmap(lambda s: s.silent + shares * s.span)(stakes)
-    # A single provider's deviations do not have to beat anybody.
-    beaten = level if market.num_providers > 1 else jnp.broadcast_to(level[:, :1] * 0 + _silent(stakes), level.shape)
-    values = solver(_pose_levels(stakes, level))
-    beaten_values = values if market.num_providers > 1 else solver(_pose_levels(stakes, beaten))
-    beaten_bracket = _read_levels(stakes, beaten, beaten_values)[0]
-    gaps = solver(_pose_gaps(stakes, level, beaten_bracket))
-    return _collect_curve(market, stakes, level, values, beaten_bracket, gaps)
+    stakes = lax.stop_gradient(with_strict_truth(lay_out(market, jnp.zeros((), jnp.float64)), solver))
+    levels = _shares_of(stakes, shares)
+    values = solver(_pose_levels(stakes, levels.level))
+    if market.num_providers > 1:
+        beaten, beaten_values = levels, values
+    else:
+        # A single provider's deviations do not have to beat anybody.
+        beaten = _shares_of(stakes, jnp.zeros_like(shares))
+        beaten_values = solver(_pose_levels(stakes, beaten.level))
+    best = _read_levels(stakes, beaten, beaten_values)[0]
+    gaps = solver(_pose_gaps(stakes, levels.level, best))
+    return _collect_curve(market, stakes, levels, values, best, gaps)
 
 
-def _silent(stakes: UserStakes) -> Float[Array, "user 1"]:
-    return jax.vmap(lambda s: s.silent)(stakes)[:, None]
+@in_float64
+def _shares_of(stakes: UserStakes, shares: Float[Array, " level"]) -> _Levels:
+    def one(stakes: UserStakes) -> _Levels:
+        level = stakes.silent + shares * stakes.span
+        return _Levels(level, jnp.broadcast_to(stakes.rounding, level.shape))
+
+    return jax.vmap(one)(stakes)
 
 
 def _below(stakes: UserStakes, level: Float[Array, ""]) -> Float[Array, ""]:
@@ -140,31 +173,66 @@ def _pose_levels(stakes: UserStakes, level: Float[Array, "user level"]) -> Linea
 
 
 @in_float64
-def _read_levels(stakes: UserStakes, level: Float[Array, "user level"], solutions: Solution) -> tuple[Bracket, Array]:
+def _read_levels(stakes: UserStakes, levels: _Levels, solutions: Solution) -> tuple[Bracket, Array]:
     """Brackets of phi, and outcomes: [user level provider ...]."""
 
-    def one(stakes: UserStakes, provider: Array, level: Array, solution: Solution):
-        candidate = read_outcome(curve_task(stakes, provider, _below(stakes, level)), solution)
-        informed = optimal_play(stakes.user, provider)
-        outcome = compatible(stakes.user, candidate.outcome, jnp.minimum(level, stakes.aligned), informed)
+    def one(stakes: UserStakes, provider: Sized, levels: _Levels, solution: Solution):
+        candidate = read_outcome(curve_task(stakes, provider.value, _below(stakes, levels.level)), solution)
+        informed = optimal_play(stakes.receiver, provider.value)
+        outcome = obeyed(stakes.receiver, candidate.outcome, stakes.strict, informed)
+        outcome = _lifted(stakes, outcome, levels.level + levels.off, informed)
         prices = Prices(candidate.obedience, candidate.truth, candidate.recoding, candidate.required)
-        height, slope = best_response_line(stakes.user, provider, prices)
-        return Bracket(value_of(provider, outcome), height - slope * level), outcome
+        height, slope = best_response_line(stakes.receiver, provider, prices)
+        most = height - slope * (levels.level - levels.off)
+        return Bracket(least_value(stakes.receiver, provider, outcome), most), outcome
 
-    def at_level(stakes: UserStakes, level: Array, solutions: Solution):
-        return jax.vmap(one, in_axes=(None, 0, None, 0))(stakes, stakes.provider, level, solutions)
+    def at_level(stakes: UserStakes, levels: _Levels, solutions: Solution):
+        return jax.vmap(one, in_axes=(None, 0, None, 0))(stakes, stakes.providers, levels, solutions)
 
-    return jax.vmap(jax.vmap(at_level, in_axes=(None, 0, 0)))(stakes, level, solutions)
+    return jax.vmap(jax.vmap(at_level, in_axes=(None, 0, 0)))(stakes, levels, solutions)
+
+
+def _lifted(stakes: UserStakes, outcome: Array, level: Float[Array, ""], informed: Array) -> Array:
+    """Mixes an outcome with full information until it is worth a level for certain; all are worth silent utility."""
+    value = value_of(stakes.user, outcome)
+    short = jnp.where(level > stakes.silent + 2 * stakes.rounding, level + stakes.rounding - value, 0.0)
+    room = stakes.aligned - value
+    share = jnp.where(short > 0, short / jnp.where(short > 0, jnp.maximum(room, short), 1.0), 0.0)
+    return (1 - share) * outcome + share * informed
+
+
+def _lowered(stakes: UserStakes, outcome: Array, level: Float[Array, ""]) -> Array:
+    """Mixes an outcome with no information until it is worth no more than a level, up to rounding."""
+    silent, value = silent_play(stakes.receiver), value_of(stakes.user, outcome)
+    above, room = value - level - 4 * stakes.rounding, value - stakes.silent
+    share = jnp.where(above > 0, above / jnp.where(above > 0, jnp.maximum(room, above), 1.0), 0.0)
+    return obeyed(stakes.receiver, (1 - share) * outcome + share * silent, stakes.strict, stakes.informed())
+
+
+# Providers whose unit is less than this share of the largest one make no difference to the largest gain.
+_SMALLEST_UNIT = 2.0**-60
+
+
+def _softness(stakes: UserStakes) -> Float[Array, " provider"]:
+    """What a gain in the largest unit of all providers is in the unit of each."""
+    return 1.0 / jnp.maximum(stakes.units.provider / stakes.units.provider.max(), _SMALLEST_UNIT)
 
 
 def _gap_task(stakes: UserStakes, level: Float[Array, ""], best: Float[Array, " provider"]) -> OutcomeTask:
     """The least t with `<V_i, q> + t >= best_i` for all i, over outcomes worth exactly the level."""
-    providers = stakes.num_providers
-    required = jnp.concatenate([stakes.provider, stakes.user[None], -stakes.user[None]])
-    soft = jnp.concatenate([jnp.ones(providers, jnp.float64), jnp.zeros(2, jnp.float64)])
+    soft = jnp.concatenate([_softness(stakes), jnp.zeros(2, jnp.float64)])
     floors = jnp.concatenate([best, level[None], -level[None]])
-    nothing = jnp.zeros_like(stakes.user)
-    return OutcomeTask(stakes.user, stakes.probability, nothing, required, floors, soft=soft)
+    return OutcomeTask(
+        stakes.user, stakes.probability, jnp.zeros_like(stakes.user), _gap_required(stakes).value, floors, soft=soft
+    )
+
+
+def _gap_required(stakes: UserStakes) -> Sized:
+    user = stakes.receiver.stakes
+    return Sized(
+        jnp.concatenate([stakes.provider, user.value[None], -user.value[None]]),
+        jnp.concatenate([stakes.providers.size, user.size[None], user.size[None]]),
+    )
 
 
 @in_float64
@@ -175,18 +243,23 @@ def _pose_gaps(stakes: UserStakes, level: Float[Array, "user level"], best: Brac
     return jax.vmap(jax.vmap(one, in_axes=(None, 0, 0)))(stakes, level, best.lower)
 
 
-def _gap_bracket(stakes: UserStakes, level: Array, lower: Array, upper: Array, solution: Solution) -> Bracket:
-    """Any multipliers bound the gap from below, any outcome worth the level from above."""
-    candidate = read_outcome(_gap_task(stakes, _below(stakes, level), lower), solution)
-    task = _gap_task(stakes, level, lower)
-    total = candidate.required[: stakes.num_providers].sum()
-    unit = lambda leaf: leaf / jnp.where(total > 0, total, 1.0)
-    prices = Prices(*map(unit, (candidate.obedience, candidate.truth, candidate.recoding, candidate.required)))
-    least = outcome_lower(stakes.user, task.target, task.required, task.floors, prices)
-    outcome = compatible(stakes.user, candidate.outcome, jnp.minimum(level, stakes.aligned), stakes.informed())
-    outcome = worth(stakes.user, outcome, level)
-    most = (upper - value_of(stakes.provider, outcome)).max()
-    return Bracket(jnp.maximum(jnp.where(total > 0, least, 0.0), 0.0), jnp.maximum(most, 0.0))
+def _gap_bracket(stakes: UserStakes, levels: _Levels, best: Bracket, solution: Solution) -> Bracket:
+    """Any multipliers bound the gap from below, any outcome worth the level from above; in the providers' own units."""
+    level, off, softness = levels.level, levels.off, _softness(stakes)
+    candidate = read_outcome(_gap_task(stakes, _below(stakes, level), best.lower), solution)
+    heard = jnp.where(softness < 1 / _SMALLEST_UNIT, candidate.required[:-2], 0.0)
+    required = jnp.concatenate([heard, candidate.required[-2:]])
+    total = heard @ softness
+    unit = lambda leaf: leaf / jnp.where(total > 0, total * (1 + 8 * EPSILON), 1.0)
+    prices = Prices(*map(unit, (candidate.obedience, candidate.truth, candidate.recoding, required)))
+    floors = jnp.concatenate([best.lower, (level - off)[None], -(level + off)[None]])
+    nothing = Sized.of(jnp.zeros_like(stakes.user))
+    least = outcome_lower(stakes.receiver, nothing, _gap_required(stakes), floors, prices)
+    outcome = obeyed(stakes.receiver, candidate.outcome, stakes.strict, stakes.informed())
+    outcome = _lowered(stakes, _lifted(stakes, outcome, level, stakes.informed()), level)
+    most = ((best.upper - stakes.brings(outcome)) * stakes.units.provider).max()
+    least = jnp.where(total > 0, jnp.maximum(least, 0.0), 0.0) * stakes.units.provider.max()
+    return Bracket(least, jnp.maximum(most, 0.0))
 
 
 def _status(market: Market, closed: Array, rescued: Array) -> Array:
@@ -198,15 +271,16 @@ def _status(market: Market, closed: Array, rescued: Array) -> Array:
 
 @in_float64
 def _collect_persuasion(
-    market: Market, stakes: UserStakes, level: Array, unknown: Array, solutions: Solution
+    market: Market, stakes: UserStakes, levels: _Levels, unknown: Array, solutions: Solution
 ) -> Persuasion:
-    bracket, outcome = _read_levels(stakes, level, solutions)
+    bracket, outcome = _read_levels(stakes, levels, solutions)
     rescued = (solutions.outcome == Outcome.RESCUED)[:, 0].T
     bracket = jax.tree.map(lambda end: end[:, 0].T, bracket)
     status = _status(market, bracket.is_exact(stakes.payoff_range.T), rescued)
     unheard = (status < Status.NOT_FINITE) & unknown[None]
     status = jnp.asarray(jnp.where(unheard, jnp.int32(Status.NOT_FINITE), status))
     outcome = fold_actions(jnp.moveaxis(outcome[:, 0], 1, 0), market.user_value.shape[-2])
+    bracket = jax.tree.map(lambda end: end * stakes.units.provider.T + stakes.units.provider_baseline.T, bracket)
     hide = lambda leaf: jnp.where(unknown.reshape(1, -1, *(1,) * (leaf.ndim - 2)), jnp.nan, leaf)
     bracket, outcome = jax.tree.map(hide, (bracket, outcome))
     return Persuasion(where_valid(market, bracket), where_valid(market, outcome), status)
@@ -214,14 +288,15 @@ def _collect_persuasion(
 
 @in_float64
 def _collect_curve(
-    market: Market, stakes: UserStakes, level: Array, values: Solution, beaten: Bracket, gaps: Solution
+    market: Market, stakes: UserStakes, levels: _Levels, values: Solution, best: Bracket, gaps: Solution
 ) -> FrontierCurve:
-    value, _ = _read_levels(stakes, level, values)
-    by_level = jax.vmap(_gap_bracket, in_axes=(None, 0, 0, 0, 0))
-    gap = jax.vmap(by_level)(stakes, level, beaten.lower, beaten.upper, gaps)
-    size = stakes.payoff_range.max(axis=1)
-    closed = value.is_exact(size[:, None, None]).all(axis=(1, 2)) & gap.is_exact(size[:, None]).all(axis=1)
+    value, _ = _read_levels(stakes, levels, values)
+    gap = jax.vmap(jax.vmap(_gap_bracket, in_axes=(None, 0, 0, 0)))(stakes, levels, best, gaps)
+    size = (stakes.payoff_range * stakes.units.provider).max(axis=1)
+    closed = value.is_exact(stakes.payoff_range[:, None]).all(axis=(1, 2)) & gap.is_exact(size[:, None]).all(axis=1)
     rescued = (values.outcome == Outcome.RESCUED).any(axis=(1, 2)) | (gaps.outcome == Outcome.RESCUED).any(axis=1)
     status = _status(market, closed, rescued)
-    value = jax.tree.map(lambda end: jnp.transpose(end, (2, 0, 1)), value)
+    own = lambda end: end * stakes.units.provider[:, None] + stakes.units.provider_baseline[:, None]
+    value = jax.tree.map(lambda end: jnp.transpose(own(end), (2, 0, 1)), value)
+    level = jax.vmap(lambda s, hers: s.units.own_level(hers))(stakes, levels.level)
     return FrontierCurve(where_valid(market, level), where_valid(market, value), where_valid(market, gap), status)

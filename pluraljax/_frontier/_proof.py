@@ -20,6 +20,7 @@ from .._precision import float64_scope, in_float64
 from ._envelope import chord_from, chord_points
 from ._levels import Persuasion, persuasion
 from ._search import (
+    Interval,
     Search,
     advance_all,
     curve_task,
@@ -27,11 +28,12 @@ from ._search import (
     finished_all,
     interval_task,
     learn_all,
+    next_interval,
     pose_curves_all,
     pose_interval_all,
     start_all,
 )
-from ._stakes import UserStakes, lay_out
+from ._stakes import UserStakes, lay_out, with_strict_truth
 from ._worst import Frontier, collect
 
 
@@ -63,7 +65,8 @@ class Links(eqx.Module):
 class FrontierProof(eqx.Module):
     """A frontier with the candidates that prove it: points `[user point provider ...]` and links `[user link ...]`.
 
-    An only action is written twice in them. Nothing in here is to be trusted; every number is a candidate.
+    An only action is written twice in them. Multipliers and slopes are in the market's own units. Nothing in here is to
+    be trusted; every number is a candidate.
     """
 
     frontier: Frontier
@@ -83,7 +86,7 @@ def frontier_proof(market: Market, delta: Any = 0.0, *, solver: Solver = solve) 
 
     **Returns:** a `FrontierProof` with NumPy arrays.
     """
-    stakes = lax.stop_gradient(lay_out(market, jnp.asarray(delta, jnp.float64)))
+    stakes = lax.stop_gradient(with_strict_truth(lay_out(market, jnp.asarray(delta, jnp.float64)), solver))
     search = start_all(stakes)
     points, links = [_first_points(stakes)], []
     while not bool(finished_all(stakes, search).all()):
@@ -102,8 +105,18 @@ def frontier_proof(market: Market, delta: Any = 0.0, *, solver: Solver = solve) 
     )
 
 
-def _prices(candidate: OutcomeCandidate) -> Prices:
-    return Prices(candidate.obedience, candidate.truth, candidate.recoding, candidate.required)
+def _prices(candidate: OutcomeCandidate, unit: Array, floor_unit: Array) -> Prices:
+    """Multipliers in own units: `unit` is what those of the user's incentives count in, then those of the floors."""
+
+    def own(leaf: Array, unit: Array) -> Array:
+        return jnp.where(jnp.isfinite(leaf * unit), leaf * unit, 0.0)
+
+    return Prices(
+        own(candidate.obedience, unit),
+        own(candidate.truth, unit),
+        own(candidate.recoding, unit),
+        own(candidate.required, floor_unit),
+    )
 
 
 def _no_prices(stakes: UserStakes, floors: int) -> Prices:
@@ -120,7 +133,7 @@ def _no_prices(stakes: UserStakes, floors: int) -> Prices:
 @in_float64
 @jax.vmap
 def _first_points(stakes: UserStakes) -> Points:
-    outcome = jax.vmap(optimal_play, in_axes=(None, 0))(stakes.user, stakes.provider)
+    outcome = jax.vmap(optimal_play, in_axes=(None, 0))(stakes.receiver, stakes.provider)
     each = lambda leaf: jnp.broadcast_to(leaf, (stakes.num_providers, *leaf.shape))
     return Points(jnp.ones(stakes.num_providers, bool), outcome, jax.tree.map(each, _no_prices(stakes, 1)))
 
@@ -128,30 +141,48 @@ def _first_points(stakes: UserStakes) -> Points:
 @in_float64
 @jax.vmap
 def _read_points(stakes: UserStakes, search: Search, solutions: Solution) -> Points:
-    def one(provider: Array, probe: Array, solution: Solution) -> tuple[Array, Prices]:
-        return _read_point(stakes, provider, jnp.where(jnp.isnan(probe), stakes.silent, probe), solution)
+    def one(provider: Array, unit: Array, probe: Array, solution: Solution) -> tuple[Array, Prices]:
+        return _read_point(stakes, provider, unit, jnp.where(jnp.isnan(probe), stakes.silent, probe), solution)
 
-    outcome, prices = jax.vmap(one)(stakes.provider, search.probe, solutions)
+    outcome, prices = jax.vmap(one)(stakes.provider, stakes.units.provider, search.probe, solutions)
     return Points(~jnp.isnan(search.probe), outcome, prices)
 
 
-def _read_point(stakes: UserStakes, provider: Array, level: Array, solution: Solution) -> tuple[Array, Prices]:
+def _read_point(
+    stakes: UserStakes, provider: Array, unit: Array, level: Array, solution: Solution
+) -> tuple[Array, Prices]:
     candidate = read_outcome(curve_task(stakes, provider, level), solution)
-    return candidate.outcome, _prices(candidate)
+    in_utility = unit / stakes.units.user
+    return candidate.outcome, _prices(candidate, in_utility, in_utility)
 
 
 @in_float64
 @jax.vmap
 def _read_link(stakes: UserStakes, search: Search, solution: Solution) -> Links:
-    task, _ = interval_task(stakes, search, search.room)
-    _, slope, end = jax.vmap(chord_from, in_axes=(0, None, None, None))(
+    interval = next_interval(stakes, search)
+    _, _, end = jax.vmap(chord_from, in_axes=(0, None, None, None))(
         search.envelope, search.lower, search.reach, stakes.near
     )
     chord = jax.vmap(chord_points, in_axes=(0, None, 0))(search.envelope, search.lower, end)
     if stakes.num_providers == 1:
         # What counts is the most that the provider can get at all, which is what the first probe looks for.
-        slope, chord = jnp.zeros_like(slope), jnp.ones_like(chord)
-    return Links(~finished(stakes, search), slope, chord, _prices(read_outcome(task, solution)))
+        chord = jnp.ones_like(chord)
+    return Links(
+        ~finished(stakes, search),
+        _own_slope(stakes, interval),
+        chord,
+        _link_prices(stakes, read_outcome(interval_task(stakes, search, interval), solution)),
+    )
+
+
+def _own_slope(stakes: UserStakes, interval: Interval) -> Array:
+    slope = jnp.where(stakes.num_providers == 1, 0.0, interval.slope) * stakes.units.provider / stakes.units.user
+    return jnp.where(jnp.isfinite(slope), slope, 0.0)
+
+
+def _link_prices(stakes: UserStakes, candidate: OutcomeCandidate) -> Prices:
+    unit = jnp.ones((), jnp.float64)
+    return _prices(candidate, unit, jnp.concatenate([stakes.units.user / stakes.units.provider, unit[None]]))
 
 
 @in_float64
@@ -174,7 +205,7 @@ def persuasion_proof(market: Market, *, solver: Solver = solve) -> tuple[Persuas
         return kept[-1]
 
     found = persuasion(market, solver=keep)
-    points = _read_silent_points(stakes, jax.tree.map(lambda leaf: leaf[:, 0], kept[0]))
+    points = _read_silent_points(stakes, jax.tree.map(lambda leaf: leaf[:, 0], kept[-1]))
     return jax.tree.map(np.asarray, (found, points))
 
 
@@ -182,6 +213,6 @@ def persuasion_proof(market: Market, *, solver: Solver = solve) -> tuple[Persuas
 @jax.vmap
 def _read_silent_points(stakes: UserStakes, solutions: Solution) -> Points:
     level = jnp.minimum(stakes.silent, stakes.aligned - stakes.near)
-    read = jax.vmap(_read_point, in_axes=(None, 0, None, 0))
-    outcome, prices = read(stakes, stakes.provider, level, solutions)
+    read = jax.vmap(_read_point, in_axes=(None, 0, 0, None, 0))
+    outcome, prices = read(stakes, stakes.provider, stakes.units.provider, level, solutions)
     return Points(jnp.ones(stakes.num_providers, bool), outcome, prices)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from .._bounds import Prices, best_response_line, compatible, optimal_play, outcome_lower, value_of
+from .._bounds import Prices, best_response_line, least_value, obeyed, optimal_play, outcome_lower, value_of
 from .._candidates import (
     LinearProgram,
     Outcome,
@@ -26,8 +26,9 @@ from .._candidates import (
     solve,
 )
 from .._precision import float64_scope, in_float64
+from .._ties import Sized
 from ._envelope import Envelope, Point, add_point, chord_from, empty_envelope, next_probe, upper_at
-from ._stakes import UserStakes
+from ._stakes import UserStakes, with_strict_truth
 
 # Rounds of the search at most, each with one programme per provider and one for the user.
 MAX_TURNS = 30
@@ -38,7 +39,7 @@ _BEYOND = 0.1
 # Shares of a provider's payoff range: how much less patience outcomes are posed with than proofs, because of rounding,
 # at first and at most, and the distance from chord to curve that counts as none.
 _ROOM = 2e-12
-_MORE_ROOM = 8.0
+_MORE_ROOM = 6.0
 _MOST_ROOM = 1e-10
 _EXACT = 1e-13
 
@@ -65,11 +66,11 @@ def start(stakes: UserStakes) -> Search:
 
     Where optimal actions tie, she does what the first provider likes most, which then has nothing to gain from her.
     """
-    make = lambda value: empty_envelope(MAX_TURNS + 1, stakes.aligned, value)
+    make = lambda value: empty_envelope(MAX_TURNS + 1, stakes.aligned - stakes.rounding, value)
     return Search(
         lower=jnp.clip(stakes.above, jnp.minimum(stakes.silent, stakes.aligned), stakes.aligned),
         upper=stakes.aligned,
-        outcome=optimal_play(stakes.user, stakes.provider[0]),
+        outcome=optimal_play(stakes.receiver, stakes.provider[0]),
         ended=jnp.array(False),
         rescued=jnp.array(False),
         envelope=jax.vmap(make)(stakes.informed_value()),
@@ -102,77 +103,97 @@ def pose_curves(stakes: UserStakes, search: Search) -> LinearProgram:
     return jax.vmap(one)(stakes.provider, search.probe)
 
 
-def read_point(
-    stakes: UserStakes, provider: Float[Array, "type evidence action"], level: Float[Array, ""], solution: Solution
-) -> Point:
+def read_point(stakes: UserStakes, provider: Sized, level: Float[Array, ""], solution: Solution) -> Point:
     """Reads a point below phi and a line above it off a solution of `curve_task`."""
-    candidate = read_outcome(curve_task(stakes, provider, level), solution)
-    outcome = compatible(stakes.user, candidate.outcome, level, optimal_play(stakes.user, provider))
+    candidate = read_outcome(curve_task(stakes, provider.value, level), solution)
+    outcome = obeyed(stakes.receiver, candidate.outcome, stakes.strict, stakes.informed())
     prices = Prices(candidate.obedience, candidate.truth, candidate.recoding, candidate.required)
-    height, slope = best_response_line(stakes.user, provider, prices)
-    # phi falls, so that an outcome also stands for every lower level.
-    reached = jnp.minimum(value_of(stakes.user, outcome), stakes.aligned)
-    return Point(jnp.maximum(reached, level), value_of(provider, outcome), height, slope)
+    height, slope = best_response_line(stakes.receiver, provider, prices)
+    return Point(stakes.worth(outcome), least_value(stakes.receiver, provider, outcome), height, slope)
 
 
 def learn(stakes: UserStakes, search: Search, solutions: Solution) -> Search:
-    def one(envelope: Envelope, provider: Array, probe: Array, solution: Solution) -> Envelope:
+    def one(envelope: Envelope, provider: Sized, probe: Array, solution: Solution) -> Envelope:
         point = read_point(stakes, provider, jnp.where(jnp.isnan(probe), stakes.silent, probe), solution)
         point = jax.tree.map(lambda leaf: jnp.where(jnp.isnan(probe), jnp.nan, leaf), point)
         return add_point(envelope, search.turn + jnp.int32(1), point)
 
-    envelope = jax.vmap(one)(search.envelope, stakes.provider, search.probe, solutions)
+    envelope = jax.vmap(one)(search.envelope, stakes.providers, search.probe, solutions)
     rescued = search.rescued | (solutions.outcome == Outcome.RESCUED).any()
     return eqx.tree_at(lambda s: (s.envelope, s.rescued), search, (envelope, rescued))
 
 
-def interval_task(stakes: UserStakes, search: Search, room: Float[Array, ""]) -> tuple[OutcomeTask, Float[Array, ""]]:
-    """The programme of the least value left on the interval from `lower` on, and the end of that interval."""
+class Interval(eqx.Module):
+    """The interval from `lower` on, up to `end`, and what is asked of the equilibria in it, per provider."""
+
+    height: Float[Array, " provider"]
+    slope: Float[Array, " provider"]
+    end: Float[Array, ""]
+
+
+def next_interval(stakes: UserStakes, search: Search) -> Interval:
     height, slope, end = jax.vmap(chord_from, in_axes=(0, None, None, None))(
         search.envelope, search.lower, search.reach, stakes.near
     )
     # A single provider's deviations do not have to beat anybody: what counts is phi(silent), all the way.
     height = jnp.where(stakes.alone, search.envelope.value[:, 1], height)
     slope, end = jnp.where(stakes.alone, 0.0, slope), jnp.where(stakes.alone, stakes.aligned, end)
-    required = stakes.provider + slope[:, None, None, None] * stakes.user[None]
-    floors = height - stakes.patience + room * stakes.payoff_range
-    task = OutcomeTask(
+    return Interval(height, slope, end.min())
+
+
+def _required(stakes: UserStakes, interval: Interval) -> Sized:
+    """What providers get, and the user on top as the chords fall; then the user."""
+    user, slope = stakes.receiver.stakes, interval.slope[:, None, None, None]
+    user = Sized(user.value[None], user.size[None])
+    raised = stakes.providers + user.times(slope)
+    both = lambda first, second: jnp.concatenate([first, second])
+    return Sized(both(raised.value, user.value), both(raised.size, user.size))
+
+
+def interval_task(stakes: UserStakes, search: Search, interval: Interval) -> OutcomeTask:
+    """The programme of the least value left on the interval."""
+    floors = interval.height - stakes.patience + search.room * stakes.payoff_range
+    return OutcomeTask(
         stakes.user,
         stakes.probability,
         stakes.user,
-        jnp.concatenate([required, stakes.user[None]]),
+        _required(stakes, interval).value,
         jnp.concatenate([floors, search.lower[None]]),
-        cap=end.min() + _BEYOND * stakes.span,
+        cap=interval.end + _BEYOND * stakes.span,
     )
-    return task, end.min()
+
+
+def cleared_by(stakes: UserStakes, search: Search, interval: Interval, prices: Prices) -> Float[Array, ""]:
+    """Bounds from below what is left on the interval, by ANY prices."""
+    floors = jnp.concatenate([interval.height - stakes.most_patience, search.lower[None]])
+    return outcome_lower(stakes.receiver, stakes.receiver.stakes, _required(stakes, interval), floors, prices)
 
 
 def pose_interval(stakes: UserStakes, search: Search) -> LinearProgram:
-    task, _ = interval_task(stakes, search, search.room)
+    task = interval_task(stakes, search, next_interval(stakes, search))
     return pose_outcome(task).idle_where(finished(stakes, search))
 
 
 def excess(stakes: UserStakes, search: Search, outcome: Float[Array, "type evidence action"]) -> Array:
     """Bounds from above what each provider could gain over an outcome that all of them offer: [provider]."""
-    level = jnp.where(stakes.alone, stakes.silent, value_of(stakes.user, outcome))
+    level = jnp.where(stakes.alone, stakes.silent - stakes.rounding, stakes.worth(outcome))
     most = jax.vmap(upper_at, in_axes=(0, None))(search.envelope, level)
-    return most - value_of(stakes.provider, outcome)
+    return most - stakes.brings(outcome)
 
 
 def advance(stakes: UserStakes, search: Search, solution: Solution) -> Search:
     """Moves both ends by what the programme of the interval proves, and picks where to look next."""
-    task, end = interval_task(stakes, search, search.room)
-    proof, _ = interval_task(stakes, search, jnp.zeros((), jnp.float64))
-    candidate = read_outcome(task, solution)
+    interval = next_interval(stakes, search)
+    candidate, end = read_outcome(interval_task(stakes, search, interval), solution), interval.end
     prices = Prices(candidate.obedience, candidate.truth, candidate.recoding, candidate.required)
-    cleared = outcome_lower(stakes.user, proof.target, proof.required, proof.floors, prices)
+    cleared = cleared_by(stakes, search, interval, prices)
     idle = finished(stakes, search)
     lower = jnp.where(idle, search.lower, jnp.maximum(search.lower, jnp.minimum(cleared, end)))
-    outcome = compatible(stakes.user, candidate.outcome, stakes.silent, stakes.informed())
+    outcome = obeyed(stakes.receiver, candidate.outcome, stakes.strict, stakes.informed())
     value = value_of(stakes.user, outcome)
     # Long steps as long as they clear everything, shorter ones where something is left.
     reach = jnp.where(cleared >= end, 2.0 * (end - search.lower), 0.0)
-    holds = (excess(stakes, search, outcome) <= stakes.patience).all() & (value <= search.upper) & ~idle
+    holds = (excess(stakes, search, outcome) <= stakes.least_patience).all() & (value < search.upper) & ~idle
     probe = jax.vmap(next_probe, in_axes=(0, None, None, 0))(
         search.envelope, lower, stakes.near, _EXACT * stakes.payoff_range
     )
@@ -206,6 +227,7 @@ pose_interval_all, advance_all = in_float64(jax.vmap(pose_interval)), in_float64
 
 @in_float64
 def _search_compiled(stakes: UserStakes) -> Search:
+    stakes = with_strict_truth(stakes, solve)
     return in_queue(start, lambda group, searches: _turn(group, searches, solve), finished)(stakes)
 
 
@@ -215,6 +237,7 @@ def run_search(stakes: UserStakes, solver: Solver = solve) -> Search:
     stakes = lax.stop_gradient(stakes)
     if solver is solve:
         return _search_compiled(stakes)
+    stakes = with_strict_truth(stakes, solver)
     return repeat(
         lambda search: ~finished_all(stakes, search).all(),
         lambda search: _turn(stakes, search, solver),

@@ -5,24 +5,46 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from .._bounds import optimal_play, value_of
-from .._market import (
-    LEAST_PATIENCE,
-    Market,
-    market_status,
-    provider_range,
-    stakes,
-    with_two_actions,
-    with_zeros_if_invalid,
+from .._bounds import Receiver, both_strictly, least_value, optimal_play, strictly, value_of
+from .._candidates import (
+    LinearProgram,
+    OutcomeTask,
+    Solution,
+    Solver,
+    pose_outcome,
+    read_outcome,
+    strict_recommendations,
 )
-from .._precision import in_float64
+from .._counted import OptimalPlay, counted, leads_of, optimal_play_of
+from .._market import LEAST_PATIENCE, Market, action_range, market_status, stakes
+from .._precision import float64_scope, in_float64
 from .._status import Status
+from .._ties import EPSILON, Sized, doubt
 
-# Shares of the span and of the size of the user's stakes.
+# Share of the span.
 _NEAR = 1e-9
-_ROUNDING = 1e-14
+# What providers may leave is known up to a few roundings.
+_A_FEW = 8 * EPSILON
+
+
+class Units(eqx.Module):
+    """How one user's stakes are written: payoffs are counted from the first action, in powers of two."""
+
+    user: Float[Array, ""]
+    user_baseline: Float[Array, ""]
+    provider: Float[Array, " provider"]
+    provider_baseline: Float[Array, " provider"]
+
+    def own_level(self, level: Float[Array, "..."]) -> Float[Array, "..."]:
+        """A user's utility as it is reported."""
+        return level * self.user + self.user_baseline
+
+    def level_of(self, own: Float[Array, "..."]) -> Float[Array, "..."]:
+        """A utility that is given, as it is counted here."""
+        return (own - self.user_baseline) / self.user
 
 
 class UserStakes(eqx.Module):
@@ -30,16 +52,26 @@ class UserStakes(eqx.Module):
 
     `patience` is what each provider may leave on the table with her: delta per unit of her mass. Where `alone`, there
     is a single provider, or every provider is its twin, and nobody competes. Levels of her utility below `above` are
-    not looked at.
+    not looked at. `strict` recommends every action where it is obeyed as clearly as possible.
     """
 
-    user: Float[Array, "type evidence action"]
-    provider: Float[Array, "provider type evidence action"]
+    receiver: Receiver
+    providers: Sized
     probability: Float[Array, " evidence"]
     patience: Float[Array, " provider"]
     payoff_range: Float[Array, " provider"]
     alone: Bool[Array, ""]
     above: Float[Array, ""]
+    strict: Float[Array, "type evidence action"]
+    units: Units
+
+    @property
+    def user(self) -> Float[Array, "type evidence action"]:
+        return self.receiver.user
+
+    @property
+    def provider(self) -> Float[Array, "provider type evidence action"]:
+        return self.providers.value
 
     @property
     def silent(self) -> Float[Array, ""]:
@@ -57,21 +89,48 @@ class UserStakes(eqx.Module):
         return jnp.maximum(self.aligned - self.silent, 0.0)
 
     @property
+    def rounding(self) -> Float[Array, ""]:
+        """How far off float64 may be about what outcomes are worth to her."""
+        return doubt(self.receiver.size, self.receiver.terms)
+
+    @property
     def near(self) -> Float[Array, ""]:
         """Levels of her utility closer than this are not told apart."""
-        return _NEAR * self.span + _ROUNDING * jnp.abs(self.user).max(axis=-1).sum()
+        return _NEAR * self.span + 2 * self.rounding
 
     @property
     def num_providers(self) -> int:
         return self.provider.shape[-4]
 
+    @property
+    def most_patience(self) -> Float[Array, " provider"]:
+        """Patience for proofs that something is no equilibrium."""
+        return self.patience * (1 + _A_FEW)
+
+    @property
+    def least_patience(self) -> Float[Array, " provider"]:
+        """Patience for proofs that something is an equilibrium."""
+        return self.patience * (1 - _A_FEW)
+
     def informed(self) -> Float[Array, "type evidence action"]:
         """The fully informative outcome."""
-        return optimal_play(self.user, self.user)
+        return optimal_play(self.receiver, self.user)
+
+    def worth(self, outcome: Float[Array, "type evidence action"]) -> Float[Array, ""]:
+        """What an outcome is worth to her at least."""
+        return value_of(self.user, outcome) - self.rounding
+
+    def brings(self, outcome: Float[Array, "type evidence action"]) -> Float[Array, " provider"]:
+        """What an outcome brings each provider at least."""
+        return least_value(self.receiver, self.providers, outcome)
 
     def informed_value(self) -> Float[Array, " provider"]:
         """What each provider gets from her optimal play; among several, from the best one for that provider."""
-        return jax.vmap(lambda v: value_of(v, optimal_play(self.user, v)))(self.provider)
+
+        def one(provider: Sized) -> Array:
+            return least_value(self.receiver, provider, optimal_play(self.receiver, provider.value))
+
+        return jax.vmap(one)(self.providers)
 
 
 @in_float64
@@ -81,24 +140,84 @@ def lay_out(
     alone: Bool[Array, ""] | None = None,
     above: Float[Array, " user"] | None = None,
 ) -> UserStakes:
-    """Lays out every user's stakes, with a leading user axis. Invalid markets become zeros.
+    """Lays out every user's stakes, with a leading user axis, in the units of `counted`. Invalid markets become zeros.
 
     `alone` says whether nobody competes, for markets padded with twins; by default one provider is alone.
     """
-    market = with_zeros_if_invalid(market, market_status(market))
-    payoffs = stakes(market)
-    payoff_range = provider_range(market).T
-    mass = jnp.where(market.mass > 0, market.mass, 1.0)
+    found = counted(_with_two_actions(market))
+    market, payoffs = found.market, stakes(found.market)
+    sizes = stakes(Market(market.prior, jnp.abs(market.user_value), jnp.abs(market.provider_value), market.mass))
     providers, users = market.provider_value.shape[:2]
+    by_user = lambda leaf: jnp.moveaxis(leaf, 0, 1)
+    situations = payoffs.user.shape[:3]
+    optimal = optimal_play_of(found, payoffs.user)
+    receivers = jax.vmap(lambda *hers: Receiver(*hers, states=market.prior.shape[-1]))(
+        Sized(payoffs.user, sizes.user),
+        leads_of(found),
+        OptimalPlay(optimal.action.reshape(payoffs.user.shape), optimal.is_exact.reshape(situations)),
+    )
+    units = jax.vmap(Units)(
+        found.user_unit,
+        found.user_baseline,
+        jnp.broadcast_to(found.provider_unit, (users, providers)),
+        found.provider_baseline.T,
+    )
+    payoff_range = action_range(market.provider_value).max(axis=-1).T
+    mass = jnp.where(market.mass > 0, market.mass, 1.0)
+    nothing_excluded = jnp.full(users, -jnp.inf, jnp.float64)
     return jax.vmap(UserStakes)(
-        with_two_actions(payoffs.user),
-        jnp.moveaxis(with_two_actions(payoffs.provider), 0, 1),
+        receivers,
+        Sized(by_user(payoffs.provider), by_user(sizes.provider)),
         market.prior.sum(axis=(-3, -1)),
-        jnp.maximum(delta / mass[:, None], LEAST_PATIENCE * payoff_range),
+        jnp.maximum(found.delta(delta)[None] / mass[:, None], LEAST_PATIENCE * payoff_range),
         payoff_range,
         jnp.broadcast_to(jnp.array(providers == 1) if alone is None else alone, (users,)),
-        jnp.full(users, -jnp.inf) if above is None else above,
+        nothing_excluded if above is None else jax.vmap(Units.level_of)(units, above),
+        jax.vmap(_strict)(receivers),
+        units,
     )
+
+
+def _with_two_actions(market: Market) -> Market:
+    """Writes an only action twice, because programmes move probability between actions."""
+    if market.user_value.shape[-2] > 1:
+        return market
+    twice = lambda value: jnp.repeat(value, 2, axis=-2)
+    return Market(market.prior, twice(market.user_value), twice(market.provider_value), market.mass)
+
+
+def _strict(receiver: Receiver) -> Float[Array, "type evidence action"]:
+    rays = strict_recommendations(lax.stop_gradient(receiver.lead.value))
+    return strictly(receiver, rays, optimal_play(receiver, receiver.user))
+
+
+@float64_scope
+def with_strict_truth(stakes: UserStakes, solver: Solver) -> UserStakes:
+    """Makes truth pay in `strict`, by one more programme for each user of several types."""
+    if stakes.receiver.stakes.value.shape[-3] == 1:
+        return stakes
+    solution = solver(_pose_truthful(stakes))
+    return _read_truthful(stakes, solution)
+
+
+def _truthful_task(stakes: UserStakes) -> OutcomeTask:
+    """The outcome under which the least that truth brings any type is largest."""
+    required, soft = stakes.user[None], jnp.zeros(1, jnp.float64)
+    nothing = jnp.zeros_like(stakes.user)
+    return OutcomeTask(stakes.user, stakes.probability, nothing, required, stakes.silent[None], soft=soft, truthful=1.0)
+
+
+@in_float64
+@jax.vmap
+def _pose_truthful(stakes: UserStakes) -> LinearProgram:
+    return pose_outcome(_truthful_task(stakes))
+
+
+@in_float64
+@jax.vmap
+def _read_truthful(stakes: UserStakes, solution: Solution) -> UserStakes:
+    truthful = read_outcome(_truthful_task(stakes), solution).outcome
+    return eqx.tree_at(lambda s: s.strict, stakes, both_strictly(stakes.receiver, stakes.strict, truthful))
 
 
 def fold_actions(outcome: Float[Array, "..."], actions: int) -> Float[Array, "..."]:

@@ -50,7 +50,7 @@ def frontier(market: Market, delta: Any = 0.0, *, solver: Solver = solve) -> Fro
 
     - `market`: one market; use `jax.vmap` for a batch.
     - `delta`: how much a provider may leave on the table in an equilibrium, in units of its objective; >= 0. Never read
-      as less than 1e-9 of the range of a provider's payoffs from a user.
+      as less than 1e-9 of the range of a provider's payoffs from a user: the most that an action makes of a difference.
     - `solver`: proposes candidates; the bracket is valid whatever it returns. Other solvers than the batched one need
       concrete arrays.
 
@@ -77,7 +77,6 @@ def next_equilibria(market: Market, above: Any, delta: Any = 0.0, *, solver: Sol
 
 # Brackets close to this share of the way from silent to aligned, plus the rounding of the user's payoffs.
 _TOLERANCE = 1e-6
-_ROUNDING = 1e-12
 
 
 @in_float64
@@ -85,16 +84,16 @@ def collect(market: Market, stakes: UserStakes, search: Search) -> Frontier:
     status = market_status(market)
     valid = status < Status.NOT_FINITE
     found = Bracket(search.lower, search.upper)
-    size = jnp.abs(stakes.user).max(axis=-1).sum(axis=(-2, -1))
-    span = jax.vmap(lambda s: s.span)(stakes)
-    closed = found.is_within(_TOLERANCE * span + _ROUNDING * size, span + size)
+    near, span, size = jax.vmap(lambda s: (s.near, s.span, s.receiver.size))(stakes)
+    closed = found.is_within(_TOLERANCE * span + 2 * near, span + size)
     # Ends that meet may cross by rounding; more than that is an error, and stays to be seen.
     lower = jnp.where(closed, jnp.minimum(found.lower, found.upper), found.lower)
+    worst = jax.vmap(lambda s, ends: jax.tree.map(s.units.own_level, ends))(stakes, Bracket(lower, found.upper))
     gap = jax.vmap(_gap)(stakes, search)
     solved = jnp.where(search.rescued, jnp.int32(Status.RESCUED), jnp.int32(Status.OK))
     row_status = jnp.where(closed, solved, jnp.int32(Status.OPEN))
     return Frontier(
-        worst=where_valid(market, Bracket(lower, search.upper)),
+        worst=where_valid(market, worst),
         outcome=where_valid(market, fold_actions(search.outcome, market.user_value.shape[-2])),
         gap=where_valid(market, gap),
         turns=search.turn,
@@ -104,10 +103,12 @@ def collect(market: Market, stakes: UserStakes, search: Search) -> Frontier:
 
 def _gap(stakes: UserStakes, search: Search) -> Bracket:
     """Brackets what a provider can gain at the outcome found: nothing where no offer is strictly better for her."""
-    level = jnp.where(stakes.alone, stakes.silent, value_of(stakes.user, search.outcome))
+    value = value_of(stakes.user, search.outcome)
+    level = jnp.where(stakes.alone, stakes.silent, value)
     least = jax.vmap(lower_at, in_axes=(0, None, None))(search.envelope, level, stakes.near)
     least = jnp.where(stakes.alone, search.envelope.value[:, 1], least)
-    offered = value_of(stakes.provider, search.outcome)
-    top = ~stakes.alone & (level >= stakes.aligned - stakes.near)
-    least, most = (least - offered).max(), excess(stakes, search, search.outcome).max()
+    offered = 2 * value_of(stakes.provider, search.outcome) - stakes.brings(search.outcome)
+    top = ~stakes.alone & (search.upper >= stakes.aligned)
+    least = ((least - offered) * stakes.units.provider).max()
+    most = (excess(stakes, search, search.outcome) * stakes.units.provider).max()
     return Bracket(jnp.where(top, 0.0, jnp.maximum(least, 0.0)), jnp.where(top, 0.0, jnp.maximum(most, 0.0)))

@@ -67,8 +67,8 @@ def worst_value(market: Market, delta: Any = 0.0) -> WorstValue:
 @in_float64
 def _lagrangian(market: Market, delta: Array, level: Array) -> tuple[Array, Array]:
     stakes = lay_out(market, delta)
-    value, missed = jax.vmap(_one_user)(stakes, level)
-    return where_valid(market, value), missed
+    value, missed = jax.vmap(_one_user)(stakes, jax.vmap(lambda s, own: s.units.level_of(own))(stakes, level))
+    return where_valid(market, jax.vmap(lambda s, found: s.units.own_level(found))(stakes, value)), missed
 
 
 def _one_user(stakes: UserStakes, level: Array) -> tuple[Array, Array]:

@@ -74,7 +74,7 @@ def frontier_oracle(market, user):
 
 def patience_of(market, user, delta):
     values = np.asarray(market.provider_value)[:, user]
-    spread = values.max(axis=(1, 2)) - values.min(axis=(1, 2))
+    spread = np.ptp(values, axis=1).max(axis=1)
     return np.maximum(delta / np.asarray(market.mass)[user], 1e-9 * spread)
 
 

@@ -67,7 +67,7 @@ def judge(market, delta=Fraction(0)):
 def patience(market, user, delta, least):
     """What providers may leave with a user; never less than the share `least` of their ranges."""
     values = [oracle.rationals(rows) for rows in np.asarray(market.provider_value)[:, user]]
-    spread = [max(map(max, rows)) - min(map(min, rows)) for rows in values]
+    spread = [max(max(state) - min(state) for state in zip(*rows, strict=True)) for rows in values]
     return [max(delta / Fraction(float(market.mass[user])), least * s) for s in spread]
 
 

@@ -54,7 +54,7 @@ def close_to(markets):
 
 
 def slack_of(market):
-    return 1e-9 * (np.ptp(market.provider_value, axis=(2, 3)) @ market.mass)
+    return 1e-9 * (np.ptp(market.provider_value, axis=2).max(axis=-1) @ market.mass)
 
 
 PLANS = [shared_oracle.Plan((0, 0), (0, 0)), *(shared_oracle.Plan((0, 1), s) for s in [(0, 0), (1, 1), (0, 1), (1, 0)])]
