@@ -11,7 +11,6 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ._arguments import checked, instance_of
 from ._conversation import (
-    TIE,
     Conversation,
     Logit,
     People,
@@ -27,10 +26,12 @@ from ._conversation import (
     respond_softly,
     soften_providers,
 )
-from ._market import Market, counted_from_first_action, market_status, one_market, stakes
+from ._counted import counted
+from ._market import Market, market_status, one_market, stakes
 from ._precision import float64_scope, in_float64
 from ._segments import Labels, as_labels, segment_of, user_labels
 from ._status import Status
+from ._ties import MEANT
 
 # One kernel per round: [provider segment evidence history query signal].
 Kernels = Sequence[Float[Array, "_ _ _ _ _ _"]]
@@ -57,14 +58,16 @@ class Game(eqx.Module):
 
 
 def lay_out_game(market: Market, labels: Labels) -> Game:
-    payoffs, state = stakes(counted_from_first_action(market)), market.prior.sum(axis=(-3, -2))
+    found = counted(market)
+    payoffs, mass = stakes(found.market), found.market.mass[None, :, None, None, None]
+    # Temperatures are in the users' own units.
     return Game(
-        payoffs.user,
-        payoffs.provider * market.mass[None, :, None, None, None],
+        payoffs.user * found.user_unit[:, None, None, None],
+        payoffs.provider * mass * found.objective_unit[:, None, None, None, None],
         market.prior.sum(axis=-1),
         _membership(labels),
-        jnp.einsum("jy,jy->j", state, market.user_value[:, 0]),
-        jnp.einsum("jy,ijy,j->i", state, market.provider_value[:, :, 0], market.mass),
+        found.user_baseline,
+        found.provider_baseline @ market.mass,
     )
 
 
@@ -199,7 +202,7 @@ def settle(
         choice = soften_providers(offers.value, game.size(), people)
     else:
         wanted = None if profile is None else profile.choice
-        chosen = pick_provider(offers.value, TIE * game.size(), wanted)
+        chosen = pick_provider(offers.value, MEANT * game.size(), wanted)
         everyone = jnp.arange(offers.value.shape[0], dtype=jnp.int32)[:, None]
         choice = jnp.where(everyone == chosen[None], 1.0, 0.0).astype(offers.value.dtype)
     outcome = (choice[:, :, None, None, None] * offers.outcome).sum(axis=0)

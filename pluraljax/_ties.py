@@ -34,6 +34,11 @@ def doubt(size: T, terms: int) -> T:
     return (terms + 4) * EPSILON * size  # pyright: ignore[reportOperatorIssue]
 
 
+# A profile that somebody brings is made of rounded numbers, and so stands for the one near by in which everybody does
+# exactly as she is told: what misses her best by no more than this share of the size of her stakes counts as meant.
+MEANT = 2.0**-36
+
+
 class Sized(eqx.Module):
     """Sums, and what each would be if all its terms counted as positive: what its rounding error is relative to."""
 

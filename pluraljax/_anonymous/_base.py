@@ -5,7 +5,7 @@ from jaxtyping import Array, Float
 
 from .._bracket import Bracket
 from .._deviation import Silence
-from .._market import Market, benchmarks
+from .._market import Market, action_range, benchmarks
 from .._precision import in_float64
 from ._result import AnonymousFrontier, report
 
@@ -19,13 +19,16 @@ def base_frontier(market: Market, least: Float[Array, " user"], silence: Silence
     tell her everything, and which is the most that any equilibrium can give. `least`, what is guaranteed, and `silence`
     are those of the same market, segments and delta; with several segments, silence has to be an equilibrium in all of
     them to count.
+
+    Where it is one, both ends are what she gets with no conversation. `least` may say more there, if it is read with a
+    delta below the least one, with which silence is an equilibrium.
     """
     base = benchmarks(market)
     upper = jnp.where(silence.is_equilibrium, base.silent, base.aligned)
-    lower = jnp.maximum(least, base.silent)
+    lower = jnp.where(silence.is_equilibrium, base.silent, jnp.maximum(least, base.silent))
     return report(base, payoff_size(market), Bracket(lower, upper), jnp.zeros(base.silent.shape, jnp.int32))
 
 
 def payoff_size(market: Market) -> Float[Array, " user"]:
-    """The largest payoff of each user, which rounding is relative to."""
-    return jnp.abs(market.user_value).max(axis=(-2, -1))
+    """The most that an action makes of a difference to each user in any state, which rounding is relative to."""
+    return action_range(market.user_value).max(axis=-1)

@@ -9,9 +9,9 @@ from .._bracket import Bracket
 from .._market import Benchmarks
 from .._status import Status
 
-# A bracket counts as closed within this share of the way from silent to aligned utility, and the rounding of payoffs.
+# A bracket counts as closed within this share of the way from silent to aligned utility, and of the size of payoffs.
 TOLERANCE = 1e-3
-ROUNDING = 1e-12
+ROUNDING = 2.0**-40
 
 
 class AnonymousFrontier(eqx.Module):
@@ -34,9 +34,8 @@ def report(
     """Puts a result together; `size` is that of the users' payoffs, which rounding is relative to."""
     valid = base.status < Status.NOT_FINITE
     span = base.aligned - base.silent
-    # Ends that meet may cross by rounding, or by what the least delta (1e-9 of a range) is worth that only the upper
-    # one is read with; not by more.
-    closed = worst.is_within(TOLERANCE * span + ROUNDING * size, 1e4 * span + 1e3 * size)
+    # Ends that meet may cross by rounding.
+    closed = worst.is_within(TOLERANCE * span + ROUNDING * size, size)
     worst = Bracket(jnp.where(closed, jnp.minimum(worst.lower, worst.upper), worst.lower), worst.upper)
     status = jnp.where(closed, jnp.int32(Status.OK), jnp.int32(Status.OPEN))
     return AnonymousFrontier(

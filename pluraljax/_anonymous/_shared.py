@@ -7,9 +7,9 @@ from jaxtyping import Array, Float, Int
 from .._bounds import Offers, lay_out_offers
 from .._candidates import count_places, find_atoms
 from .._candidates._atoms import MOST_PLACES
+from .._counted import counted, optimal_play_of
 from .._market import (
     Market,
-    counted_from_first_action,
     market_status,
     objective_range,
     patience,
@@ -84,22 +84,23 @@ def is_searchable(market: Market) -> bool:
 def lay_out(market: Market, delta: Float[Array, ""], least: Float[Array, " member"]) -> Shared:
     """Lays a segment out; `least` bounds every user's utility from below. Invalid markets become zeros."""
     market = with_zeros_if_invalid(market, market_status(market))
-    payoffs = stakes(counted_from_first_action(market))
-    user = with_two_actions(payoffs.user[:, 0])
-    provider = with_two_actions(payoffs.provider[:, :, 0] * market.mass[None, :, None, None])
+    found = counted(market)
+    payoffs = stakes(found.market)
+    optimal = optimal_play_of(found, payoffs.user)
+    user = with_two_actions(payoffs.user[:, 0] * found.user_unit[:, None, None])
+    weight = found.objective_unit[:, None, None, None] * found.market.mass[None, :, None, None]
+    provider = with_two_actions(payoffs.provider[:, :, 0] * weight)
     share = market.prior.sum(axis=(1, 3)).mean(axis=0)
     share = jnp.where(share > 0, share, 1.0)
-    baseline = jnp.einsum("jxy,jy->j", market.prior[:, 0], market.user_value[:, 0])
+    baseline = found.user_baseline
     atoms = find_atoms(user, share)
-    ties = user >= user.max(axis=-1, keepdims=True) - _ROUNDING * jnp.abs(user).max(axis=-1, keepdims=True)
-    best = jnp.where(ties[None], provider, -jnp.inf).max(axis=-1)
-    # Relative to payoffs before anything cancelled: a tie that rounding hides must not help a provider.
-    size = jnp.einsum("jxy,jay->jxa", market.prior[:, 0], jnp.abs(market.user_value)).max(axis=-1)
-    maybe = user >= user.max(axis=-1, keepdims=True) - _ROUNDING * size[..., None]
-    worst = jnp.where((ties | maybe)[None], provider, jnp.inf).min(axis=-1)
+    ties = jnp.broadcast_to(optimal.action, user.shape)
+    worst = jnp.where(ties[None], provider, jnp.inf).min(axis=-1)
+    # A tie in doubt does not help a provider.
+    best = jnp.where(optimal.is_exact[None], jnp.where(ties[None], provider, -jnp.inf).max(axis=-1), worst)
     actions = jnp.arange(user.shape[-1], dtype=jnp.int32)
-    optimal = jnp.min(jnp.where(user == user.max(axis=-1, keepdims=True), actions[None, None], actions[-1]), axis=-1)
-    told = jnp.where((optimal[..., None] == actions[None, None])[None], provider, 0.0).sum(axis=-1)
+    first = jnp.min(jnp.where(user == user.max(axis=-1, keepdims=True), actions[None, None], actions[-1]), axis=-1)
+    told = jnp.where((first[..., None] == actions[None, None])[None], provider, 0.0).sum(axis=-1)
     from_best = lay_out_offers(user, provider, best, atoms.signal, atoms.action)
     from_first = lay_out_offers(user, provider, told, atoms.signal, atoms.action)
     silent, aligned = user.sum(axis=-2).max(axis=-1), user.max(axis=-1).sum(axis=-1)

@@ -77,7 +77,13 @@ from ._public import (
     Audience as Audience,
 )
 from ._public import (
-    deviation_value as deviation_value,
+    Ends as Ends,
+)
+from ._public import (
+    Heard as Heard,
+)
+from ._public import (
+    gain_if_meant as gain_if_meant,
 )
 from ._public import (
     possible as possible,
@@ -90,6 +96,33 @@ from ._public import (
 )
 from ._public import (
     sets_of as sets_of,
+)
+from ._public import (
+    sure_gain as sure_gain,
+)
+from ._sense import (
+    Comparison as Comparison,
+)
+from ._sense import (
+    Instinct as Instinct,
+)
+from ._sense import (
+    Sense as Sense,
+)
+from ._sense import (
+    brings_nothing as brings_nothing,
+)
+from ._sense import (
+    brings_something as brings_something,
+)
+from ._sense import (
+    compare as compare,
+)
+from ._sense import (
+    instinct_of as instinct_of,
+)
+from ._sense import (
+    tells_all as tells_all,
 )
 from ._witness import (
     both_strictly as both_strictly,

@@ -1,8 +1,8 @@
 """Evaluates both ends of a provider's best deviation in one segment at given candidates. Imports no solver.
 
-A deviation is worth `sum_j <provider_j, q_j>` over the users whom it wins, plus what the provider gets from the others
-where they are. Users not with the provider now come for strictly more than their best other offer; users with it now
-stay at a tie.
+A deviation gains what the users whom it wins bring with it, less what they bring now, plus what changes with those who
+go elsewhere. Users not with the provider now come for strictly more than their best other offer; users with it now stay
+at a tie. What is in doubt about how things stand is read against the claim at both ends.
 """
 
 import equinox as eqx
@@ -10,29 +10,54 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from .._ties import doubt
+from .._ties import MEANT, doubt
+from ._sense import Instinct, Sense
 
-# Offers within this share of the size of a user's stakes are ties.
-TIE = 1e-11
+# As a share of the size of a user's stakes: far above rounding, far below what anything is worth.
+_ROOM = 2.0**-31
+
+
+class Ends(eqx.Module):
+    """Bounds of a number that hangs on choices in doubt."""
+
+    low: Float[Array, "*batch"]
+    high: Float[Array, "*batch"]
 
 
 class Audience(eqx.Module):
     """One segment, as a provider sees it that may deviate. Its stakes `provider` are weighted by the users' masses.
 
-    `outside` is each user's best other offer, and `elsewhere` what the provider gets from her there, weighted too.
-    `loyal` marks the users who are with the provider now. Absent members hold zeros.
+    `outside` is each user's best other offer, known up to `tie`. What the provider gets from her is `now`, and `stay`
+    more if she then is elsewhere. `loyal` marks the users who surely are with the provider now, and `away` those who
+    surely are not. Where `bare`, the best other offer surely is worth no more than silence, and where `full`, surely as
+    much as full information: then it is what is said that decides, not what it adds up to. Absent members hold zeros.
     """
 
-    user: Float[Array, "*batch member type evidence action"]
+    sense: Sense
+    instinct: Instinct
     provider: Float[Array, "*batch member type evidence action"]
     outside: Float[Array, "*batch member"]
-    elsewhere: Float[Array, "*batch member"]
+    tie: Float[Array, "*batch member"]
+    now: Ends
+    stay: Ends
     loyal: Bool[Array, "*batch member"]
+    away: Bool[Array, "*batch member"]
+    bare: Bool[Array, "*batch member"]
+    full: Bool[Array, "*batch member"]
 
     @property
-    def tie(self) -> Float[Array, "*batch member"]:
-        """How far apart two offers may be and still be a tie."""
-        return TIE * jnp.abs(self.user).max(axis=-1).sum(axis=(-2, -1))
+    def user(self) -> Float[Array, "*batch member type evidence action"]:
+        return self.sense.user
+
+    @property
+    def size(self) -> Float[Array, "*batch member"]:
+        """The size of each user's stakes."""
+        return jnp.abs(self.user).max(axis=-1).sum(axis=(-2, -1))
+
+    @property
+    def room(self) -> Float[Array, "*batch member"]:
+        """By how much candidates keep away from the best other offer, so that it is sure on which side they are."""
+        return _ROOM * self.size
 
     @property
     def aligned(self) -> Float[Array, "*batch member"]:
@@ -40,13 +65,25 @@ class Audience(eqx.Module):
         return self.user.max(axis=-1).sum(axis=(-2, -1))
 
     def winnable(self) -> Bool[Array, "*batch member"]:
-        """Marks the users for whom some offer is good enough."""
-        return self.loyal | (self.outside < self.aligned - self.tie)
+        """Marks the users who may be won: no offer is strictly better than full information."""
+        return ~(self.away & self.full)
 
     def losable(self) -> Bool[Array, "*batch member"]:
-        """Marks the users for whom some offer is bad enough: silence is the worst."""
-        silent = self.user.sum(axis=-2).max(axis=-1).sum(axis=-1)
-        return ~self.loyal | (self.outside > silent + self.tie)
+        """Marks the users who may be lost: no offer is worse than silence."""
+        return ~(self.loyal & self.bare)
+
+
+class Heard(eqx.Module):
+    """What the users surely make of a policy: how it compares with what they have elsewhere, and what they bring.
+
+    `earned` is the least that each may bring if she comes, whichever way her doubts go.
+    """
+
+    more: Bool[Array, "*member"]
+    at_least: Bool[Array, "*member"]
+    less: Bool[Array, "*member"]
+    at_most: Bool[Array, "*member"]
+    earned: Float[Array, "*member"]
 
 
 def sets_of(members: int) -> Bool[np.ndarray, "set member"]:
@@ -55,16 +92,29 @@ def sets_of(members: int) -> Bool[np.ndarray, "set member"]:
 
 
 def possible(audience: Audience, won: Bool[Array, " member"]) -> Bool[Array, ""]:
-    """Tells whether each user on her own can be won, or lost, as the set asks."""
+    """Tells whether each user on her own may be won, or lost, as the set asks."""
     return jnp.where(won, audience.winnable(), audience.losable()).all()
 
 
-def deviation_value(
+def sure_gain(audience: Audience, heard: Heard) -> Float[Array, ""]:
+    """Bounds what a policy gains from below: users of whom it is not sure whether they come do what brings less."""
+    comes = heard.more | (audience.loyal & heard.at_least)
+    stays = heard.less | (audience.away & heard.at_most)
+    win = heard.earned - audience.now.high
+    either = jnp.minimum(win, audience.stay.low)
+    return jnp.where(comes, win, jnp.where(stays, audience.stay.low, either)).sum()
+
+
+def gain_if_meant(
     audience: Audience, value: Float[Array, " member"], earned: Float[Array, " member"]
 ) -> Float[Array, ""]:
-    """Computes what a policy brings that is worth `value` to the users, and `earned` with each of them who comes."""
-    won = jnp.where(audience.loyal, value >= audience.outside - audience.tie, value > audience.outside + audience.tie)
-    return jnp.where(won, earned, audience.elsewhere).sum()
+    """What a policy gains if users do as they are told where that is nearly best. Ranks candidates, and proves nothing.
+
+    It is worth `value` to the users, and each who comes brings `earned`.
+    """
+    near = MEANT * audience.size
+    won = jnp.where(audience.away, value > audience.outside + near, value >= audience.outside - near)
+    return jnp.where(won, earned - audience.now.low, audience.stay.high).sum()
 
 
 def private_upper(
@@ -73,16 +123,16 @@ def private_upper(
     slope: Float[Array, " member"],
     won: Bool[Array, " member"] | None = None,
 ) -> Float[Array, ""]:
-    """Bounds a deviation by any conversation at all, even one that treats every user apart, from above.
+    """Bounds the gain of any conversation at all, even one that treats every user apart, from above.
 
     `height - slope r` bounds what the provider gets from a user by an offer worth r to her, weighted by her mass
     (`best_response_line`). With `won`, a deviation that wins exactly these users.
     """
-    win = height - slope * audience.outside
+    win = height - slope * (audience.outside - audience.tie) - audience.now.low
     if won is not None:
-        return jnp.where(won, win, audience.elsewhere).sum()
+        return jnp.where(won, win, audience.stay.high).sum()
     win = jnp.where(audience.winnable(), win, -jnp.inf)
-    return jnp.maximum(win, jnp.where(audience.losable(), audience.elsewhere, -jnp.inf)).sum()
+    return jnp.maximum(win, jnp.where(audience.losable(), audience.stay.high, -jnp.inf)).sum()
 
 
 def public_upper(
@@ -91,7 +141,7 @@ def public_upper(
     obedience: Float[Array, "profile member action"],
     participation: Float[Array, " member"],
 ) -> Float[Array, ""]:
-    """Bounds what one policy for all users brings that wins exactly the users `won`, from above (users of one type).
+    """Bounds what one policy for all users gains that wins exactly the users `won`, from above (users of one type).
 
     Weak duality: valid for ANY non-negative multipliers. A signal of a public policy is a profile of actions, one per
     user, the last user's fastest; `obedience[p, j, c]` is for user j doing c where profile p has another action. The
@@ -112,13 +162,17 @@ def public_upper(
         for c in range(actions):
             # The multiplier of doing as told has no effect: it meets a difference of zero.
             total = total + obedience[None, :, j, c] * (told - user[j, :, c : c + 1])
-    largest = lambda stakes: jnp.abs(stakes).max(axis=-1)
-    size = (largest(target) + participation[:, None] * largest(user)).sum(axis=0)[:, None]
-    size = 2 * size + 2 * jnp.einsum("pjc,jx->xp", obedience, largest(user))
-    left = jnp.where(won, 0.0, audience.elsewhere).sum()
-    bound = (total + doubt(size, members * actions)).max(axis=-1).sum() - (sign * audience.outside).sum()
+    # The first action's stakes are zero: differences from it are what every stake adds up.
+    largest = audience.sense.apart[:, 0, :, :, 0].max(axis=-1)
+    size = (jnp.abs(target).max(axis=-1) + participation[:, None] * largest).sum(axis=0)[:, None]
+    size = 2 * size + 2 * jnp.einsum("pjc,jx->xp", obedience, largest)
+    # What the best other offer is worth is known up to `tie`.
+    level = (sign * audience.outside - participation * audience.tie).sum()
+    level = level - doubt((participation * jnp.abs(audience.outside)).sum(), members)
+    left = jnp.where(won, -audience.now.low, audience.stay.high).sum()
+    bound = (total + doubt(size, members * actions + audience.sense.states)).max(axis=-1).sum() - level
     # What everybody's best action brings needs no multipliers; products that overflow prove nothing else.
-    most = target.max(axis=-1).sum()
+    most = target.max(axis=-1).sum() + doubt(jnp.abs(target).max(axis=-1).sum(), members * evidences)
     return jnp.where(bound < most, bound, most) + left
 
 

@@ -19,13 +19,16 @@ from ._people import (
     Rational as Rational,
 )
 from ._play import (
-    TIE as TIE,
-)
-from ._play import (
     Response as Response,
 )
 from ._play import (
     as_kernels as as_kernels,
+)
+from ._play import (
+    choices as choices,
+)
+from ._play import (
+    likelihoods as likelihoods,
 )
 from ._play import (
     pick_provider as pick_provider,

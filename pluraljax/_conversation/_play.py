@@ -13,11 +13,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from .._ties import MEANT
 from ._people import Logit, at_least_coldest, soften
-
-# Actions, queries and offers within this share of the size of the user's stakes are ties: the rounding of a policy's
-# entries decides nothing.
-TIE = 1e-11
 
 # One per round: [evidence history query signal]. Sizes of histories differ, so that they are not checked together.
 Kernels = Sequence[Float[Array, "_ _ _ _"]]
@@ -85,8 +82,8 @@ def respond(
 ) -> Response:
     """Plays exactly: the best query in each round, and the best action at the end, for each type.
 
-    `sum_t max_q1 sum_s1 ... max_a sum_x L[x, q1 s1 ...] U[t, x, a]`, where L is the likelihood of the transcript. Among
-    ties a user does as she is told, or else what is worth most on the stakes `prefer`.
+    `sum_t max_q1 sum_s1 ... max_a sum_x L[x, q1 s1 ...] U[t, x, a]`, where L is the likelihood of the transcript. Of
+    what is best up to `MEANT` a user does as she is told, or else what is worth most on the stakes `prefer`.
 
     **Arguments:**
 
@@ -95,13 +92,21 @@ def respond(
     - `recommended`, `asked`: her wanted choices, with types first; `asked` holds one array per round of several.
     """
     kernels = as_kernels(policy)
-    types = user.shape[0]
-    tie = TIE * jnp.abs(user).max(axis=-1).sum()
     likelihood = likelihoods(kernels)[-1]
+    action, asks, value = _choose(user, kernels, likelihood, prefer, recommended, asked)
+    return Response(
+        value, _play(likelihood, jnp.where(action, 1.0, 0.0), [jnp.where(ask, 1.0, 0.0) for ask in asks], kernels)
+    )
+
+
+def _choose(user: Array, kernels: Kernels, likelihood: Array, prefer: Array, recommended, asked):
+    """Her action after each transcript, her query in each round, and what all that is worth."""
+    types = user.shape[0]
+    near = MEANT * jnp.abs(user).max(axis=-1).sum()
     worth, liked = _worth(likelihood, user), _worth(likelihood, prefer)
     wanted = None if recommended is None else recommended.reshape(types, -1)
     best = worth.max(axis=-1)
-    action = _pick(worth >= best[..., None] - tie, liked, wanted)
+    action = _pick(worth >= best[..., None] - near, liked, wanted)
     likes = jnp.where(action, liked, 0.0).sum(axis=-1)
     asks, told = [], asked if isinstance(asked, tuple) or asked is None else (asked,)
     for turn in reversed(range(len(kernels))):
@@ -109,10 +114,24 @@ def respond(
         value, likes = best.reshape(shape).sum(axis=-1), likes.reshape(shape).sum(axis=-1)
         best = value.max(axis=-1)
         wanted = None if told is None else told[turn].reshape(types, -1)
-        ask = _pick(value >= best[..., None] - tie, likes, wanted)
+        ask = _pick(value >= best[..., None] - near, likes, wanted)
         likes = jnp.where(ask, likes, 0.0).sum(axis=-1)
-        asks.append(jnp.where(ask, 1.0, 0.0))
-    return Response(best.sum(), _play(likelihood, jnp.where(action, 1.0, 0.0), asks[::-1], kernels))
+        asks.append(ask)
+    return action, asks[::-1], best.sum()
+
+
+def choices(
+    user: Float[Array, "type evidence action"],
+    policy: Float[Array, "evidence query signal"],
+    prefer: Float[Array, "type evidence action"],
+    recommended: Int[Array, "type query signal"] | None = None,
+) -> tuple[Int[Array, "type query signal"], Bool[Array, "type query"], Float[Array, ""]]:
+    """What `respond` does against a policy of one round: her actions, which query she asks, and the policy's worth."""
+    kernels = as_kernels(policy)
+    action, asks, value = _choose(user, kernels, likelihoods(kernels)[-1], prefer, recommended, None)
+    places = lax.broadcasted_iota(jnp.int32, action.shape, action.ndim - 1)
+    chosen = jnp.where(action, places, 0).sum(axis=-1, dtype=jnp.int32)
+    return chosen.reshape(user.shape[0], *policy.shape[1:]), asks[0][:, 0], value
 
 
 def respond_softly(
@@ -166,11 +185,11 @@ def _pick(ties: Bool[Array, "*batch option"], liked: Array, wanted: Array | None
 
 
 def pick_provider(
-    values: Float[Array, "provider user"], tie: Float[Array, " user"], wanted: Int[Array, " user"] | None
+    values: Float[Array, "provider user"], near: Float[Array, " user"], wanted: Int[Array, " user"] | None
 ) -> Int[Array, " user"]:
-    """Chooses the provider of each user: the wanted one if no offer is better, or else the first of the best."""
+    """Chooses the provider of each user: the wanted one if it is nearly best, or else the first that nearly is."""
     everyone = jnp.arange(values.shape[0], dtype=jnp.int32)[:, None]
-    fair = values >= (values.max(axis=0) - tie)[None]
+    fair = values >= (values.max(axis=0) - near)[None]
     choice = jnp.where(fair, everyone, np.int32(values.shape[0] - 1)).min(axis=0)
     if wanted is None:
         return choice

@@ -48,8 +48,8 @@ class Profile(eqx.Module):
 
     In its one round, a user of type t sends a query, hears a signal drawn from
     `policy[provider, segment, evidence, query]`, and acts. Users respond optimally; the other fields only say which of
-    several best responses they choose, where "best" is up to 1e-11 of the size of their payoffs. A batch of profiles is
-    a `Profile` with a leading axis.
+    several best responses they choose, where "best" is up to 2^-36 of the size of their payoffs: a profile of rounded
+    numbers stands for one near by. A batch of profiles is a `Profile` with a leading axis.
 
     A conversation of several rounds is a tuple of kernels, one per round. Its kernel of a round has the queries and
     signals of the earlier rounds for further axes, `[provider segment evidence query signal query signal ...]`.

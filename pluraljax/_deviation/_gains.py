@@ -13,10 +13,12 @@ from .._bounds import Audience, Prices
 from .._bracket import Bracket
 from .._candidates import Outcome, Solver
 from .._conversation import Profile
-from .._market import Market, objective_range, patience
+from .._counted import counted
+from .._market import LEAST_PATIENCE, Market, objective_range
 from .._precision import in_float64
 from .._segments import Block, Labels, blocks, first_of_label, gather, segment_of
 from .._status import Status
+from .._ties import EPSILON
 from ._policies import Policies, disclosures, join, padded, recommending
 from ._private import Private, pose_private, read_private
 from ._segment import Goal, PublicProof, SegmentGain, Task, evaluate_segments
@@ -70,19 +72,25 @@ def find_gains(
     standing, tried = lax.stop_gradient((standing, tried))
     delta = jnp.asarray(delta, jnp.float64)
     private = read_private(standing, solver(pose_private(standing)))
-    goals = _goals(market, labels, standing, delta) if decide else [None] * len(blocks(labels))
+    goals = _goals(market, labels, delta) if decide else [None] * len(blocks(labels))
     tasks = _lay_out(market, labels, standing, private, tried)
     found = [evaluate_segments(each, goal) for each, goal in zip(tasks, goals, strict=True)]
     return _collect(market, labels, standing, private, found, delta, status)
 
 
 @in_float64
-def _goals(market: Market, labels: Labels, standing: Standing, delta: Float[Array, ""]) -> list[Goal | None]:
+def _goals(market: Market, labels: Labels, delta: Float[Array, ""]) -> list[Goal | None]:
     if not isinstance(labels, tuple):
         return [None] * len(blocks(labels))
-    allowed = patience(market, delta)
-    share = allowed / len(set(labels))
-    return [Goal(gather(standing.present, block, 1).sum(axis=-1), allowed, share) for block in blocks(labels)]
+    allowed, _ = _limits(market, delta)
+    return [Goal(allowed, allowed / len(set(labels)))] * len(blocks(labels))
+
+
+def _limits(market: Market, delta: Float[Array, ""]) -> tuple[Array, Array]:
+    """What each provider may leave on the table, and the range of its objective, in the units of standings."""
+    found = counted(market)
+    scale = objective_range(found.market)
+    return jnp.maximum(found.delta(delta), LEAST_PATIENCE * scale), scale
 
 
 @in_float64
@@ -98,25 +106,26 @@ def _collect(
     total = jnp.zeros(standing.present.shape[0], jnp.float64)
     lower, upper, most = total, total, total
     for block, segment in zip(blocks(labels), found, strict=True):
-        once, present = _counted(labels, block)[:, None], gather(standing.present, block, 1).sum(axis=-1)
-        add = lambda value, present=present, once=once: jnp.where(once, jnp.maximum(value - present, 0.0), 0.0).sum(
-            axis=0
-        )
-        lower, upper = lower + add(segment.value.lower), upper + add(segment.value.upper)
+        once = _counted_once(labels, block)[:, None]
+        add = lambda gain, once=once: jnp.where(once, jnp.maximum(gain, 0.0), 0.0).sum(axis=0)
+        lower, upper = lower + add(segment.gain.lower), upper + add(segment.gain.upper)
         most = most + add(segment.most)
-    allowed = patience(market, delta)
+    allowed, scale = _limits(market, delta)
     gain, valid = Bracket(lower, upper), status < Status.NOT_FINITE
     rescued = (private.solved == Outcome.RESCUED).any(axis=-1)
     solved = jnp.where(rescued, jnp.int32(Status.RESCUED), jnp.int32(Status.OK))
-    row = jnp.where(gain.is_exact(objective_range(market)), solved, jnp.int32(Status.OPEN))
-    hide = lambda tree: jax.tree.map(lambda leaf: jnp.where(valid, leaf, jnp.nan), tree)
+    row = jnp.where(gain.is_exact(scale), solved, jnp.int32(Status.OPEN))
+    unit = standing.objective_unit
+    own = lambda tree: jax.tree.map(lambda leaf: jnp.where(valid, leaf * unit, jnp.nan), tree)
+    # The sums of several segments are rounded, too.
+    near = 4 * EPSILON * allowed
     return Gains(
-        gain=hide(gain),
-        most=hide(jnp.maximum(most, upper)),
+        gain=own(gain),
+        most=own(jnp.maximum(most, upper)),
         reply=_replies(market, labels, found),
         proof=_proof(standing, private, labels, found),
-        is_equilibrium=jnp.asarray(valid & (upper <= allowed).all()),
-        is_refuted=jnp.asarray(valid & (lower > allowed).any()),
+        is_equilibrium=jnp.asarray(valid & (upper <= allowed - near).all()),
+        is_refuted=jnp.asarray(valid & (lower > allowed + near).any()),
         status=jnp.asarray(jnp.where(valid, row, status)),
     )
 
@@ -124,7 +133,7 @@ def _collect(
 def reply_shape(market: Market, labels: Labels) -> tuple[int, int]:
     """The numbers of queries and signals of a reply, when no other policies are tried."""
     queries, signals = _pool_shape(market, labels, None)
-    return queries, signals + market.prior.shape[2]
+    return queries, signals + 1 + market.prior.shape[2]
 
 
 def _pool_shape(market: Market, labels: Labels, tried: Array | None) -> tuple[int, int]:
@@ -138,7 +147,7 @@ def _pool_shape(market: Market, labels: Labels, tried: Array | None) -> tuple[in
     return queries, signals
 
 
-def _counted(labels: Labels, block: Block) -> Bool[Array, " segment"]:
+def _counted_once(labels: Labels, block: Block) -> Bool[Array, " segment"]:
     """Marks the rows of a block to be counted: traced labels give every user a row of her segment."""
     if isinstance(labels, tuple):
         return jnp.ones(block.members.shape[0], bool)
@@ -156,12 +165,9 @@ def _lay_out_block(
     block: Block, labels: Labels, standing: Standing, private: Private, tried: Array | None, shape: tuple[int, int]
 ) -> Task:
     of_user, of_pair = (lambda leaf: gather(leaf, block, 0)), (lambda leaf: gather(leaf, block, 1))
-    user = of_user(standing.user)
-    provider = of_pair(standing.provider)
-    segments, providers = provider.shape[:2]
+    audience = _audience(standing, block)
+    segments, providers = audience.outside.shape[:2]
     everyone = lambda leaf: jnp.broadcast_to(leaf[:, None], (segments, providers, *leaf.shape[1:]))
-    loyal = jnp.moveaxis(jnp.take(standing.loyal, block.members, axis=1), 1, 0) & block.present[:, None]
-    audience = Audience(everyone(user), provider, of_pair(standing.outside), of_pair(standing.elsewhere), loyal)
     of_segment = None
     if tried is not None:
         place = jnp.take(segment_of(labels), block.members[:, 0])
@@ -176,6 +182,24 @@ def _lay_out_block(
         height=of_pair(private.height),
         slope=of_pair(private.slope),
         pool=pool,
+    )
+
+
+def _audience(standing: Standing, block: Block) -> Audience:
+    """The audiences of a block of segments: [segment provider member]. Nobody can win or lose an absent member."""
+
+    def of_pair(leaf: Array) -> Array:
+        if leaf.dtype == bool:
+            rows = jnp.moveaxis(jnp.take(leaf, block.members, axis=1), 1, 0)
+            return rows & block.present.reshape(block.present.shape[0], 1, -1, *(1,) * (rows.ndim - 3))
+        if jnp.issubdtype(leaf.dtype, jnp.integer):
+            return jnp.moveaxis(jnp.take(leaf, block.members, axis=1), 1, 0)
+        return gather(leaf, block, 1)
+
+    found = jax.tree.map(of_pair, standing.audience())
+    absent = jnp.broadcast_to(~block.present[:, None], found.away.shape)
+    return eqx.tree_at(
+        lambda a: (a.away, a.bare, a.full), found, (found.away | absent, found.bare | absent, found.full | absent)
     )
 
 
@@ -213,12 +237,30 @@ def _replies(market: Market, labels: Labels, found: list[SegmentGain]) -> Profil
 
 
 def _proof(standing: Standing, private: Private, labels: Labels, found: list[SegmentGain]) -> Proof:
+    """The multipliers in the market's own units; those that float64 does not hold prove nothing."""
+    objective, user = standing.objective_unit[:, None], standing.user_unit[None]
+    scaled = lambda unit, leaf: leaf * unit.reshape(*unit.shape, *(1,) * (leaf.ndim - unit.ndim))
+
+    def priced(unit: Array, leaf: Array) -> Array:
+        price = scaled(unit, leaf)
+        return jnp.asarray(jnp.where(jnp.isfinite(price), price, 0.0))
+
+    def of_sets(segment: SegmentGain, block: Block) -> PublicProof | None:
+        if segment.proof is None:
+            return None
+        each = standing.objective_unit[None, :, None] / jnp.take(standing.user_unit, block.members)[:, None]
+        obedience = jnp.moveaxis(segment.proof.obedience, -2, 2)
+        participation = jnp.moveaxis(segment.proof.participation, -1, 2)
+        return PublicProof(
+            jnp.moveaxis(priced(each, obedience), 2, -2), jnp.moveaxis(priced(each, participation), 2, -1)
+        )
+
     return Proof(
-        outside=standing.outside,
-        elsewhere=standing.elsewhere,
+        outside=scaled(standing.user_unit, standing.outside.T).T,
+        elsewhere=scaled(standing.objective_unit, standing.elsewhere),
         loyal=standing.loyal,
-        present=standing.present,
-        prices=private.prices,
-        public=tuple(segment.proof for segment in found),
+        present=scaled(standing.objective_unit, standing.present),
+        prices=jax.tree.map(lambda leaf: priced(objective / user, leaf), private.prices),
+        public=tuple(of_sets(*pair) for pair in zip(found, blocks(labels), strict=True)),
         members=tuple(block.members for block in blocks(labels)),
     )

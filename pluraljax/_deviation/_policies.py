@@ -1,19 +1,25 @@
 """A pool of policies that a provider may try on one segment, and the best of them as users respond to it."""
 
+import functools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from .._bounds import Audience, deviation_value
-from .._conversation import normalised, respond
+from .._bounds import Audience, gain_if_meant, sure_gain
+from .._conversation import choices, normalised, respond
+from .._ties import MEANT
+from ._firm import firm, snap
+from ._heard import surely_heard
 
 # With at most this many evidences every set of them is tried as the set that is told; with more, the small and the
 # large ones.
 _ALL_SETS = 4
-# Shares of full information that are mixed in, so that users at a tie prefer the offer.
-_SHARES = (0.0, 1e-9, 1e-7, 1e-5, 1e-3)
+# Shares of full information that are mixed in, so that users at a tie prefer the offer. Powers of two, so that exact
+# ties stay exact.
+_SHARES = (0.0, 2.0**-30, 2.0**-23, 2.0**-17, 2.0**-10)
 
 
 class Policies(eqx.Module):
@@ -24,7 +30,7 @@ class Policies(eqx.Module):
 
 
 class Reply(eqx.Module):
-    """The best deviation found in one segment: what it brings, and how; -1 recommends nothing."""
+    """The best deviation found in one segment: what it surely gains, and how."""
 
     value: Float[Array, "*batch"]
     policy: Float[Array, "*batch evidence query signal"]
@@ -72,7 +78,11 @@ def join(*pools: Policies) -> Policies:
 
 
 def best_reply(audience: Audience, pool: Policies) -> Reply:
-    """Lets users respond to every policy of a pool, with small shares of full information mixed in; keeps the best."""
+    """Finds the policy of a pool that is best if users do as it means them to, and what it surely gains.
+
+    Small shares of full information are mixed in. It is tried as it is, moved by next to nothing so that what users do
+    is sure (`firm`), and with likelihoods in simple proportions (`snap`).
+    """
     pool = eqx.tree_at(lambda p: p.policy, pool, normalised(pool.policy))
     evidences, queries = pool.policy.shape[-3:-1]
     full = jnp.broadcast_to(jnp.eye(evidences, dtype=jnp.float64)[:, None], (evidences, queries, evidences))
@@ -82,13 +92,59 @@ def best_reply(audience: Audience, pool: Policies) -> Reply:
     mixed = tuple(
         (1 - shares) * some[None] + shares * all_[None, None] for some, all_ in zip(found, heard, strict=True)
     )
-    value = jax.vmap(jax.vmap(lambda worth, earned: deviation_value(audience, worth, earned)))(*mixed)
-    at_share, at_policy = _first_place(value == value.max())
+    value = jax.vmap(jax.vmap(lambda worth, earned: gain_if_meant(audience, worth, earned)))(*mixed)
+    # The simplest of those that differ by rounding.
+    close = MEANT * jnp.abs(audience.provider).max(axis=-1).sum()
+    at_share, at_policy = _first_place(value >= value.max() - close)
     share = jnp.asarray(_SHARES, jnp.float64)[at_share]
-    policy = jnp.concatenate([(1 - share) * pool.policy[at_policy], share * full], axis=-1)
-    told = pool.recommended[at_policy]
-    blank = jnp.full((*told.shape[:-1], evidences), -1, jnp.int32)
-    return Reply(value.max(), policy, jnp.concatenate([told, blank], axis=-1))
+    chosen = jax.tree.map(lambda leaf: leaf[at_policy], pool)
+    none, told = jnp.zeros((evidences, queries, 1), jnp.float64), chosen.recommended
+    plain, moved = (chosen.policy, none, jnp.zeros_like(full)), _firm(audience, chosen)
+    exact, rest = snap((1 - share) * chosen.policy)
+    apart = jnp.where(share > 0, none, rest[..., None]), jnp.where(share > 0, full * rest[..., None], 0.0)
+    tried = [(moved, share), (plain, share), ((exact, *apart), jnp.zeros_like(share))]
+    replies = (_surely(audience, parts, told, share, full) for parts, share in tried)
+    return functools.reduce(lambda old, new: better(new, old), replies)
+
+
+def better(new: Reply, old: Reply) -> Reply:
+    return jax.tree.map(lambda a, b: jnp.where(new.value > old.value, a, b), new, old)
+
+
+def _firm(audience: Audience, chosen: Policies) -> tuple[Array, Array, Array]:
+    """The policy, moved until all that it means users to do they surely do, and what is left over of the evidence.
+
+    Users who are to stay where nothing is said should do what they do uninformed, so that what is left over may not be
+    told: it comes as the likelihoods of one answer, and of those that tell.
+    """
+    play = jax.vmap(lambda user, provider, told: choices(user, chosen.policy, provider, told))
+    told, asked, value = play(audience.user, audience.provider, chosen.recommended)
+    near = MEANT * audience.size
+    comes = jnp.where(audience.away, value > audience.outside + near, value >= audience.outside - near)
+    actions = jnp.arange(audience.user.shape[-1], dtype=jnp.int32)
+    idle = jnp.where(audience.instinct.uninformed, actions[None, None], actions[-1]).min(axis=-1)[:, :, None, None]
+    told = jnp.where(comes[:, None, None, None], told, idle)
+    heeds = jnp.where(comes[:, None, None], asked, audience.bare[:, None, None])
+    policy, rest = firm(audience, chosen.policy, told, heeds)
+    hush = (~comes & audience.bare & ~audience.full).any()
+    telling = jnp.eye(policy.shape[0], dtype=jnp.float64)[:, None] * rest[..., None]
+    return policy, jnp.where(hush, rest, 0.0)[..., None], jnp.where(hush, 0.0, telling)
+
+
+def _surely(audience: Audience, parts: tuple[Array, Array, Array], told: Array, share: Array, full: Array) -> Reply:
+    """Mixes a share of full information in, and evaluates what a policy surely gains."""
+    policy, quiet, telling = parts
+    policy = jnp.concatenate([(1 - share) * policy, (1 - share) * quiet, (1 - share) * telling + share * full], axis=-1)
+    policy = normalised(policy)
+    blank = jnp.full((*told.shape[:-1], 1 + full.shape[-1]), -1, jnp.int32)
+    told = jnp.concatenate([told, blank], axis=-1)
+    play = jax.vmap(lambda user, provider, told: choices(user, policy, provider, told)[0])
+    told = play(audience.user, audience.provider, told)
+    if told.shape[1] > 1:
+        # Menus that tie are read as they are meant: no way is known yet to make types surely report the truth.
+        return Reply(gain_if_meant(audience, *_hear(audience, policy, told)), policy, told)
+    heard = jax.vmap(lambda one, told: surely_heard(one, policy, told))(audience, told)
+    return Reply(sure_gain(audience, heard), policy, told)
 
 
 def _hear(audience: Audience, policy: Array, recommended: Array | None) -> tuple[Array, Array]:

@@ -11,9 +11,10 @@ from .._precision import in_float64
 from .._ties import Sized
 from ._standing import Standing
 
-# Levels this close to full information leave a solver no room, as shares of the span and the size of the stakes.
-_NEAR = 1e-9
-_ROUNDING = 1e-14
+# Levels this close to full information leave a solver no room, as a share of the span.
+_NEAR = 2.0**-30
+# How much optimal play is mixed into a menu, so that its incentives are met for sure.
+_SURE = 2.0**-30
 
 
 class Private(eqx.Module):
@@ -30,13 +31,13 @@ class Private(eqx.Module):
 
 
 def floor_of(audience: Audience) -> Float[Array, "*batch member"]:
-    """What an offer must be worth to win each user, with room for rounding."""
-    return audience.outside + jnp.where(audience.loyal, 0.0, 2 * audience.tie)
+    """What an offer should be worth to win each user for sure; candidates only."""
+    return audience.outside + jnp.where(audience.loyal & audience.bare, 0.0, audience.room)
 
 
 def _task(user: Array, provider: Array, probability: Array, floor: Array) -> OutcomeTask:
     aligned, silent = user.max(axis=-1).sum(), user.sum(axis=-2).max(axis=-1).sum()
-    near = _NEAR * jnp.maximum(aligned - silent, 0.0) + _ROUNDING * jnp.abs(user).max(axis=-1).sum()
+    near = _NEAR * jnp.maximum(aligned - silent, 0.0)
     return OutcomeTask(user, probability, -provider, user[None], jnp.minimum(floor, aligned - near)[None])
 
 
@@ -47,14 +48,14 @@ def _each(function):
 
 @in_float64
 def pose_private(standing: Standing) -> LinearProgram:
-    floor = floor_of(standing.audience())[..., 0]
+    floor = floor_of(standing.audience())
     pose = lambda *task: pose_outcome(_task(*task))
     return _each(pose)(standing.user, standing.provider, standing.probability, floor)
 
 
 @in_float64
 def read_private(standing: Standing, solutions: Solution) -> Private:
-    floor = floor_of(standing.audience())[..., 0]
+    floor = floor_of(standing.audience())
 
     def one(user: Array, provider: Array, probability: Array, row: tuple[Array, Solution]) -> Private:
         floor, solution = row
@@ -62,7 +63,10 @@ def read_private(standing: Standing, solutions: Solution) -> Private:
         prices = Prices(candidate.obedience, candidate.truth, candidate.recoding, candidate.required)
         prices = jax.tree.map(lambda leaf: jnp.where(jnp.isfinite(leaf), jnp.maximum(leaf, 0.0), 0.0), prices)
         receiver = Receiver.of(user)
-        outcome = _winning(user, candidate.outcome, floor, optimal_play(receiver, provider))
+        informed = optimal_play(receiver, provider)
+        outcome = _winning(user, candidate.outcome, floor, informed)
+        if len(user) > 1:
+            outcome = (1 - _SURE) * outcome + _SURE * informed
         height, slope = best_response_line(receiver, Sized.of(provider), prices)
         return Private(height, slope, outcome, prices, solution.outcome)
 

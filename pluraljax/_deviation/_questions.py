@@ -112,10 +112,14 @@ def deviation(
     """Brackets what each provider gains at most by changing its own policies while users respond optimally.
 
     A user without the provider is won by strictly more than she has; one who is with it stays at a tie with her best
-    other offer, and takes that where she is left (silence if there is no other provider). Offers within 1e-11 of the
-    size of her payoffs tie. The deviation is any policy without queries (one signal for all users of a segment; menus
-    where a segment is one user, and menus that ask for the type are tried elsewhere). Other queries can set users of a
-    segment apart and gain more, but never more than `most`.
+    other offer, and takes that where she is left (silence if there is no other provider). The deviation is any policy
+    without queries (one signal for all users of a segment; menus where a segment is one user, and menus that ask for
+    the type are tried elsewhere). Other queries can set users of a segment apart and gain more, but never more than
+    `most`.
+
+    A profile of rounded numbers stands for one near by: what it tells a user to do, or whom to talk to, counts as best
+    where it misses that by at most 2^-36 of the size of her payoffs. Where it tells her nothing, all that comes so near
+    and does not tie exactly counts against the claim, at both ends.
 
     In a segment of one user, and in one of several users of one type each whose profiles of actions are few (at most
     256, and at most 4,096 times sets of users), the bracket closes but for knife-edge ties. In others it is the best
@@ -178,8 +182,8 @@ def _report(standing: Standing, gains: Gains, status: Array) -> Deviation:
         most=gains.most,
         is_equilibrium=gains.is_equilibrium,
         is_refuted=gains.is_refuted,
-        user_value=hide(standing.user_value + standing.user_baseline),
-        provider_value=hide(standing.present.sum(axis=-1) + standing.provider_baseline),
+        user_value=hide(standing.user_value * standing.user_unit + standing.user_baseline),
+        provider_value=hide(standing.present.sum(axis=-1) * standing.objective_unit + standing.provider_baseline),
         choice=standing.choice,
         reply=gains.reply,
         proof=gains.proof,

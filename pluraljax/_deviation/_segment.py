@@ -9,7 +9,7 @@ from .._bounds import Audience, possible, private_upper, public_upper, sets_of
 from .._bracket import Bracket
 from .._candidates import PublicCandidate, PublicTask, solve_public
 from .._precision import in_float64
-from ._policies import Policies, Reply, best_reply, padded
+from ._policies import Policies, Reply, best_reply, better, padded
 
 # With more profiles of actions, or more sets of users times profiles, the bracket of a segment of several users is what
 # the policies of the pool prove, and the private bound.
@@ -45,21 +45,19 @@ class Goal(eqx.Module):
     `patience` is what a provider may leave on the table in all, `share` what it may in each segment.
     """
 
-    present: Float[Array, "segment provider"]
     patience: Float[Array, " provider"]
     share: Float[Array, " provider"]
 
-    def reached(self, value: Float[Array, "segment provider"]) -> Float[Array, "segment provider"]:
-        """The value that a search has to exceed to matter, where deviations worth `value` are known."""
-        gain = jnp.maximum(value - self.present, 0.0).sum(axis=0)
-        refuted = (gain > self.patience).any()
-        return jnp.where(refuted, jnp.inf, jnp.maximum(value, self.present + self.share[None]))
+    def reached(self, gain: Float[Array, "segment provider"]) -> Float[Array, "segment provider"]:
+        """The gain that a search has to exceed to matter, where these are known."""
+        refuted = (jnp.maximum(gain, 0.0).sum(axis=0) > self.patience).any()
+        return jnp.where(refuted, jnp.inf, jnp.maximum(gain, self.share[None]))
 
 
 class SegmentGain(eqx.Module):
-    """The value of the best deviation in a segment, the private bound on it, and a reply that reaches the lower end."""
+    """The gain of the best deviation in a segment, the private bound on it, and a reply that reaches the lower end."""
 
-    value: Bracket
+    gain: Bracket
     most: Float[Array, "*batch"]
     reply: Reply
     proof: PublicProof | None
@@ -79,14 +77,14 @@ def evaluate_segments(tasks: Task, goal: Goal | None = None) -> SegmentGain:
     members, types, _, actions = tasks.audience.user.shape[2:]
     most, reply = _first_look(tasks)
     if not is_small(members, types, actions):
-        return SegmentGain(Bracket(reply.value, jnp.maximum(reply.value, most)), most, reply, None)
+        return SegmentGain(Bracket(reply.value, most), most, reply, None)
     reached = reply.value if goal is None else _reached(goal, reply.value)
     return _second_look(tasks, most, reply, _solve_sets(_pose_sets(tasks, reached)))
 
 
 @in_float64
-def _reached(goal: Goal, value: Float[Array, "segment provider"]) -> Float[Array, "segment provider"]:
-    return goal.reached(value)
+def _reached(goal: Goal, gain: Float[Array, "segment provider"]) -> Float[Array, "segment provider"]:
+    return goal.reached(gain)
 
 
 def _over(function):
@@ -109,11 +107,11 @@ def _second_look(tasks: Task, most: Array, reply: Reply, found: PublicCandidate)
     """Lets users respond to the policies found, and evaluates the multipliers."""
     sets = jnp.asarray(sets_of(tasks.audience.user.shape[2]))
     pool = _over(_public_pool)(tasks, found)
-    reply = _over(lambda task, pool, reply: _better(best_reply(task.audience, pool), reply))(tasks, pool, reply)
+    reply = _over(lambda task, pool, reply: better(best_reply(task.audience, pool), reply))(tasks, pool, reply)
     proof = PublicProof(_usable(found.obedience), _usable(found.participation))
     upper = _over(lambda task, proof: _upper(task, sets, proof))(tasks, proof)
     upper = jnp.minimum(upper, most)
-    return SegmentGain(Bracket(reply.value, jnp.maximum(reply.value, upper)), most, reply, proof)
+    return SegmentGain(Bracket(reply.value, upper), most, reply, proof)
 
 
 def _usable(multipliers: Array) -> Array:
@@ -137,15 +135,16 @@ def _pose_each_set(task: Task, sets: Bool[Array, "set member"], reached: Float[A
 
     def one(won: Array) -> PublicTask:
         needless = _private_of_set(task, won) <= reached
-        enough = reached - jnp.where(won, 0.0, audience.elsewhere).sum()
+        enough = reached + jnp.where(won, audience.now.low, -audience.stay.high).sum()
+        # No offer is on the far side of silence, or of full information; users at a tie stay where they are.
+        tight = jnp.where(won, audience.loyal & (audience.bare | audience.full), audience.bare | audience.full)
         return PublicTask(
             user=audience.user[:, 0],
             target=audience.provider[:, 0],
             probability=task.probability.max(axis=0),
             won=won,
             loss=audience.aligned - audience.outside,
-            # Users at a tie stay where they are: to win one who is elsewhere, or lose one who is here, takes more.
-            room=jnp.where(won == audience.loyal, 0.0, 2 * audience.tie),
+            room=jnp.where(tight, 0.0, audience.room),
             enough=jnp.where(needless, jnp.inf, enough),
         )
 
@@ -157,10 +156,6 @@ def _public_pool(task: Task, found: PublicCandidate) -> Policies:
     queries, signals = task.pool.policy.shape[-2:]
     policy, told = found.policy[:, :, None], found.recommended[:, :, None, None]
     return padded(policy, told, (members, types, queries, signals))
-
-
-def _better(new: Reply, old: Reply) -> Reply:
-    return jax.tree.map(lambda a, b: jnp.where(new.value > old.value, a, b), new, old)
 
 
 def _upper(task: Task, sets: Bool[Array, "set member"], proof: PublicProof) -> Float[Array, ""]:

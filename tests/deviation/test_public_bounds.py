@@ -5,7 +5,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pluraljax._bounds import Audience, deviation_value, possible, public_upper, sets_of
+from pluraljax._bounds import (
+    Audience,
+    Ends,
+    Heard,
+    Sense,
+    gain_if_meant,
+    instinct_of,
+    possible,
+    public_upper,
+    sets_of,
+    sure_gain,
+)
 from pluraljax._candidates import PublicTask, solve_public
 from pluraljax._precision import in_float64
 
@@ -37,12 +48,22 @@ def propose(user, provider, floor, won, probability):
     return solve_public(PublicTask(user, provider, probability, won, loss, jnp.zeros_like(loss), enough))
 
 
+def audience(user, provider, outside, elsewhere, loyal, bare=False, full=False):
+    """One state for each evidence; what users bring now is nothing."""
+    apart = jnp.abs(user[..., :, None] - user[..., None, :])
+    sense = Sense(user, apart, jnp.full(user.shape, -(1 << 20), jnp.int32), 1)
+    none, every = jnp.zeros_like(outside), lambda flag: jnp.broadcast_to(jnp.asarray(flag), loyal.shape)
+    now, stay = Ends(none, none), Ends(elsewhere, elsewhere)
+    instinct = jax.vmap(instinct_of)(sense)
+    return Audience(sense, instinct, provider, outside, none, now, stay, loyal, ~loyal, every(bare), every(full))
+
+
 @in_float64
 @jax.vmap
 def bound(user, provider, floor, elsewhere, won, obedience, participation):
     nobody = jnp.zeros(MEMBERS, bool)
-    audience = Audience(user[:, None], provider[:, None], floor, elsewhere, nobody)
-    return public_upper(audience, won, obedience, participation)
+    given = audience(user[:, None], provider[:, None], floor, elsewhere, nobody)
+    return public_upper(given, won, obedience, participation)
 
 
 def test_multipliers_prove_the_optimum_and_changed_ones_only_less():
@@ -89,20 +110,38 @@ def test_a_proposed_policy_is_obeyed_and_keeps_to_the_floors():
 
 def test_users_at_a_tie_stay_where_they_are():
     user = np.broadcast_to(np.eye(2), (2, 1, 2, 2))
+    earned, elsewhere = np.array([1.0, 2.0]), np.array([10.0, 20.0])
 
     @in_float64
-    def evaluate(user, value, earned, outside, elsewhere, loyal):
-        audience = Audience(user, user, outside, elsewhere, loyal)
-        sets = jnp.asarray(sets_of(2))
-        return deviation_value(audience, value, earned), jax.vmap(lambda won: possible(audience, won))(sets)
+    def evaluate(user, value, outside, loyal, earned, elsewhere):
+        return gain_if_meant(audience(user, user, outside, elsewhere, loyal), value, earned)
 
-    def at(value, outside, loyal):
-        return evaluate(user, value, np.array([1.0, 2.0]), outside, np.array([10.0, 20.0]), loyal)
+    @in_float64
+    def check(user, outside, loyal, elsewhere, bare, full):
+        given = audience(user, user, outside, elsewhere, loyal, bare, full)
+        return jax.vmap(lambda won: possible(given, won))(jnp.asarray(sets_of(2)))
 
     level, loyal = np.full(2, 1.5), np.array([True, False])
-    assert float(at(level, level, loyal)[0]) == 21.0
-    assert float(at(level, level - 0.1, loyal)[0]) == 3.0
-    assert float(at(level, level + 0.1, loyal)[0]) == 30.0
+    meant = lambda *given: evaluate(*given, earned, elsewhere)
+    allowed = lambda level, loyal, bare, full: check(user, level, loyal, elsewhere, np.array(bare), np.array(full))
+    assert float(meant(user, level, level, loyal)) == 21.0
+    assert float(meant(user, level, level - 0.1, loyal)) == 3.0
+    assert float(meant(user, level, level + 0.1, loyal)) == 30.0
     # Nobody offers more than full information, and nobody less than silence: sets are {}, {1}, {0}, {0, 1}.
-    np.testing.assert_array_equal(at(level, np.full(2, 2.0), loyal)[1], [True, False, True, False])
-    np.testing.assert_array_equal(at(level, np.full(2, 1.0), loyal)[1], [False, False, True, True])
+    np.testing.assert_array_equal(allowed(level, loyal, False, True), [True, False, True, False])
+    np.testing.assert_array_equal(allowed(level, loyal, True, False), [False, False, True, True])
+
+
+def test_a_user_of_whom_it_is_not_sure_where_she_goes_does_what_brings_less():
+    user = np.broadcast_to(np.eye(2), (2, 1, 2, 2))
+    earned, loyal, yes, no = np.array([1.0, 30.0]), np.array([True, False]), np.ones(2, bool), np.zeros(2, bool)
+
+    @in_float64
+    def evaluate(user, level, elsewhere, loyal, earned, more, at_least, less, at_most):
+        return sure_gain(audience(user, user, level, elsewhere, loyal), Heard(more, at_least, less, at_most, earned))
+
+    surely = lambda *heard: evaluate(user, np.full(2, 1.5), np.array([10.0, 20.0]), loyal, earned, *heard)
+    assert float(surely(no, no, no, no)) == 1.0 + 20.0
+    assert float(surely(yes, yes, no, no)) == 31.0
+    assert float(surely(no, yes, no, yes)) == 1.0 + 20.0
+    assert float(surely(no, no, yes, yes)) == 30.0

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import pluraljax as plx
-from pluraljax._bounds import Audience, deviation_value, value_of
+from pluraljax._bounds import gain_if_meant, value_of
 from pluraljax._conversation import respond
 from pluraljax._deviation._standing import profile_standing
 from pluraljax._precision import in_float64
@@ -42,14 +42,13 @@ def gains(markets, policies):
     """What each provider gains at most by another policy of its menu, as deviations are evaluated."""
 
     def of_provider(market, menu, standing, i):
-        fields = standing.user, standing.provider[i], standing.outside[i], standing.elsewhere[i], standing.loyal[i]
-        audience = Audience(*fields)
+        audience = jax.tree.map(lambda leaf: leaf[i], standing.audience())
 
         def of_policy(policy):
             heard = jax.vmap(lambda user, provider: respond(user, policy, provider))(audience.user, audience.provider)
-            return deviation_value(audience, heard.value, jax.vmap(value_of)(audience.provider, heard.outcome))
+            return gain_if_meant(audience, heard.value, jax.vmap(value_of)(audience.provider, heard.outcome))
 
-        return jax.vmap(of_policy)(menu[i]).max() - standing.present[i].sum()
+        return jax.vmap(of_policy)(menu[i]).max()
 
     def one(market, menu, i, j):
         standing = profile_standing(market, TOGETHER, plx.Profile(jnp.stack([menu[0, i], menu[1, j]])[:, None]))

@@ -139,8 +139,10 @@ def test_a_single_provider_competes_with_silence():
     policy = np.eye(3)[None, None, :, None]
     wanted = oracle.profile_standing(market, [0, 0], policy[:, :, :, 0])
     found = in_float64(profile_standing)(market, (0, 0), plx.Profile(policy))
+    units = {"outside": found.user_unit, "user_value": found.user_unit}
     for name in ("outside", "elsewhere", "present", "user_value"):
-        np.testing.assert_allclose(getattr(found, name), getattr(wanted, name), atol=1e-12)
+        value = np.asarray(getattr(found, name)) * np.asarray(units.get(name, found.objective_unit[:, None]))
+        np.testing.assert_allclose(value, getattr(wanted, name), atol=1e-12)
     assert np.asarray(found.loyal).all()
 
 

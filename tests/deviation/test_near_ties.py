@@ -1,0 +1,56 @@
+"""Silence in markets where much nearly ties: no bracket excludes the exact gain, and what ties exactly closes."""
+
+import asked
+import exact_oracle
+import exact_silence
+import jax
+import near_ties
+import numpy as np
+import pytest
+
+import pluraljax as plx
+
+SEGMENTS = {"together": (0, 0), "apart": (0, 1)}
+QUICK, DRAWN = 32, 512
+
+
+@pytest.fixture(scope="module", params=SEGMENTS)
+def silence(request):
+    """Silence for a batch of `QUICK` markets, and the segments."""
+    labels = np.array(SEGMENTS[request.param], np.int32)
+    _, batch, deltas = near_ties.draw_many(0, QUICK)
+    ask = jax.jit(jax.vmap(lambda market, delta: plx.silence(market, labels, delta)))
+    return ask.lower(batch, deltas).compile(asked.CHEAP), SEGMENTS[request.param]
+
+
+def judge(found, markets, deltas, labels):
+    """Checks brackets and answers; returns how many closed, and how many were looked at."""
+    closed = looked = 0
+    for n, market in enumerate(markets):
+        if found.status[n].max() == plx.Status.TOO_SMALL:
+            continue
+        exact = exact_oracle.ExactMarket(market)
+        gains = [exact_silence.silence_gain(exact, labels, i) for i in range(market.num_providers)]
+        values = np.asarray(market.provider_value)
+        spread = np.ptp(values, axis=2).max(axis=-1) @ np.asarray(market.mass)
+        for i, gain in enumerate(gains):
+            lower, upper = found.gain.lower[n, i], found.gain.upper[n, i]
+            assert lower - 1e-12 * spread[i] <= float(gain) <= upper + 1e-12 * spread[i], (n, i)
+            assert lower <= upper + 1e-10 * spread[i], (n, i)
+            looked, closed = looked + 1, closed + int(found.status[n, i] != plx.Status.OPEN)
+        patience = np.maximum(float(deltas[n]), 1e-9 * spread)
+        if found.is_equilibrium[n]:
+            assert all(float(gain) <= (1 + 1e-12) * most for gain, most in zip(gains, patience, strict=True)), n
+        if found.is_refuted[n]:
+            assert any(float(gain) > (1 - 1e-12) * least for gain, least in zip(gains, patience, strict=True)), n
+    return closed, looked
+
+
+@pytest.mark.parametrize("seeds", [[0], pytest.param(range(1, DRAWN // QUICK), marks=pytest.mark.slow)], ids=len)
+def test_no_bracket_excludes_the_exact_gain(silence, seeds):
+    ask, labels = silence
+    for seed in seeds:
+        markets, batch, deltas = near_ties.draw_many(seed, QUICK)
+        closed, looked = judge(jax.tree.map(np.asarray, ask(batch, deltas)), markets, deltas, labels)
+        # Not by giving up: most of these close.
+        assert closed > 0.6 * looked
