@@ -56,11 +56,18 @@ def described(value: Any) -> str:
     return kind if shape is not None or len(repr(value)) > 60 else repr(value)
 
 
+def is_number(value: Any) -> bool:
+    """Whether it is one real number: of Python or of an array library, and no truth value."""
+    if isinstance(value, bool | np.bool_) or getattr(value, "shape", ()) != ():
+        return False
+    return isinstance(value, Real) or hasattr(value, "dtype")
+
+
 def finite_slack(name: str, value: Any, _: Any = None) -> float:
     """The check of what a provider may leave on the table, where it is known: one finite number that is >= 0."""
     if getattr(value, "shape", ()) != ():
         raise ValueError(f"{name} must be one number for all users, got {described(value)}.")
-    if not (isinstance(value, Real) or hasattr(value, "dtype")) or isinstance(value, bool):
+    if not is_number(value):
         raise ValueError(f"{name} must be a number, got {described(value)}.")
     number = float(value)
     if not number >= 0:

@@ -99,6 +99,8 @@ class ProfileError(ValueError):
 
 def _labels_of_profile(market: Any, profile: Any, regimes: Mapping[str, Labels]) -> Labels:
     """Finds the segments that a profile is for by how many policies it has."""
+    if not all(hasattr(profile, name) for name in ("policy", "choice", "recommended", "asked")):
+        raise ProfileError(f"profile must be a Profile (load_profile reads one), got {described(profile)}.")
     if isinstance(profile.policy, tuple):
         raise ProfileError(
             f"the profile has {len(profile.policy)} rounds; exact proofs are for those of one round, "

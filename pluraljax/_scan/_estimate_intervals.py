@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from scipy.special import betainccinv, betaincinv, betaln, gammaln, ndtri
 
+from .._arguments import described, is_number
+
 CONFIDENCE = 0.95
 
 # Strengths (in trials) of the priors around p that the confidence sequence mixes over: it is tightest where trials are
@@ -20,7 +22,7 @@ _SPREAD = 0.5
 _STEPS, _MARGIN = 10, 1e-3
 
 
-def clopper_pearson(successes: Any, trials: Any, confidence: float = CONFIDENCE) -> tuple[np.ndarray, np.ndarray]:
+def clopper_pearson(successes: Any, trials: Any, confidence: Any = CONFIDENCE) -> tuple[np.ndarray, np.ndarray]:
     """Returns the exact interval of a proportion: it covers the truth at least `confidence` of the time.
 
     Clopper and Pearson (1934): the ends are quantiles of Beta(s, n - s + 1) and Beta(s + 1, n - s). The lower end is 0
@@ -39,7 +41,7 @@ def clopper_pearson(successes: Any, trials: Any, confidence: float = CONFIDENCE)
     return lower, upper
 
 
-def wilson(successes: Any, trials: Any, confidence: float = CONFIDENCE) -> tuple[np.ndarray, np.ndarray]:
+def wilson(successes: Any, trials: Any, confidence: Any = CONFIDENCE) -> tuple[np.ndarray, np.ndarray]:
     """Returns the score interval of a proportion: narrower than the exact one, and right on average over truths only.
 
     Wilson (1927): all p with |s / n - p| <= z sqrt(p (1 - p) / n). Arguments as for `clopper_pearson`; with no trials
@@ -55,7 +57,7 @@ def wilson(successes: Any, trials: Any, confidence: float = CONFIDENCE) -> tuple
     return np.where(trials > 0, lower, 0.0), np.where(trials > 0, upper, 1.0)
 
 
-def rule_of_three(trials: Any, confidence: float = CONFIDENCE) -> np.ndarray:
+def rule_of_three(trials: Any, confidence: Any = CONFIDENCE) -> np.ndarray:
     """Returns how likely an event can be, at most, that was seen in none of so many trials: about 3 / n for 95 %.
 
     The exact one-sided bound 1 - (1 - confidence)^(1 / n), which is at most -log(1 - confidence) / n; 1 with no trials.
@@ -63,13 +65,13 @@ def rule_of_three(trials: Any, confidence: float = CONFIDENCE) -> np.ndarray:
     event that was seen every time it bounds the probability of the opposite.
     """
     check_confidence(confidence)
-    trials = np.asarray(trials, dtype=float)
+    trials = _numbers("trials", trials)
     if not np.all(trials >= 0):
         raise ValueError("The rule of three needs a number of trials of at least 0 in every entry.")
     return np.where(trials > 0, -np.expm1(np.log1p(-confidence) / np.maximum(trials, 1.0)), 1.0)
 
 
-def confidence_sequence(successes: Any, trials: Any, confidence: float = CONFIDENCE) -> tuple[np.ndarray, np.ndarray]:
+def confidence_sequence(successes: Any, trials: Any, confidence: Any = CONFIDENCE) -> tuple[np.ndarray, np.ndarray]:
     """Returns the interval of a proportion that holds for all numbers of trials at once, whenever somebody stops.
 
     With probability `confidence` at least, the intervals after 1, 2, 3, ... trials *all* hold the truth; so the one at
@@ -147,10 +149,10 @@ def _log_ratio(log_p: np.ndarray, s: np.ndarray, n: np.ndarray) -> np.ndarray:
     return mixed - s * log_p - (n - s) * np.log(miss[..., 0])
 
 
-def check_confidence(confidence: float) -> None:
+def check_confidence(confidence: Any) -> None:
     """Raises `ValueError` unless `confidence` lies strictly between 0 and 1."""
-    if not 0.0 < confidence < 1.0:
-        raise ValueError(f"confidence must lie strictly between 0 and 1, such as 0.95, got {confidence}.")
+    if not is_number(confidence) or not 0.0 < confidence < 1.0:
+        raise ValueError(f"confidence must lie strictly between 0 and 1, such as 0.95, got {described(confidence)}.")
 
 
 def normal_quantile(confidence: float) -> float:
@@ -159,9 +161,22 @@ def normal_quantile(confidence: float) -> float:
     return float(ndtri(0.5 + confidence / 2.0))
 
 
-def _counts(successes: Any, trials: Any, confidence: float) -> tuple[np.ndarray, np.ndarray]:
+def _counts(successes: Any, trials: Any, confidence: Any) -> tuple[np.ndarray, np.ndarray]:
     check_confidence(confidence)
-    successes, trials = np.broadcast_arrays(np.asarray(successes, dtype=float), np.asarray(trials, dtype=float))
+    try:
+        successes, trials = np.broadcast_arrays(_numbers("successes", successes), _numbers("trials", trials))
+    except ValueError as error:
+        if "must" in str(error):
+            raise
+        shapes = f"{np.shape(successes)} and {np.shape(trials)}"
+        raise ValueError(f"successes and trials must be of shapes that broadcast, got {shapes}.") from error
     if not np.all((successes >= 0) & (successes <= trials)):
         raise ValueError("A proportion needs 0 <= successes <= trials in every entry.")
     return successes, trials
+
+
+def _numbers(name: str, values: Any) -> np.ndarray:
+    try:
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be a number or an array of numbers, got {described(values)}.") from error

@@ -2,9 +2,11 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
+from .._arguments import described, is_number
 from ._config import ScanConfig
 from ._estimate_intervals import CONFIDENCE, check_confidence, clopper_pearson, confidence_sequence
 from ._plan import replicates
@@ -15,7 +17,7 @@ HALF_WIDTHS = (0.05, 0.02, 0.01, 0.005)
 _MOST = 10**12
 
 
-def markets_needed(probability: float, half_width: float, confidence: float = CONFIDENCE, anytime: bool = False) -> int:
+def markets_needed(probability: Any, half_width: Any, confidence: Any = CONFIDENCE, anytime: bool = False) -> int:
     """Returns how many markets it takes until the interval of an event's probability is narrow enough.
 
     Of `n` markets the event is taken to hold in `probability * n`, which is what to expect; open markets, which widen
@@ -32,6 +34,9 @@ def markets_needed(probability: float, half_width: float, confidence: float = CO
     Raises `ValueError` for anything else, and where it would take more than 10^12 markets.
     """
     check_confidence(confidence)
+    for name, value in (("probability", probability), ("half_width", half_width)):
+        if not is_number(value):
+            raise ValueError(f"{name} must be a number, got {described(value)}.")
     if not 0.0 <= probability <= 1.0 or not 0.0 < half_width < 0.5:
         raise ValueError(
             f"probability must lie between 0 and 1 and half_width strictly between 0 and 1/2, got {probability} and "

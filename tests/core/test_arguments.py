@@ -154,3 +154,26 @@ def test_rounded_payoffs_are_warned_of():
     inside = "jax.jit(lambda u: plx.benchmarks(plx.observed_market(u, u[None])))(u)\n"
     assert "A market holds float32 arrays" in said(MAKE + inside)
     assert said("import jax\njax.config.update('jax_enable_x64', True)\n" + MAKE + rounded) == ""
+
+
+def test_statistics_ask_for_numbers():
+    for wrong in ("many", [[1], [1, 2]], {}):
+        with pytest.raises(ValueError, match="successes must be a number or an array of numbers, got "):
+            plx.confidence_sequence(wrong, 3)
+        with pytest.raises(ValueError, match="trials must be a number or an array of numbers, got "):
+            plx.confidence_sequence(0, wrong)
+    with pytest.raises(ValueError, match=r"shapes that broadcast, got \(2,\) and \(3,\)"):
+        plx.confidence_sequence([1, 1], [2, 2, 2])
+    for wrong in ("a half", None, [0.5, 0.5], True):
+        with pytest.raises(ValueError, match="probability must be a number, got "):
+            plx.markets_needed(wrong, 0.1)
+        with pytest.raises(ValueError, match="half_width must be a number, got "):
+            plx.markets_needed(0.5, wrong)
+        with pytest.raises(ValueError, match=r"confidence must lie strictly between 0 and 1, such as 0\.95, got "):
+            plx.confidence_sequence(1, 2, wrong)
+
+
+def test_what_is_proved_is_a_profile():
+    for wrong in (3.0, np.eye(2), MARKET):
+        with pytest.raises(ValueError, match=r"profile must be a Profile .*, got "):
+            plx.certify(MARKET, profile=wrong)
