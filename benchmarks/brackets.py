@@ -12,6 +12,8 @@ Run it from the repository root after installing the `test` extra; the solvers' 
 """
 
 import argparse
+import collections
+import fractions
 import functools
 import itertools
 import sys
@@ -25,12 +27,15 @@ import numpy as np
 
 import pluraljax as plx
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "certify"))
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 import cases
 import exact_oracle
+import exact_silence
 import near_ties
 import oracles
+import test_near_ties as certified
 
 SHAPES = [cases.Shape(providers=k) for k in range(1, 9)] + [
     cases.Shape(providers=3, users=2, types=2, evidence=4, states=2, actions=4),
@@ -174,25 +179,53 @@ def exact_worst(market, _, delta):
     return [exact_oracle.Frontier(exact, j).worst(delta) + exact.baseline[j] for j in range(exact.users)]
 
 
-# What is asked of (market, labels, delta): bracket ends and statuses per user, and the exact optima.
+def exact_gains(market, labels, _):
+    exact = exact_oracle.ExactMarket(market)
+    return [exact_silence.silence_gain(exact, labels, i) for i in range(exact.providers)]
+
+
+def bracket_of_guarantee(market, labels, delta):
+    found = plx.guarantee(market, labels, delta)
+    return found.lower, found.upper, found.status
+
+
+def bracket_of_worst(market, _, delta):
+    found = plx.frontier(market, delta)
+    return found.worst.lower, found.worst.upper, found.status
+
+
+def bracket_of_gain(market, labels, delta):
+    found = plx.silence(market, labels, delta)
+    return found.gain.lower, found.gain.upper, found.status
+
+
+# What is asked of (market, labels, delta): bracket ends and statuses per user or provider, the exact optima, and the
+# payoffs that they are made of.
 NEAR_TIES = {
-    "guarantee": (
-        lambda *asked: (lambda found: (found.lower, found.upper, found.status))(plx.guarantee(*asked)),
-        exact_guarantees,
-    ),
-    "worst, personalized": (
-        lambda market, _, delta: (lambda found: (found.worst.lower, found.worst.upper, found.status))(
-            plx.frontier(market, delta)
-        ),
-        exact_worst,
-    ),
+    "guarantee": (bracket_of_guarantee, exact_guarantees, lambda market, j: market.user_value[j]),
+    "worst, personalized": (bracket_of_worst, exact_worst, lambda market, j: market.user_value[j]),
+    "gain from silence": (bracket_of_gain, exact_gains, lambda market, i: market.provider_value[i]),
 }
+
+
+def certificates(count):
+    """Certifies markets that nearly tie, and holds every sentence against a twin; returns the number of false ones."""
+    started, failed, said = time.perf_counter(), 0, collections.Counter()
+    for seed in range(count):
+        delta = fractions.Fraction(0) if seed % 3 else fractions.Fraction(1, 128)
+        try:
+            said.update(claim.verdict for claim in certified.judge(certified.near_tie(seed), delta).claims)
+        except AssertionError as error:
+            failed += 1
+            print(f"  certificate {seed}: {error}", flush=True)
+    print(f"  certificates: {dict(said)} claims, {failed} false, {time.perf_counter() - started:.0f} s", flush=True)
+    return failed
 
 
 def near_tie_battery(count, chunk=60):
     """Holds brackets of markets in which much nearly ties against optima in rational arithmetic; returns the misses."""
     failed = 0
-    for name, (question, exactly) in NEAR_TIES.items():
+    for name, (question, exactly, payoffs) in NEAR_TIES.items():
         ask, brackets, still_open, excluded = jax.jit(jax.vmap(question)), 0, 0, 0
         started = time.perf_counter()
         for seed in range(-(-count // chunk)):
@@ -203,11 +236,11 @@ def near_tie_battery(count, chunk=60):
                 optima = exactly(market, labels[i], float(deltas[i]))
                 for j in np.flatnonzero(status[i] != plx.Status.TOO_SMALL):
                     brackets += 1
-                    still_open += int(status[i, j] == plx.Status.OPEN)
-                    if not near_ties.contains(lower[i, j], upper[i, j], optima[j], market.user_value[j]):
+                    still_open += int(status[i, j] in (plx.Status.OPEN, plx.Status.IN_DOUBT))
+                    if not near_ties.contains(lower[i, j], upper[i, j], optima[j], payoffs(market, j)):
                         excluded += 1
                         print(
-                            f"  {name}: seed {seed}, market {i}, user {j}: [{lower[i, j]}, {upper[i, j]}]", flush=True
+                            f"  {name}: seed {seed}, market {i}, number {j}: [{lower[i, j]}, {upper[i, j]}]", flush=True
                         )
         print(
             f"  {name:20s} {brackets:6d} brackets, {excluded} exclude the exact optimum, {still_open} open, "
@@ -229,6 +262,7 @@ def main():
         closing(arguments.draws)
     if arguments.near_ties:
         failed += near_tie_battery(arguments.near_ties)
+        failed += certificates(arguments.near_ties // 5)
     sys.exit(f"{failed} brackets exclude the optimum" if failed else 0)
 
 
