@@ -98,8 +98,8 @@ def test_the_prosecutor_and_the_judge_are_proved_with_their_known_fractions(resu
     silence = claims["silence/personalized"]
     assert silence["statement"] == "silence is no delta-equilibrium, personalized"
     gain = fractions_of(silence["claims"][0])
-    # Here a tie is what is within 1e-11, so that a policy of floats still convicts the third that it means to.
-    assert abs(gain["lower"] - half) < Fraction(1, 10**15)
+    # The policy convicts a little less than the third that it could, so that rounding does not decide what is obeyed.
+    assert half - Fraction(1, 10**10) < gain["lower"] <= half
     assert half <= gain["upper"] <= half + Fraction(1, 10**9)
 
 
@@ -132,7 +132,9 @@ def test_a_profile_is_proved_or_refuted(results):
     code, text = results["told"]
     assert code == 1
     assert "user 0 talks to provider 0 and gets 1" in text
-    assert "REFUTED: provider 0 gains at least 0.25, more than 1e-09" in text
+    refuted = re.search(r"REFUTED: provider 0 gains at least (\S+), more than 1e-09", text)
+    assert refuted is not None
+    assert float(refuted[1]) == pytest.approx(0.25, abs=1e-9)
     assert text.rstrip().endswith("7 claims: 6 PROVED, 1 REFUTED.")
 
 

@@ -156,6 +156,7 @@ def certify(market, profile):
     return plx.deviation(market, TOGETHER, profile)
 
 
+@pytest.mark.slow
 def test_deviation_certifies_the_profiles_of_upper_ends():
     """Independently of the search: also profiles in which users split, and what everybody has in them."""
     _, markets = registry()
@@ -182,6 +183,7 @@ def test_brackets_are_in_order_and_between_the_benchmarks():
     assert ((width <= 1e-3 * (mark.aligned - mark.silent) + near) == (found.status == plx.Status.OK)).all()
 
 
+@pytest.mark.slow
 def test_more_budget_never_widens():
     markets = registry()[1][-4:]
     near, before = close_to(markets), None
