@@ -156,7 +156,7 @@ class _Tally:
         status = codes_of(rows, "status")
         valid = status < Status.NOT_FINITE
         self.stored += len(status)
-        self.open += int((status == Status.OPEN).sum())
+        self.open += int(np.isin(status, (Status.OPEN, Status.IN_DOUBT)).sum())
         self.invalid += int((~valid).sum())
         if event is not None:
             self.events = np.concatenate([self.events, codes_of(rows, event)[valid]])

@@ -196,7 +196,7 @@ def test_menus_for_several_types_agree_with_highs():
     for delta in (0.0, 0.02):
         found = frontiers(batch, delta)
         solved = np.asarray(found.status)[:, 0] == plx.Status.OK
-        # One stays open: an action that only rounding recommends has nothing to spare.
+        # One market was seen to stay open; why is not known.
         assert solved.sum() >= 11
         for i in np.flatnonzero(solved):
             check((markets[i], jax.tree.map(lambda leaf, i=i: leaf[i], found)), delta)
