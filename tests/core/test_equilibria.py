@@ -25,7 +25,8 @@ def equilibria(markets, delta=0.0, alone=False):
     """Every column of both programmes for up to `ROWS` markets of shape `MEASURED`."""
     rows = [markets[i % len(markets)] for i in range(ROWS)]
     conditions = measured(rows, delta)
-    known = {name: conditions[name] for name in _equilibria.KNOWN}
+    # In double precision, which NumPy's numbers do not keep under JAX's default settings.
+    known = {name: float64(conditions[name]) for name in _equilibria.KNOWN}
     found = _batch()(cases.stack(rows), float64(delta), np.full(ROWS, alone), known)
     return {name: np.asarray(value)[: len(markets)] for name, value in (conditions | found).items()}
 
