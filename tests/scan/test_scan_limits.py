@@ -192,9 +192,9 @@ def many_cells(number):
     )
 
 
-@pytest.mark.parametrize("cells", [2000, pytest.param(100_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("cells", [2000, pytest.param(20_000, marks=pytest.mark.slow)])
 def test_many_cells_are_planned_stored_and_surveyed(tmp_path, monkeypatch, capsys, cells):
-    """`--dry-run` tries some of them; everything else takes a fraction of a millisecond for each."""
+    """`--dry-run` tries some of them; everything else takes the same for each, 2 ms with the types checked as here."""
     began = time.process_time()
     config = many_cells(cells)
     with Store(tmp_path / "scan", config):
@@ -209,7 +209,7 @@ def test_many_cells_are_planned_stored_and_surveyed(tmp_path, monkeypatch, capsy
     assert len(tried) <= 48
     assert max(tried) > 0.9 * cells
     assert f"to compile for the {len(tried):,} cells that were tried" in told
-    assert time.process_time() - began < 10 + 3e-4 * cells
+    assert time.process_time() - began < 10 + 4e-3 * cells
 
 
 def test_shapes_are_traced_once_per_shape(monkeypatch):
