@@ -20,13 +20,18 @@ def base_frontier(market: Market, least: Float[Array, " user"], silence: Silence
     are those of the same market, segments and delta; with several segments, silence has to be an equilibrium in all of
     them to count.
 
-    Where it is one, both ends are what she gets with no conversation. `least` may say more there, if it is read with a
-    delta below the least one, with which silence is an equilibrium.
+    `least` may be read with a delta below the least one, with which silence is an equilibrium, and say a little more
+    than that: as much counts as nothing. Ends that contradict each other by more stay as they are, and open.
     """
-    base = benchmarks(market)
+    base, size = benchmarks(market), payoff_size(market)
     upper = jnp.where(silence.is_equilibrium, base.silent, base.aligned)
-    lower = jnp.where(silence.is_equilibrium, base.silent, jnp.maximum(least, base.silent))
-    return report(base, payoff_size(market), Bracket(lower, upper), jnp.zeros(base.silent.shape, jnp.int32))
+    nothing = silence.is_equilibrium & (least <= base.silent + _LEAST_DELTA_IS_WORTH * size)
+    lower = jnp.where(nothing, base.silent, jnp.maximum(least, base.silent))
+    return report(base, size, Bracket(lower, upper), jnp.zeros(base.silent.shape, jnp.int32))
+
+
+# The least delta is 1e-9 of a range; this is what it is worth to a user at multipliers of 1,000.
+_LEAST_DELTA_IS_WORTH = 1e-6
 
 
 def payoff_size(market: Market) -> Float[Array, " user"]:

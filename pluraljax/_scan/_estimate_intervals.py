@@ -163,12 +163,11 @@ def normal_quantile(confidence: float) -> float:
 
 def _counts(successes: Any, trials: Any, confidence: Any) -> tuple[np.ndarray, np.ndarray]:
     check_confidence(confidence)
+    successes, trials = _numbers("successes", successes), _numbers("trials", trials)
     try:
-        successes, trials = np.broadcast_arrays(_numbers("successes", successes), _numbers("trials", trials))
+        successes, trials = np.broadcast_arrays(successes, trials)
     except ValueError as error:
-        if "must" in str(error):
-            raise
-        shapes = f"{np.shape(successes)} and {np.shape(trials)}"
+        shapes = f"{successes.shape} and {trials.shape}"
         raise ValueError(f"successes and trials must be of shapes that broadcast, got {shapes}.") from error
     if not np.all((successes >= 0) & (successes <= trials)):
         raise ValueError("A proportion needs 0 <= successes <= trials in every entry.")

@@ -12,6 +12,7 @@ import pytest
 
 import pluraljax as plx
 from pluraljax._anonymous import anonymous_frontier as _anonymous_frontier
+from pluraljax._anonymous import base_frontier as _base_frontier
 
 CHEAP = {"xla_backend_optimization_level": 0}
 SHAPE = cases.Shape(providers=2, users=2)
@@ -153,6 +154,18 @@ def test_foes_that_are_stronger_than_friends_leave_everybody_uninformed():
     expected = np.concatenate([mark.silent[:2], mark.aligned[2:]])
     np.testing.assert_allclose([found.worst.lower, found.worst.upper], [expected] * 2, atol=1e-6)
     assert (found.status == plx.Status.OK).all()
+
+
+def test_a_guarantee_that_contradicts_silence_closes_nothing():
+    """What the least delta is worth is no contradiction; more than that says that one of the two is wrong."""
+    market, mark = cases.as_market(opposed(1.5)), marks([opposed(1.5)])
+    silence = plx.silence(market, TOGETHER)
+    assert silence.is_equilibrium
+    for more, closes in ((-0.5, True), (0.0, True), (1e-8, True), (1e-3, False)):
+        least = mark.silent[0] + more * (mark.aligned[0] - mark.silent[0])
+        found = numbers(_base_frontier(market, float64(least), silence))
+        assert (found.status == (plx.Status.OK if closes else plx.Status.OPEN)).all()
+        assert not closes or (found.worst.lower == found.worst.upper).all()
 
 
 def test_strong_alignment_gives_everybody_all_there_is():
