@@ -13,7 +13,7 @@ import rational_oracle as oracle
 
 import pluraljax as plx
 
-QUICK, DRAWN = 20, 300
+QUICK, DRAWN = 20, 100
 
 
 def near_tie(seed, users=1, providers=2):

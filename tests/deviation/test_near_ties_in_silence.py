@@ -11,7 +11,7 @@ import pytest
 import pluraljax as plx
 
 SEGMENTS = {"together": (0, 0), "apart": (0, 1)}
-QUICK, DRAWN = 32, 512
+QUICK, DRAWN = 32, 128
 
 
 @pytest.fixture(scope="module", params=SEGMENTS)

@@ -27,7 +27,7 @@ def judge(seed):
     return found.status
 
 
-@pytest.mark.parametrize("seeds", [range(3), pytest.param(range(3, 20), marks=pytest.mark.slow)], ids=str)
+@pytest.mark.parametrize("seeds", [range(3), pytest.param(range(3, 8), marks=pytest.mark.slow)], ids=str)
 def test_no_worst_equilibrium_excludes_the_exact_one(seeds):
     status = np.concatenate([judge(seed) for seed in seeds])
     assert np.isin(status, (Status.OK, Status.OPEN, Status.TOO_SMALL)).all()
