@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from ._alignment import (
         weak_alignment as weak_alignment,
     )
-    from ._anonymous import AnonymousFrontier as AnonymousFrontier
-    from ._anonymous import anonymous_frontier as anonymous_frontier
     from ._bracket import Bracket as Bracket
     from ._candidates import (
         Annealing as Annealing,
@@ -221,7 +219,6 @@ _HOME = {
     "Logit": "_conversation",
     "Conversation": "_conversation",
     "Alignment": "_alignment",
-    "AnonymousFrontier": "_anonymous",
     "Benchmarks": "_market",
     "Bracket": "_bracket",
     "Deviation": "_deviation",
@@ -239,7 +236,6 @@ _HOME = {
     "Status": "_status",
     "StrongAlignment": "_alignment",
     "anonymous": "_segments",
-    "anonymous_frontier": "_anonymous",
     "benchmarks": "_market",
     "certify": "_certify",
     "confidence_sequence": "_scan",

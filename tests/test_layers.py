@@ -36,7 +36,6 @@ LAYERS = (
     ("_guarantee",),
     ("_frontier",),
     ("_deviation",),
-    ("_anonymous",),
     ("_worst_shared",),
     ("_equilibrium",),
     ("_tuning",),

@@ -55,9 +55,6 @@ from ._guarantee import (
 from ._guarantee import (
     guarantee_value_at as guarantee_value_at,
 )
-from ._offer import Offers as Offers
-from ._offer import lay_out_offers as lay_out_offers
-from ._offer import usable_weight as usable_weight
 from ._outcome import (
     Prices as Prices,
 )

@@ -1,8 +1,5 @@
 """Proposes candidates: batched solvers whose answers are never trusted, only evaluated (by `_bounds`)."""
 
-from ._atoms import Atoms as Atoms
-from ._atoms import count_places as count_places
-from ._atoms import find_atoms as find_atoms
 from ._dynamics import METHODS as METHODS
 from ._dynamics import Annealing as Annealing
 from ._dynamics import Method as Method
@@ -19,10 +16,6 @@ from ._guarantee import GuaranteeCandidate as GuaranteeCandidate
 from ._guarantee import pose_guarantee as pose_guarantee
 from ._guarantee import read_guarantee as read_guarantee
 from ._lanes import in_lanes as in_lanes
-from ._offer import OfferCandidate as OfferCandidate
-from ._offer import OfferTask as OfferTask
-from ._offer import pose_offer as pose_offer
-from ._offer import read_offer as read_offer
 from ._outcome import (
     OutcomeCandidate as OutcomeCandidate,
 )

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from .._anonymous import base_frontier
 from .._bracket import Bracket
 from .._candidates import Solver, solve, solve_on_host
 from .._deviation import Silence, silence_decision
@@ -16,6 +15,7 @@ from .._market import Market, benchmarks
 from .._precision import float64_scope, in_float64
 from .._segments import anonymous, personalized
 from .._status import Status
+from .._worst_shared import base_bracket
 from ._columns import EQUILIBRIA
 from ._measure import NO, UNDECIDED, YES, decide, ends
 from ._rarely import run_rarely
@@ -84,7 +84,7 @@ def undefined(shape: tuple[int, int]) -> dict[str, np.ndarray]:
 def _rows(market: Market, known, worst, apart, together) -> dict[str, Array]:
     marks = benchmarks(market)
     scale = market.user_value.max(axis=(-2, -1)) - market.user_value.min(axis=(-2, -1))
-    anonym = base_frontier(market, known["anonymous_guarantee_lower"], together).worst
+    anonym = base_bracket(market, known["anonymous_guarantee_lower"], together).value
     aligned = lambda bracket: _reaches(bracket, marks.aligned - ALIGNED * scale)
     broken = (worst.worst.upper < known["personalized_bound"] - ALIGNED * scale) | (
         anonym.upper < known["anonymous_bound"] - ALIGNED * scale

@@ -1,5 +1,6 @@
 """What a user gets in her worst equilibrium when users share policies: a search on the host."""
 
+from ._base import base_bracket as base_bracket
 from ._batch import WorstEquilibria as WorstEquilibria
 from ._batch import worst_equilibria as worst_equilibria
 from ._question import worst_equilibrium as worst_equilibrium

@@ -9,7 +9,6 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
-from .._anonymous import anonymous_frontier
 from .._arguments import checked, instance_of
 from .._bracket import Bracket
 from .._market import (
@@ -28,8 +27,9 @@ from .._precision import float64_scope, in_float64
 from .._segments import anonymous, as_labels
 from .._signals import Crowd, is_small, lay_out
 from .._status import Status
+from ._base import part_of, unsearched
 from ._pool import run_together
-from ._result import Drawn, WorstEquilibrium, as_profile, draw_profile
+from ._result import Drawn, WorstEquilibrium, as_profile, draw_profile, without_profile
 from ._tree import TOLERANCE, Searched, search
 
 _ROUNDING = 1e-12
@@ -47,9 +47,10 @@ def worst_equilibrium(
 ) -> WorstEquilibrium:
     """Brackets each user's utility in her worst delta-equilibrium when the users of a segment share public policies.
 
-    A search on the host: it cannot be traced (under `jit` and `vmap` use `anonymous_frontier(budget=0)`, the bracket
-    without a search), and nothing is compiled but a few lines. A batch of markets, which is a `Market` with a leading
-    axis, is searched in one pool, and every market gets the bracket that it would get alone.
+    A search on the host, which nothing but a few lines is compiled for. A batch of markets, which is a `Market` with a
+    leading axis, is searched in one pool, and every market gets the bracket that it would get alone. The search cannot
+    be traced; `budget=0`, the bracket without one, also works for one market under `jit` and `vmap`: the guarantee and
+    silence from below, silence or full information from above.
 
     Below `value.lower` there is no equilibrium. There, in every part of the space of who serves whom and what users
     get, some provider would gain more than delta by winning some set of users that contains its own. `value.upper` is
@@ -73,16 +74,18 @@ def worst_equilibrium(
     between silent and aligned utility.
     """
     leaves = jax.tree.leaves((market, delta))
-    if any(isinstance(leaf, Tracer) for leaf in leaves):
-        raise ValueError(
-            "worst_equilibrium searches on the host and cannot be traced: use anonymous_frontier(budget=0)."
-        )
     parts = check_budget(budget)
     is_batch = market.user_value.ndim == 4
     users = market.user_value.shape[-3]
     labels = as_labels(anonymous(users) if segments is None else segments, users)
     if not isinstance(labels, tuple):
         raise ValueError("The segments must be known: pass labels that are not traced.")
+    if any(isinstance(leaf, Tracer) for leaf in leaves):
+        if parts or is_batch:
+            raise ValueError(
+                "worst_equilibrium searches on the host: under jit and vmap pass budget=0, and one market at a time."
+            )
+        return without_profile(market, len(set(labels)), unsearched(market, labels, jnp.asarray(delta, jnp.float64)))
     batch = market if is_batch else jax.tree.map(lambda leaf: leaf[None], market)
     found = search_all(batch, labels, jnp.asarray(delta, jnp.float64), parts, progress)
     return found if is_batch else jax.tree.map(lambda leaf: leaf[0], found)
@@ -107,13 +110,6 @@ def laid_out(market: Market, delta: Float[Array, ""]) -> tuple[jax.Array, ...]:
     return user, provider, baseline, patience(market, delta), objective_range(market), status
 
 
-def part_of(market: Market, members: np.ndarray) -> Market:
-    """The market of some users."""
-    return Market(
-        market.prior[members], market.user_value[members], market.provider_value[:, members], market.mass[members]
-    )
-
-
 class _Segment(NamedTuple):
     """What is known of one segment of every market."""
 
@@ -133,8 +129,8 @@ def _in_segment(part: Market, delta: Float[Array, ""], budget: int, progress: Ca
     ends, looked = np.full((2, count, members), np.nan), np.zeros((count, members), np.int32)
     drawn: list[list[Drawn | None]] = [[None] * members for _ in range(count)]
     if any(status[place] < Status.NOT_FINITE and place not in crowds for place in range(count)):
-        found = jax.vmap(lambda one: anonymous_frontier(one, delta, budget=0))(part)
-        ends[:] = np.asarray(found.worst.lower), np.asarray(found.worst.upper)
+        found = jax.vmap(lambda one: unsearched(one, (0,) * members, delta))(part)
+        ends[:] = np.asarray(found.value.lower), np.asarray(found.value.upper)
     for (place, crowd), searched in zip(crowds.items(), answers, strict=True):
         ends[:, place] = _ends(crowd, searched) + baseline[place]
         looked[place] = [one.looked for one in searched]
@@ -156,9 +152,9 @@ def search_all(
     )
     drawn: list[list[list[Drawn | None]]] = [[[None] * len(names) for _ in range(users)] for _ in range(count)]
     for segment, members in enumerate(members_of):
-        found = _in_segment(
-            jax.vmap(lambda one, members=members: part_of(one, members))(markets), delta, budget, progress
-        )
+        take = tuple(members.tolist())
+        part = jax.vmap(lambda one, take=take: part_of(one, take))(markets)
+        found = _in_segment(part, delta, budget, progress)
         ends[:, :, members], looked[:, members], status[:, members] = found.ends, found.looked, found.status[:, None]
         for place, row in enumerate(found.drawn):
             for target, one in zip(members, row, strict=True):

@@ -8,7 +8,10 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .._bracket import Bracket
 from .._conversation import Profile
+from .._market import Market
+from .._precision import in_float64
 from .._signals import Crowd
+from ._base import Unsearched
 from ._profiles import Found
 
 
@@ -86,3 +89,22 @@ def as_profile(
             choice[target, members] = one.served_by
     one = lambda policy, told, choice: Profile(policy, told, None, choice)
     return jax.vmap(one)(jnp.asarray(policy), jnp.asarray(told), jnp.asarray(choice)), has, choice
+
+
+@in_float64
+def without_profile(market: Market, segments: int, found: Unsearched) -> WorstEquilibrium:
+    """The answer where nothing was searched: every provider tells everything."""
+    providers, users = market.provider_value.shape[:2]
+    evidences = market.prior.shape[2]
+    policy = np.broadcast_to(np.eye(evidences)[:, None], (users, providers, segments, evidences, 1, evidences))
+    told = np.full((users, providers, users, 1, 1, evidences), -1, np.int32)
+    choice = jnp.zeros((users, users), jnp.int32)
+    one = lambda policy, told, choice: Profile(policy, told, None, choice)
+    return WorstEquilibrium(
+        value=found.value,
+        profile=jax.vmap(one)(jnp.asarray(policy), jnp.asarray(told), choice),
+        has_profile=jnp.zeros(users, bool),
+        served_by=choice,
+        looked=jnp.zeros(users, jnp.int32),
+        status=found.status,
+    )

@@ -74,7 +74,8 @@ def silence_by_cells(market: Market, segments: Any, delta: Any = 0.0) -> PublicS
                 f"{market.prior.shape[1]} types."
             )
         user, provider, _, left, reach, _ = (
-            np.asarray(leaf) for leaf in laid_out(part_of(market, members), jnp.asarray(delta, jnp.float64))
+            np.asarray(leaf)
+            for leaf in laid_out(part_of(market, tuple(members.tolist())), jnp.asarray(delta, jnp.float64))
         )
         crowd = lay_out(user, provider, left, reach)
         if crowd is None:

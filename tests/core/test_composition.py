@@ -69,7 +69,7 @@ DEAR = {
     ),
     "best_response_play": lambda m: plx.best_response_play(m, APART, rounds=1),
     "equilibrium": lambda m: plx.equilibrium(m, APART, starts=2, rounds=1, annealing=SHORT),
-    "anonymous_frontier": lambda m: plx.anonymous_frontier(m, budget=0),
+    "worst_equilibrium": lambda m: plx.worst_equilibrium(m, budget=0),
     "one_sided_slopes": lambda m: plx.one_sided_slopes(lambda n: plx.benchmarks(n).aligned, m, m),
 }
 QUESTIONS = CHEAP | DEAR
@@ -93,7 +93,6 @@ ON_HOST = frozenset(
         "save_profile",
         "scan",
         "tune",
-        "worst_equilibrium",
     )
 )
 
