@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ._alignment import (
         weak_alignment as weak_alignment,
     )
+    from ._audit import Audit as Audit
+    from ._audit import audit as audit
     from ._bracket import Bracket as Bracket
     from ._candidates import (
         Annealing as Annealing,
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
     from ._conversation import (
         silent_profile as silent_profile,
     )
+    from ._coverage import Coverage as Coverage
+    from ._coverage import coverage as coverage
     from ._deviation import (
         Deviation as Deviation,
     )
@@ -144,6 +148,13 @@ if TYPE_CHECKING:
     )
     from ._profile_file import load_profile as load_profile
     from ._profile_file import save_profile as save_profile
+    from ._robust import Robust as Robust
+    from ._robust import Robustness as Robustness
+    from ._robust import robust_alignment as robust_alignment
+    from ._robust import robust_coverage as robust_coverage
+    from ._robust import robust_guarantee as robust_guarantee
+    from ._robust import robust_worst_equilibrium as robust_worst_equilibrium
+    from ._robust import robustness as robustness
     from ._scan import (
         FamilyGrid as FamilyGrid,
     )
@@ -287,6 +298,17 @@ _HOME = {
     "worst_value": "_tuning",
     "WorstEquilibrium": "_worst_shared",
     "worst_equilibrium": "_worst_shared",
+    "Audit": "_audit",
+    "audit": "_audit",
+    "Coverage": "_coverage",
+    "coverage": "_coverage",
+    "Robust": "_robust",
+    "Robustness": "_robust",
+    "robust_alignment": "_robust",
+    "robust_coverage": "_robust",
+    "robust_guarantee": "_robust",
+    "robust_worst_equilibrium": "_robust",
+    "robustness": "_robust",
 }
 
 __all__ = [*_HOME, "__version__"]  # pyright: ignore[reportUnsupportedDunderAll]

@@ -1,5 +1,9 @@
 """Evaluates both ends of brackets at given candidates. Certifies; never imports what solves."""
 
+from ._coverage import Stand as Stand
+from ._coverage import coverage_cap as coverage_cap
+from ._coverage import coverage_lower as coverage_lower
+from ._coverage import coverage_upper as coverage_upper
 from ._crowd import NEAR as NEAR
 from ._crowd import outcomes_upper as outcomes_upper
 from ._crowd import winning_lower as winning_lower

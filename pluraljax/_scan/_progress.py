@@ -32,11 +32,14 @@ class Progress(ABC):
         """Nothing more will come."""
 
 
-def make_progress(shown: bool) -> Progress:
-    """A rich bar where standard error is a terminal, plain lines where it is not, nothing if not `shown`."""
+def make_progress(shown: bool, task: str = "scan", unit: str = "markets") -> Progress:
+    """A rich bar where standard error is a terminal, plain lines where it is not, nothing if not `shown`.
+
+    `task` is what is going on, and `unit` what there are many of; of these the total may be unknown, which is 0.
+    """
     if not shown:
         return Silent()
-    return Bar() if sys.stderr.isatty() else Lines()
+    return Bar(task, unit) if sys.stderr.isatty() else Lines(task, unit)
 
 
 class Silent(Progress):
@@ -58,14 +61,17 @@ class Silent(Progress):
 class Lines(Progress):
     """Prints a line at the start, one every ten seconds, and one at the end."""
 
-    def __init__(self):
+    def __init__(self, task: str = "scan", unit: str = "markets"):
+        self._task, self._unit = task, unit
         self._total = self._done = self._new = 0
         self._began = self._printed = time.monotonic()
 
     def start(self, total: int, done: int) -> None:
         self._total, self._done = total, done
         self._began = self._printed = time.monotonic()
-        self.note(f"{done:,} of {total:,} markets are stored" if done else f"{total:,} markets to measure")
+        if total:
+            whole = f"{total:,} {self._unit}"
+            self.note(f"{done:,} of {whole} are stored" if done else f"{whole} to measure")
 
     def advance(self, markets: int) -> None:
         self._done += markets
@@ -74,16 +80,19 @@ class Lines(Progress):
         if now - self._printed >= _SECONDS_BETWEEN_LINES or self._done == self._total:
             self._printed = now
             rate = self._new / max(now - self._began, 1e-9)
+            if not self._total:
+                self.note(f"{self._done:,} {self._unit}, {rate:,.0f} a second")
+                return
             left = (self._total - self._done) / max(rate, 1e-9)
             share = 100 * self._done / max(self._total, 1)
             ending = f"about {duration(left)} left" if self._done < self._total else f"{duration(now - self._began)}"
-            self.note(f"{self._done:,} of {self._total:,} markets ({share:.0f} %), {rate:,.0f} a second, {ending}")
+            self.note(f"{self._done:,} of {self._total:,} {self._unit} ({share:.0f} %), {rate:,.0f} a second, {ending}")
 
     def expect(self, total: int) -> None:
         self._total = total
 
     def note(self, text: str) -> None:
-        print(f"scan: {printable_lines(text)}", file=sys.stderr, flush=True)
+        print(f"{self._task}: {printable_lines(text)}", file=sys.stderr, flush=True)
 
     def close(self) -> None:
         pass
@@ -92,12 +101,12 @@ class Lines(Progress):
 class Bar(Progress):
     """Draws a bar with the rate and the time left."""
 
-    def __init__(self):
+    def __init__(self, task: str = "scan", unit: str = "markets"):
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
         self._bar = Progress(
-            TextColumn("[bold]scan"),
+            TextColumn(f"[bold]{task}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
@@ -105,11 +114,12 @@ class Bar(Progress):
             TextColumn("{task.fields[left]}"),
             console=Console(stderr=True),
         )
-        self._new = 0
+        self._name, self._new = task, 0
+        self._first = "compiling" if unit == "markets" else "starting"
 
     def start(self, total: int, done: int) -> None:
         self._began = time.monotonic()
-        self._task = self._bar.add_task("scan", total=total, completed=done, rate="compiling", left="")
+        self._task = self._bar.add_task(self._name, total=total or None, completed=done, rate=self._first, left="")
         self._bar.start()
 
     def advance(self, markets: int) -> None:
@@ -117,7 +127,7 @@ class Bar(Progress):
         self._bar.advance(self._task, markets)
         rate = self._new / max(time.monotonic() - self._began, 1e-9)
         task = self._bar.tasks[0]
-        left = ((task.total or 0) - task.completed) / max(rate, 1e-9)
+        left = (task.total - task.completed) / max(rate, 1e-9) if task.total else 0
         ending = f"about {duration(left)} left" if left else ""
         self._bar.update(self._task, rate=f"{rate:,.0f} a second", left=ending)
 
@@ -125,7 +135,7 @@ class Bar(Progress):
         self._bar.update(self._task, total=total)
 
     def note(self, text: str) -> None:
-        self._bar.console.print(f"scan: {printable_lines(text)}", markup=False, highlight=False)
+        self._bar.console.print(f"{self._name}: {printable_lines(text)}", markup=False, highlight=False)
 
     def close(self) -> None:
         self._bar.stop()
