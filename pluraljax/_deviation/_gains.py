@@ -20,7 +20,7 @@ from .._segments import Block, Labels, blocks, first_of_label, gather, segment_o
 from .._status import Status
 from .._ties import EPSILON
 from ._policies import Policies, disclosures, join, padded, recommending
-from ._private import Private, pose_private, read_private
+from ._private import Private, find_private
 from ._segment import Goal, PublicProof, SegmentGain, Task, evaluate_segments
 from ._standing import Standing
 
@@ -71,7 +71,7 @@ def find_gains(
     """
     standing, tried = lax.stop_gradient((standing, tried))
     delta = jnp.asarray(delta, jnp.float64)
-    private = read_private(standing, solver(pose_private(standing)))
+    private = find_private(standing, solver)
     goals = _goals(market, labels, delta) if decide else [None] * len(blocks(labels))
     tasks = _lay_out(market, labels, standing, private, tried)
     found = [evaluate_segments(each, goal) for each, goal in zip(tasks, goals, strict=True)]

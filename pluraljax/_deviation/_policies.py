@@ -1,7 +1,5 @@
 """A pool of policies that a provider may try on one segment, and the best of them as users respond to it."""
 
-import functools
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -103,8 +101,16 @@ def best_reply(audience: Audience, pool: Policies) -> Reply:
     exact, rest = snap((1 - share) * chosen.policy)
     apart = jnp.where(share > 0, none, rest[..., None]), jnp.where(share > 0, full * rest[..., None], 0.0)
     tried = [(moved, share), (plain, share), ((exact, *apart), jnp.zeros_like(share))]
-    replies = (_surely(audience, parts, told, share, full) for parts, share in tried)
-    return functools.reduce(lambda old, new: better(new, old), replies)
+    parts, share = jax.tree.map(lambda *leaves: jnp.stack(leaves), *tried)
+    replies = jax.vmap(lambda parts, share: _surely(audience, parts, told, share, full))(parts, share)
+    return best_of(replies)
+
+
+def best_of(replies: Reply) -> Reply:
+    """The best of several replies, along the first axis; the first one of those that tie."""
+    places = jnp.arange(replies.value.shape[0], dtype=jnp.int32)
+    first = jnp.where(replies.value == replies.value.max(), places, places[-1]).min()
+    return jax.tree.map(lambda leaf: leaf[first], replies)
 
 
 def better(new: Reply, old: Reply) -> Reply:
@@ -140,9 +146,6 @@ def _surely(audience: Audience, parts: tuple[Array, Array, Array], told: Array, 
     told = jnp.concatenate([told, blank], axis=-1)
     play = jax.vmap(lambda user, provider, told: choices(user, policy, provider, told)[0])
     told = play(audience.user, audience.provider, told)
-    if told.shape[1] > 1:
-        # Menus that tie are read as they are meant: no way is known yet to make types surely report the truth.
-        return Reply(gain_if_meant(audience, *_hear(audience, policy, told)), policy, told)
     heard = jax.vmap(lambda one, told: surely_heard(one, policy, told))(audience, told)
     return Reply(sure_gain(audience, heard), policy, told)
 

@@ -6,14 +6,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from .._bounds import Audience, Prices, Receiver, best_response_line, optimal_play, value_of
-from .._candidates import LinearProgram, OutcomeTask, Solution, pose_outcome, read_outcome
+from .._candidates import LinearProgram, OutcomeTask, Solution, Solver, pose_outcome, read_outcome
 from .._precision import in_float64
 from .._ties import Sized
 from ._standing import Standing
 
 # Levels this close to full information leave a solver no room, as a share of the span.
 _NEAR = 2.0**-30
-# How much optimal play is mixed into a menu, so that its incentives are met for sure.
+# How much of a menu under which truth pays is mixed into others, so that it surely does there.
 _SURE = 2.0**-30
 
 
@@ -53,11 +53,42 @@ def pose_private(standing: Standing) -> LinearProgram:
     return _each(pose)(standing.user, standing.provider, standing.probability, floor)
 
 
+def find_private(standing: Standing, solver: Solver) -> Private:
+    """Solves one programme for each provider and user, and one more for each user of several types."""
+    solutions = solver(pose_private(standing))
+    if standing.user.shape[1] == 1:
+        return read_private(standing, solutions, standing.user)
+    return read_private(standing, solutions, _read_truthful(standing, solver(_pose_truthful(standing))))
+
+
+def _truthful_task(user: Array, probability: Array) -> OutcomeTask:
+    """The menu under which the least that truth brings any type is largest."""
+    floor, soft = user.sum(axis=-2).max(axis=-1).sum()[None], jnp.zeros(1, jnp.float64)
+    return OutcomeTask(user, probability, jnp.zeros_like(user), user[None], floor, soft=soft, truthful=1.0)
+
+
 @in_float64
-def read_private(standing: Standing, solutions: Solution) -> Private:
+def _pose_truthful(standing: Standing) -> LinearProgram:
+    return jax.vmap(lambda *task: pose_outcome(_truthful_task(*task)))(standing.user, standing.probability)
+
+
+@in_float64
+def _read_truthful(standing: Standing, solutions: Solution) -> Float[Array, "user type evidence action"]:
+    def one(user: Array, probability: Array, solution: Solution) -> Array:
+        outcome = read_outcome(_truthful_task(user, probability), solution).outcome
+        return _winning(user, outcome, jnp.array(-jnp.inf), optimal_play(Receiver.of(user), user))
+
+    return jax.vmap(one)(standing.user, standing.probability, solutions)
+
+
+@in_float64
+def read_private(
+    standing: Standing, solutions: Solution, truthful: Float[Array, "user type evidence action"]
+) -> Private:
+    """Reads the menus, with a little of those mixed in that make every type tell the truth."""
     floor = floor_of(standing.audience())
 
-    def one(user: Array, provider: Array, probability: Array, row: tuple[Array, Solution]) -> Private:
+    def one(user: Array, provider: Array, probability: Array, row: tuple[Array, Solution], sure: Array) -> Private:
         floor, solution = row
         candidate = read_outcome(_task(user, provider, probability, floor), solution)
         prices = Prices(candidate.obedience, candidate.truth, candidate.recoding, candidate.required)
@@ -66,11 +97,12 @@ def read_private(standing: Standing, solutions: Solution) -> Private:
         informed = optimal_play(receiver, provider)
         outcome = _winning(user, candidate.outcome, floor, informed)
         if len(user) > 1:
-            outcome = (1 - _SURE) * outcome + _SURE * informed
+            outcome = (1 - _SURE) * outcome + _SURE * sure
         height, slope = best_response_line(receiver, Sized.of(provider), prices)
         return Private(height, slope, outcome, prices, solution.outcome)
 
-    return _each(one)(standing.user, standing.provider, standing.probability, (floor, solutions))
+    rows = (standing.user, standing.provider, standing.probability, (floor, solutions), truthful)
+    return jax.vmap(jax.vmap(one), in_axes=(None, 0, None, 0, None))(*rows)
 
 
 def _winning(user: Array, outcome: Array, floor: Array, informed: Array) -> Array:
