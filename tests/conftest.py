@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import jax
@@ -16,6 +17,11 @@ if jax.__version_info__ < (0, 10):  # later ones refuse to start with an option 
     _FASTER_COMPILATION += " --xla_cpu_use_fusion_emitters=false"
 _flags = os.environ.get("XLA_FLAGS")
 os.environ["XLA_FLAGS"] = " ".join(filter(None, [_flags, _FASTER_COMPILATION]))
+
+# What several modules ask for, or both steps of .ci/run, is compiled once. Processes that tests start do without.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parent.parent / ".pytest_cache" / "programmes"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
 # Two devices, so that sharding is exercised. Through the config and not XLA_FLAGS: processes that tests start choose
 # their own number of devices.

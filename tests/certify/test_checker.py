@@ -91,6 +91,7 @@ def check_worst(market, claim, user, delta):
         )
 
 
+@pytest.mark.slow
 def test_conditions_guarantees_and_theorems_agree_with_highs():
     market, exactly, proposals = setting()
     errors = oracles.alignment_errors(market, personalized(market))
@@ -106,7 +107,15 @@ def test_conditions_guarantees_and_theorems_agree_with_highs():
         assert theorem.bounds[0].value <= promised.bounds[1].value
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 2, 4), (4, 1, 4, 2), (2, 2, 2, 3)], ids=str)
+@pytest.mark.parametrize(
+    "shape",
+    [
+        pytest.param((1, 1, 2, 4), marks=pytest.mark.slow),
+        pytest.param((4, 1, 4, 2), marks=pytest.mark.slow),
+        (2, 2, 2, 3),
+    ],
+    ids=str,
+)
 def test_frontiers_agree_with_highs(shape):
     providers, types, states, actions = shape
     market = draw(1, providers, 6, types, states, actions)

@@ -110,6 +110,7 @@ def test_nothing_false_is_proved_of_users_who_share():
         judge(near_tie(seed, users=2))
 
 
+@pytest.mark.slow
 def test_a_floor_is_that_of_her_only_best_action():
     """The first action is better by 5e-7 of 1e6: nothing else is optimal, and the provider's floor keeps her there."""
     user = np.array([[[1, 0], [1 - 5e-7, 0], [0, 1.0]]]) + 1e6

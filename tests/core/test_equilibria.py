@@ -48,6 +48,7 @@ def test_by_hand():
     np.testing.assert_array_equal(rows["status"], Status.OK)
 
 
+@pytest.mark.slow
 def test_twins_of_a_provider_that_is_alone_do_not_compete():
     """Padding leaves a monopoly what it is, and a provider's twins do no more for users than it does alone."""
     rng = np.random.default_rng(3)
@@ -80,6 +81,7 @@ def test_equilibria_lie_between_the_guarantee_and_aligned(name):
         assert (rows["personalized_silence"] != UNDECIDED).all()
 
 
+@pytest.mark.slow
 def test_the_check_of_equilibria_fails_where_more_was_promised():
     """Bounds above what the worst equilibria give, one scheme at a time."""
     conditions = measured([PERFECT, OPPOSED] * (ROWS // 2))

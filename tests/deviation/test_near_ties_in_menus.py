@@ -1,4 +1,4 @@
-"""Silence towards users of two types in markets where much nearly ties: no bracket excludes the exact gain of a menu."""
+"""Silence towards users of two types where much nearly ties: no bracket excludes what a menu gains exactly."""
 
 import itertools
 

@@ -14,7 +14,7 @@ SEGMENTS = {"together": (0, 0), "apart": (0, 1)}
 QUICK, DRAWN = 32, 128
 
 
-@pytest.fixture(scope="module", params=SEGMENTS)
+@pytest.fixture(scope="module", params=[pytest.param("together", marks=pytest.mark.slow), "apart"])
 def silence(request):
     """Silence for a batch of `QUICK` markets, and the segments."""
     labels = np.array(SEGMENTS[request.param], np.int32)

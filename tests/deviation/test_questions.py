@@ -51,6 +51,7 @@ def test_no_personalized_silence_where_everybody_has_a_friend():
     assert found.is_refuted
 
 
+@pytest.mark.slow
 def test_all_providers_telling_everything_is_an_equilibrium():
     """Nobody can offer strictly more, and whoever offers less loses everybody to the others, who tell the same."""
     market = cases.as_market(cases.build("observed", 3, asked.PAIR))
@@ -73,6 +74,7 @@ def test_silence_is_the_silent_profile_where_nothing_ties():
     assert shape == (2, 1, 3, 1, 1)
 
 
+@pytest.mark.slow
 def test_the_worst_personalized_equilibria_are_equilibria_and_worse_profiles_are_not():
     """The frontier's outcome, offered by all providers; and one worth less to a user than her worst equilibrium."""
     family = plx.families.gaussian(providers=2, users=2, actions=3, states=3, shared=1.0)
@@ -188,6 +190,7 @@ def test_units_do_not_matter():
     np.testing.assert_allclose(again.gain.upper, found.gain.upper * [1e4, 1], rtol=1e-7, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_market_counts_the_same_alone_and_in_a_compiled_batch_with_traced_segments():
     """As a caller without the float64 switch runs it; labels are traced, which takes another path to each segment."""
     markets = [cases.as_market(cases.build("observed", seed, asked.PAIR)) for seed in range(4)]

@@ -62,7 +62,7 @@ def test_personalized_equilibria_of_weakly_aligned_markets_give_everybody_what_i
     assert (lost <= 1e-6 * scale[:, None] + gain * weights[:, None])[certified].all()
 
 
-@pytest.mark.parametrize("scheme", ["personalized", "anonymous"])
+@pytest.mark.parametrize("scheme", ["personalized", pytest.param("anonymous", marks=pytest.mark.slow)])
 def test_verdicts_and_values_stand_when_each_profile_is_looked_at_again(scheme):
     find, recheck = {"personalized": (apart, recheck_apart), "anonymous": (together, recheck_together)}[scheme]
     markets, keys = draws(plx.families.gaussian(**SHAPE))
@@ -97,6 +97,7 @@ def test_equilibria_found_lie_between_the_worst_one_and_aligned_and_are_sorted()
     assert np.sort(np.asarray(result.found.start), axis=1).tolist() == [[0, 1, 2, 3]] * MARKETS
 
 
+@pytest.mark.slow
 def test_silence_is_found_where_opposed_providers_hold_each_other_and_not_where_they_do_not():
     markets = stack([pair(2.0), pair(0.5)])
     result = together(markets, jr.split(jr.key(0), 2))
@@ -126,6 +127,7 @@ def test_a_profile_that_leaves_less_than_delta_on_the_table_is_an_equilibrium():
             assert ((verdict == plx.Verdict.CERTIFIED) & silent & (np.asarray(found.start[0]) == 0)).any() == certified
 
 
+@pytest.mark.slow
 def test_labels_need_not_be_in_order():
     market = plx.families.gaussian(**SHAPE)(jr.key(2))
     result = plx.equilibrium(market, (7, -3), method="best_response", starts=1, rounds=2)
@@ -148,6 +150,7 @@ def test_a_single_provider_of_a_user_with_types_does_as_well_as_it_can():
         np.testing.assert_allclose(result.provider_value, silence.provider_value + silence.gain.upper, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_users_with_nothing_to_choose_are_in_equilibrium_whatever_they_are_told():
     market = cases.as_market(cases.build("gaussian", 0, cases.Shape(providers=2, users=2, actions=1)))
     result = plx.equilibrium(market, PERSONALIZED, method="best_response", starts=3, rounds=1)

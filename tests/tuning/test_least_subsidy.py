@@ -65,6 +65,7 @@ def test_it_is_the_nearest_point_of_a_cone(markets):
         np.testing.assert_allclose(float(found.cost), sum(each), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_it_aligns_the_worst_equilibrium(markets, exact):
     best = exact((0, 1, 2), 0.0)
     with jax.enable_x64(True):

@@ -92,6 +92,7 @@ def test_it_is_an_equilibrium_of_payoffs():
     assert providers.shape == (2,)
 
 
+@pytest.mark.slow
 def test_a_profile_that_is_no_equilibrium_is_not_solved():
     one = jax.tree.map(lambda leaf: leaf[0], markets(16))
     cold = jax.jit(

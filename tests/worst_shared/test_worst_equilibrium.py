@@ -359,6 +359,7 @@ def test_users_with_segments_of_their_own_are_in_personalized_equilibria():
     np.testing.assert_allclose(found.value.upper, alone.upper, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_large_segments_get_the_bracket_without_a_search():
     market = cases.build("gaussian", 0, cases.Shape(providers=2, users=2, types=2))
     found, base = (numbers(plx.worst_equilibrium(cases.as_market(market), **budget)) for budget in ({}, {"budget": 0}))
@@ -366,6 +367,7 @@ def test_large_segments_get_the_bracket_without_a_search():
     assert not found.looked.any()
 
 
+@pytest.mark.slow
 def test_more_users_than_orders_can_be_looked_through_get_it_too():
     market = cases.build("gaussian", 0, cases.Shape(providers=1, users=6, evidence=2, states=2, actions=2))
     assert not numbers(plx.worst_equilibrium(cases.as_market(market))).looked.any()
