@@ -111,10 +111,10 @@ def _lift(grid: Grid, axes: tuple[int, ...]) -> Grid:
     return jax.tree.map(lambda leaf: functools.reduce(jnp.expand_dims, axes, leaf), grid)
 
 
-def leads_of(found: Counted) -> Sized:
-    """How far each action is ahead of each other one, `[user type evidence action action]`, in the users' units."""
-    apart = found.user_own[:, :, None] - found.user_own[:, None]
-    weigh = lambda values: jnp.einsum("jtxy,jaby->jtxab", found.market.prior, values)
+def leads_of(own: Float[Array, "user action state"], prior: Float[Array, "user type evidence state"]) -> Sized:
+    """How far each action is ahead of each other one, `[user type evidence action action]`; `own` is `user_own`."""
+    apart = own[:, :, None] - own[:, None]
+    weigh = lambda values: jnp.einsum("jtxy,jaby->jtxab", prior, values)
     return Sized(weigh(apart), weigh(jnp.abs(apart)))
 
 

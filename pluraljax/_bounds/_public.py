@@ -163,7 +163,7 @@ def public_upper(
             # The multiplier of doing as told has no effect: it meets a difference of zero.
             total = total + obedience[None, :, j, c] * (told - user[j, :, c : c + 1])
     # The first action's stakes are zero: differences from it are what every stake adds up.
-    largest = audience.sense.apart[:, 0, :, :, 0].max(axis=-1)
+    largest = audience.sense.size[:, 0].max(axis=-1)
     size = (jnp.abs(target).max(axis=-1) + participation[:, None] * largest).sum(axis=0)[:, None]
     size = 2 * size + 2 * jnp.einsum("pjc,jx->xp", obedience, largest)
     # What the best other offer is worth is known up to `tie`.

@@ -5,20 +5,26 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from .._float_bits import Grid, grid_of, is_exact_sum, product
-from .._ties import doubt
+from .._ties import Sized, doubt
 
 
 class Sense(eqx.Module):
     """One user's stakes, and what comparisons of them hang on.
 
-    `apart[t, x, a, b]` is the sum of the absolute values of what the difference of two stakes adds up. Each stake is an
-    exact multiple of `2**last`; where it was rounded that is so small that nothing counts as exact.
+    `lead[t, x, a, b]` is how far action a is ahead of b, which is known better than the difference of two stakes: that
+    is as far off as the stakes are large. Each stake is an exact multiple of `2**last`; where it was rounded that is so
+    small that nothing counts as exact.
     """
 
     user: Float[Array, "*batch type evidence action"]
-    apart: Float[Array, "*batch type evidence action other"]
+    lead: Sized
     last: Int[Array, "*batch type evidence action"]
     states: int = eqx.field(static=True)
+
+    @property
+    def size(self) -> Float[Array, "*batch type evidence action"]:
+        """What each stake would be if all that it adds up counted as positive."""
+        return self.lead.size[..., 0]
 
 
 class Comparison(eqx.Module):
@@ -41,8 +47,8 @@ def compare(sense: Sense, likelihood: Float[Array, "evidence transcript"]) -> Co
     """Compares what a user's actions are worth after each transcript, by the tie rule."""
     heard = likelihood[None, :, :, None]
     worth = (heard * sense.user[:, :, None]).sum(axis=1)
-    size = (heard[..., None] * sense.apart[:, :, None]).sum(axis=1)
-    gap = jnp.where(size == 0, 0.0, worth[..., :, None] - worth[..., None, :])
+    leads = lambda values: (heard[..., None] * values[:, :, None]).sum(axis=1)
+    gap, size = leads(sense.lead.value), leads(sense.lead.size)
     # Which stakes are added up exactly: likelihoods of zero leave nothing to add.
     terms = product(_lift(grid_of(likelihood)), Grid(sense.last[:, :, None], grid_of(sense.user).top[:, :, None]))
     last, total = terms.last.min(axis=1), (heard * jnp.abs(sense.user[:, :, None])).sum(axis=1)

@@ -13,8 +13,8 @@ from ._market import ExactMarket
 from ._rational import ONE, ZERO, Rationals, dot, multipliers, total, zeros
 
 # How near to its best a user's play comes where a policy of floats means it to be best, as a share of the size of her
-# payoffs. Says how such policies are repaired (`_replies`), and decides nothing.
-_MEANT = Fraction(1e-11)
+# payoffs: as in `pluraljax._ties`. Says how such policies are repaired (`_replies`), and decides nothing.
+_MEANT = Fraction(1, 2**36)
 
 
 @dataclass(frozen=True)

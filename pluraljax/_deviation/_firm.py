@@ -40,9 +40,8 @@ def firm(
     # Gaps to what is recommended: [member type action evidence transcript].
     flat = told.reshape(*told.shape[:2], -1)
     chosen = jnp.where(flat[..., None] == jnp.arange(actions, dtype=jnp.int32)[None, None, None], 1.0, 0.0)
-    own = jnp.einsum("mtna,mtxa->mtxn", chosen, users.user)
-    gap = (own[:, :, None] - jnp.moveaxis(users.user, -1, 2)[..., None]) * likelihood[None, None, None]
-    size = jnp.einsum("mtna,mtxab,xn->mtbn", chosen, users.apart, likelihood)
+    gap = jnp.einsum("mtna,mtxab->mtbxn", chosen, users.lead.value) * likelihood[None, None, None]
+    size = jnp.einsum("mtna,mtxab,xn->mtbn", chosen, users.lead.size, likelihood)
     compared = jax.vmap(lambda sense: compare(sense, likelihood))(users)
     settled = jnp.einsum("mtna,mtnab->mtbn", chosen, jnp.where(compared.at_least, 1.0, 0.0)) > 0
     slack = gap.sum(axis=3)

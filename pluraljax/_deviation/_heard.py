@@ -29,7 +29,7 @@ def surely_heard(
     by_query = lambda leaf: leaf.reshape(leaf.shape[0], queries, signals).sum(axis=-1)
     brought = by_query(jnp.where(sure, jnp.where(meant, liked, 0.0).sum(axis=-1), least))
     worth = by_query(found.worth.max(axis=-1))
-    largest = audience.sense.apart[..., 0].max(axis=-1).sum(axis=-1)
+    largest = audience.sense.size.max(axis=-1).sum(axis=-1)
     unsure = doubt(2 * largest, terms * signals)[:, None]
     best = worth.max(axis=-1, keepdims=True)
     earned = jnp.asarray(jnp.where(worth >= best - unsure, brought, jnp.inf)).min(axis=-1).sum()

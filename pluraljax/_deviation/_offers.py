@@ -43,7 +43,7 @@ def consider(
     response: Response = respond(sense.user, kernels, prefer, recommended, asked)
     likelihood = likelihoods(kernels)[-1]
     found = compare(sense, likelihood)
-    near = MEANT * sense.apart[..., 0].max(axis=-1).sum()
+    near = MEANT * sense.size.max(axis=-1).sum()
     liked = (likelihood[None, None, :, :, None] * provider[:, :, :, None]).sum(axis=2)
     largest = (likelihood[None, :, :, None] * jnp.abs(prefer[:, :, None])).sum(axis=1).max(axis=-1, keepdims=True)
     unsure = doubt(largest, likelihood.shape[0] * sense.states)
@@ -52,7 +52,7 @@ def consider(
     ends = lambda join, filler: _fold(join, filler, liked, may_do, found, near, kernels, asked)
     return Offer(
         value=response.value,
-        tie=doubt(sense.apart[..., 0].max(axis=-1).sum(), likelihood.shape[0] * sense.states) + missed,
+        tie=doubt(sense.size.max(axis=-1).sum(), likelihood.shape[0] * sense.states) + missed,
         bare=brings_nothing(found, instinct.uninformed),
         full=tells_all(likelihood, instinct.optimal),
         earned=jnp.einsum("itxa,txa->i", provider, response.outcome),

@@ -5,8 +5,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from .._bounds import Audience, Prices, Receiver, best_response_line, optimal_play, value_of
+from .._bounds import Audience, Prices, Receiver, Sense, best_response_line, optimal_play, value_of
 from .._candidates import LinearProgram, OutcomeTask, Solution, Solver, pose_outcome, read_outcome
+from .._counted import OptimalPlay
 from .._precision import in_float64
 from .._ties import Sized
 from ._standing import Standing
@@ -74,11 +75,11 @@ def _pose_truthful(standing: Standing) -> LinearProgram:
 
 @in_float64
 def _read_truthful(standing: Standing, solutions: Solution) -> Float[Array, "user type evidence action"]:
-    def one(user: Array, probability: Array, solution: Solution) -> Array:
-        outcome = read_outcome(_truthful_task(user, probability), solution).outcome
-        return _winning(user, outcome, jnp.array(-jnp.inf), optimal_play(Receiver.of(user), user))
+    def one(sense: Sense, probability: Array, solution: Solution) -> Array:
+        outcome = read_outcome(_truthful_task(sense.user, probability), solution).outcome
+        return _winning(sense.user, outcome, jnp.array(-jnp.inf), optimal_play(_receiver(sense), sense.user))
 
-    return jax.vmap(one)(standing.user, standing.probability, solutions)
+    return jax.vmap(one)(standing.sense, standing.probability, solutions)
 
 
 @in_float64
@@ -88,21 +89,29 @@ def read_private(
     """Reads the menus, with a little of those mixed in that make every type tell the truth."""
     floor = floor_of(standing.audience())
 
-    def one(user: Array, provider: Array, probability: Array, row: tuple[Array, Solution], sure: Array) -> Private:
-        floor, solution = row
-        candidate = read_outcome(_task(user, provider, probability, floor), solution)
+    def one(sense: Sense, provider: Sized, probability: Array, row: tuple[Array, Solution], sure: Array) -> Private:
+        (floor, solution), user = row, sense.user
+        candidate = read_outcome(_task(user, provider.value, probability, floor), solution)
         prices = Prices(candidate.obedience, candidate.truth, candidate.recoding, candidate.required)
         prices = jax.tree.map(lambda leaf: jnp.where(jnp.isfinite(leaf), jnp.maximum(leaf, 0.0), 0.0), prices)
-        receiver = Receiver.of(user)
-        informed = optimal_play(receiver, provider)
+        receiver = _receiver(sense)
+        informed = optimal_play(receiver, provider.value)
         outcome = _winning(user, candidate.outcome, floor, informed)
         if len(user) > 1:
             outcome = (1 - _SURE) * outcome + _SURE * sure
-        height, slope = best_response_line(receiver, Sized.of(provider), prices)
+        height, slope = best_response_line(receiver, provider, prices)
         return Private(height, slope, outcome, prices, solution.outcome)
 
-    rows = (standing.user, standing.provider, standing.probability, (floor, solutions), truthful)
+    providers = Sized(standing.provider, standing.provider_size)
+    rows = (standing.sense, providers, standing.probability, (floor, solutions), truthful)
     return jax.vmap(jax.vmap(one), in_axes=(None, 0, None, 0, None))(*rows)
+
+
+def _receiver(sense: Sense) -> Receiver:
+    """A user's stakes for bounds; which of her optimal actions she plays, if told, only makes candidates."""
+    best = sense.user == sense.user.max(axis=-1, keepdims=True)
+    optimal = OptimalPlay(best, jnp.ones(best.shape[:-1], bool))
+    return Receiver(Sized(sense.user, sense.size), sense.lead, optimal, sense.states)
 
 
 def _winning(user: Array, outcome: Array, floor: Array, informed: Array) -> Array:

@@ -11,9 +11,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .._bounds import Audience, Ends, Instinct, Sense, instinct_of
 from .._conversation import Profile, as_kernels, normalised, pick_provider
-from .._counted import Counted, counted
+from .._counted import Counted, counted, leads_of
 from .._float_bits import Grid, grid_of, is_exact_sum, power_of_two, product
-from .._market import Market, stakes
+from .._market import Market
 from .._segments import Labels, segment_of
 from .._ties import MEANT, doubt
 from ._offers import Offer, consider
@@ -29,12 +29,14 @@ class Standing(eqx.Module):
     user_unit`, and v in `provider`, weighted by masses, for `v * objective_unit`. `outside[i, j]` is the best that user
     j has without provider i, known up to `tie`, and `elsewhere[i, j]` what i then gets from her; `loyal[i, j]` says
     that she is with i now, and `present[i, j]` what i gets from her now. `now`, `stay`, `away`, `bare` and `full` are
-    as in `Audience`; of `certain` users it is sure whom they are with.
+    as in `Audience`; of `certain` users it is sure whom they are with. `provider_size` is what `provider` would be if
+    all that it adds up counted as positive.
     """
 
     sense: Sense
     instinct: Instinct
     provider: Float[Array, "provider user type evidence action"]
+    provider_size: Float[Array, "provider user type evidence action"]
     user_unit: Float[Array, " user"]
     objective_unit: Float[Array, " provider"]
     user_baseline: Float[Array, " user"]
@@ -83,14 +85,16 @@ def _lay_out(market: Market) -> dict:
     if found.market.user_value.shape[-2] == 1:
         # Programmes move probability between actions: an only one is written twice.
         twice = lambda value: jnp.repeat(value, 2, axis=-2)
-        both = lambda m: (m.user_value, m.provider_value)
-        found = eqx.tree_at(lambda f: both(f.market), found, tuple(twice(value) for value in both(found.market)))
+        values = lambda f: (f.market.user_value, f.market.provider_value, f.user_own)
+        found = eqx.tree_at(values, found, tuple(twice(value) for value in values(found)))
     sense, share = _senses(found)
     mass = found.market.mass
+    weigh = lambda value: jnp.einsum("jtxy,ijay->ijtxa", found.market.prior, value) * mass[None, :, None, None, None]
     return {
         "sense": sense,
         "instinct": jax.vmap(instinct_of)(sense),
-        "provider": stakes(found.market).provider * mass[None, :, None, None, None],
+        "provider": weigh(found.market.provider_value),
+        "provider_size": weigh(jnp.abs(found.market.provider_value)),
         "user_unit": found.user_unit * share,
         "objective_unit": found.objective_unit,
         "user_baseline": found.user_baseline,
@@ -112,13 +116,12 @@ def _senses(found: Counted) -> tuple[Sense, Float[Array, " user"]]:
     even = even.all(axis=(1, 2, 3), keepdims=True)
     prior = jnp.where(even, share, prior)
     user = jnp.einsum("jtxy,jay->jtxa", prior, value)
-    apart = jnp.abs(value[:, :, None] - value[:, None, :])
     size = jnp.einsum("jtxy,jay->jtxa", prior, jnp.abs(value))
     spread = lambda grid, axes: Grid(*(jnp.expand_dims(leaf, axes) for leaf in (grid.last, grid.top)))
     last = product(spread(grid_of(prior), -2), spread(grid_of(value), (1, 2))).last.min(axis=-1)
     exact = is_exact_sum(last, size) & found.user_is_exact[:, None, None, None]
     last = jnp.where(exact, last, np.int32(-(1 << 20)))
-    sense = Sense(user, jnp.einsum("jtxy,jaby->jtxab", prior, apart), last, prior.shape[-1])
+    sense = Sense(user, leads_of(found.user_own, prior), last, prior.shape[-1])
     return lax.stop_gradient(sense), jnp.where(even, largest, 1.0)[:, 0, 0, 0]
 
 
@@ -134,7 +137,7 @@ def _uninformed(primitives: dict) -> tuple[Float[Array, " user"], Float[Array, "
 
 
 def _size(sense: Sense) -> Float[Array, " user"]:
-    return sense.apart[..., 0].max(axis=-1).sum(axis=(-2, -1))
+    return sense.size.max(axis=-1).sum(axis=(-2, -1))
 
 
 def _rounding(sense: Sense) -> Float[Array, " user"]:

@@ -153,7 +153,7 @@ def lay_out(
     optimal = optimal_play_of(found, payoffs.user)
     receivers = jax.vmap(lambda *hers: Receiver(*hers, states=market.prior.shape[-1]))(
         Sized(payoffs.user, sizes.user),
-        leads_of(found),
+        leads_of(found.user_own, market.prior),
         OptimalPlay(optimal.action.reshape(payoffs.user.shape), optimal.is_exact.reshape(situations)),
     )
     units = jax.vmap(Units)(

@@ -19,6 +19,7 @@ from pluraljax._bounds import (
 )
 from pluraljax._candidates import PublicTask, solve_public
 from pluraljax._precision import in_float64
+from pluraljax._ties import Sized
 
 MEMBERS, EVIDENCES, ACTIONS = 2, 3, 3
 ROWS = 24
@@ -50,8 +51,8 @@ def propose(user, provider, floor, won, probability):
 
 def audience(user, provider, outside, elsewhere, loyal, bare=False, full=False):
     """One state for each evidence; what users bring now is nothing."""
-    apart = jnp.abs(user[..., :, None] - user[..., None, :])
-    sense = Sense(user, apart, jnp.full(user.shape, -(1 << 20), jnp.int32), 1)
+    lead = user[..., :, None] - user[..., None, :]
+    sense = Sense(user, Sized(lead, jnp.abs(lead)), jnp.full(user.shape, -(1 << 20), jnp.int32), 1)
     none, every = jnp.zeros_like(outside), lambda flag: jnp.broadcast_to(jnp.asarray(flag), loyal.shape)
     now, stay = Ends(none, none), Ends(elsewhere, elsewhere)
     instinct = jax.vmap(instinct_of)(sense)
