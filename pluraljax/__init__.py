@@ -156,6 +156,9 @@ if TYPE_CHECKING:
     from ._robust import robust_worst_equilibrium as robust_worst_equilibrium
     from ._robust import robustness as robustness
     from ._scan import (
+        Exits as Exits,
+    )
+    from ._scan import (
         FamilyGrid as FamilyGrid,
     )
     from ._scan import (
@@ -234,6 +237,7 @@ _HOME = {
     "Bracket": "_bracket",
     "Deviation": "_deviation",
     "Certificate": "_certify",
+    "Exits": "_scan",
     "FamilyGrid": "_scan",
     "Frontier": "_frontier",
     "FrontierCurve": "_frontier",

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from .._printable import printable
 from .._scan._adaptive import Stopping
-from .._scan._columns import EQUILIBRIA, FOUND
+from .._scan._columns import EQUILIBRIA, FOUND, ROBUST
 from .._scan._estimate import CONFIDENCE, BracketMoments, CellSummary, Proportion
 from .._status import Status
 from ._comparisons import interval_name, paired_columns, stopping_columns, stopping_line
@@ -23,6 +23,7 @@ WIDEST_NAME = 16
 # Cells named in a message; summary.csv has them all.
 MOST_CELLS = 8
 _FOUND_EVENTS = {column.name for column in FOUND if column.kind == "event"}
+_ROBUST_EVENTS = {column.name for column in ROBUST if column.kind == "event"}
 _EQUILIBRIUM_EVENTS = {column.name for column in EQUILIBRIA if column.kind == "event"}
 # Ends of a mean further apart than this are shown as a range.
 SAME_MEAN = 5e-4
@@ -230,6 +231,9 @@ def _checks(summaries: Sequence[CellSummary], confidence: float) -> Iterable[Ren
     asked = any(cell.has_equilibria for cell in summaries)
     played = any(cell.has_found for cell in summaries)
     left_out = (set() if asked else _EQUILIBRIUM_EVENTS) | (set() if played else _FOUND_EVENTS)
+    shares = [cell.events[name] for cell in summaries for name in _ROBUST_EVENTS & cell.events.keys()]
+    if not any(share.yes + share.no for share in shares):
+        left_out |= _ROBUST_EVENTS
     events = [name for name in summaries[0].events if name not in left_out]
     for name in (name for name in events if name.endswith("_theorem")):
         checked = sum((cell.events[name] for cell in summaries), Proportion())

@@ -92,7 +92,8 @@ def ask_all(market: Market, gone: Bool[np.ndarray, "removal provider"], ask: Cal
     """
     count, users, kept = len(gone), market.num_users, staying(gone)
     traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(market))
-    together = max(1, _TOGETHER // users) if count > _FEW else count if traced else _FEW
+    most = max(1, _TOGETHER // users)
+    together = min(count, most) if traced else _FEW if count <= _FEW else most
     groups = -(-count // together)
     rows = np.minimum(np.arange(groups * together), count - 1).reshape(groups, together)
     if groups == 1:

@@ -1,5 +1,6 @@
 """How many providers a market survives the loss of."""
 
+import itertools
 import math
 from typing import Any, Literal
 
@@ -9,14 +10,17 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
+from .._alignment import weak_alignment
 from .._arguments import checked
+from .._bracket import Bracket
 from .._candidates import Solver, solve
+from .._coverage import coverage
 from .._market import Market, market_status, one_market
 from .._precision import float64_scope, in_float64
 from .._status import Status
 from ._answer import Robust, Robustness
 from ._questions import robust_alignment, robust_coverage
-from ._removals import positive_budget
+from ._removals import all_removals, ask_all, positive_budget
 
 Condition = Literal["coverage", "weak"]
 
@@ -67,6 +71,24 @@ def robustness(
         if known and not (np.asarray(found.upper) >= removed).any():
             break
     return _end(market, found)
+
+
+@float64_scope
+def after_exits(market: Market, numbers: tuple[int, ...], condition: Condition, *, solver: Solver = solve) -> Bracket:
+    """Brackets the error after the worst exit of each of some numbers of providers, `[number user]`, in one batch."""
+    gone = [all_removals(market.num_providers, number) for number in numbers]
+    if condition == "coverage":
+        ask = lambda part: coverage(part, solver=solver).value
+    else:
+        ask = lambda part: weak_alignment(part, solver=solver).error
+    return _worst_of_each(ask_all(market, np.concatenate(gone), ask), tuple(map(len, gone)))
+
+
+@in_float64
+def _worst_of_each(found: Bracket, sizes: tuple[int, ...]) -> Bracket:
+    starts = np.cumsum((0, *sizes))
+    worst = lambda end: jnp.stack([end[a:b].max(axis=0) for a, b in itertools.pairwise(starts.tolist())])
+    return Bracket(worst(found.lower), worst(found.upper))
 
 
 def _is_traced(market: Market) -> bool:

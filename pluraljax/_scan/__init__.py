@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from ._config import FamilyGrid, ScanConfig
 from ._default import default_config
 from ._estimate_intervals import confidence_sequence
+from ._exits import Exits
 from ._manifest import read_manifest
 from ._power import markets_needed
 from ._read import open_scan, read_table
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from ._run import scan
 
 __all__ = [
+    "Exits",
     "FamilyGrid",
     "ScanConfig",
     "Search",

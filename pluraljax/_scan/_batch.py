@@ -19,8 +19,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from .._families import Family, make_family
 from .._interruption import check, result
 from .._market import Market
-from . import _equilibria, _found, _measure
+from . import _equilibria, _found, _measure, _robust
 from ._config import ScanConfig
+from ._exits import Exits
 from ._plan import Block
 from ._search import Search
 from ._traced import compile_with, lower
@@ -220,6 +221,22 @@ def _compile_found(layout: Layout, wide: Shape, own: Shape, delta: float, search
         return _compile(layout, lower(tiled(layout, row), arguments, *key), _MEASURE_OPTIONS)
 
 
+@functools.lru_cache(maxsize=256)
+def _compile_robust(layout: Layout, wide: Shape, own: Shape, exits: Exits, measure: Any) -> Any:
+    """Exits, too, are of the providers as they are."""
+    providers = _num_providers(own)
+
+    def row(_, arrays):
+        prior, user_value, provider_value, mass = arrays
+        return measure(Market(prior, user_value, provider_value[:providers], mass), exits)
+
+    program = functools.partial(tiled(layout, row), None)
+    with jax.enable_x64(True):
+        arguments = (_markets(layout, wide), layout.counts)
+        lowered = lower(program, arguments, layout.tile, providers, exits, measure)
+        return _compile(layout, lowered, _MEASURE_OPTIONS)
+
+
 def _markets(layout: Layout, shape: Shape) -> tuple[jax.ShapeDtypeStruct, ...]:
     return tuple(layout.spec((layout.size, *axes), dtype) for axes, dtype in shape)
 
@@ -238,6 +255,7 @@ class Launched:
     conditions: dict[str, jax.Array]
     equilibria: dict[str, jax.Array] | None
     found: dict[str, jax.Array] | None
+    robust: dict[str, jax.Array] | None
     places: np.ndarray
 
     def rows(self) -> dict[str, np.ndarray]:
@@ -246,6 +264,7 @@ class Launched:
         rows = take(self.conditions)
         shape = rows["aligned"].shape
         played = _found.undefined(shape) if self.found is None else take(self.found)
+        played |= _robust.undefined(shape) if self.robust is None else take(self.robust)
         if self.equilibria is None:
             return rows | _equilibria.undefined(shape) | played
         found = take(self.equilibria)
@@ -277,6 +296,7 @@ class Programs:
         self._conditions: dict[Shape, Future[Any]] = {}
         self._equilibria: dict[Shape, Future[Any]] = {}
         self._found: dict[Shape, Future[Any]] = {}
+        self._robust: dict[Shape, Future[Any]] = {}
         own, shapes = [], {}
         for family in self._families:
             if (structure := _structure(family)) not in shapes:
@@ -303,6 +323,7 @@ class Programs:
                     again = (*arguments, _equilibria.measure_equilibria)
                     self._equilibria[shape] = self._pool.submit(_compile_equilibria, *again)
             self._prepare_play(index)
+            self._prepare_exits(index)
             if index in self._draw:
                 self._draw[index] = self._draw.pop(index)
             else:
@@ -317,10 +338,16 @@ class Programs:
             arguments = (self._layout, self._shapes[cell], own, self._config.delta, search, _found.measure_found)
             self._found[own] = self._pool.submit(_compile_found, *arguments)
 
+    def _prepare_exits(self, cell: int) -> None:
+        own, exits = self._own[cell], self._config.robust
+        if exits is not None and own not in self._robust:
+            arguments = (self._layout, self._shapes[cell], own, exits, _robust.measure_robust)
+            self._robust[own] = self._pool.submit(_compile_robust, *arguments)
+
     @property
     def num_compiled(self) -> int:
         """How many measuring programmes there are."""
-        return len(self._conditions) + len(self._equilibria) + len(self._found)
+        return len(self._conditions) + len(self._equilibria) + len(self._found) + len(self._robust)
 
     def launch(self, block: Block) -> Launched:
         """Starts to draw and measure a block; returns before it is done, once its programmes are compiled."""
@@ -331,7 +358,7 @@ class Programs:
         put = lambda array: jax.device_put(array, self._layout.sharding)
         counts = put(counts)
         arrays = draw(self._root, put(indices), counts)
-        conditions, equilibria, found = measure(arrays, counts), None, None
+        conditions, equilibria, found, robust = measure(arrays, counts), None, None, None
         if shape in self._equilibria:
             known = {name: conditions[name] for name in _equilibria.KNOWN}
             rows = (arrays, put(np.full(self._layout.size, alone)), known)
@@ -340,7 +367,9 @@ class Programs:
             known = conditions | (equilibria or {})
             rows = (arrays, put(indices), {name: known[name] for name in _found.PROVED})
             found = result(self._found[self._own[block.cell]])(self._root, rows, counts)
-        return Launched(block, arrays, alone, conditions, equilibria, found, places)
+        if self._own[block.cell] in self._robust:
+            robust = result(self._robust[self._own[block.cell]])(arrays, counts)
+        return Launched(block, arrays, alone, conditions, equilibria, found, robust, places)
 
     def close(self) -> None:
         """Drops what is not being compiled yet."""

@@ -92,6 +92,20 @@ FOUND: tuple[Column, ...] = (
     _event("found_theorem", "aligned >= found >= proved worst >= guarantee, in every equilibrium that play found"),
 )
 
-COLUMNS = CONDITIONS + EQUILIBRIA + FOUND
+
+def _robustly(what: str, condition: str) -> tuple[Column, ...]:
+    exits = "after the worst exit of the largest number of providers that was asked about"
+    number = f"the largest number asked about that may leave, whoever they are, with {condition} for sure; -1 is none"
+    return (
+        Column(f"robustly_{what}_error", "user", "value", "utility", f"{condition}: its error at most, {exits}"),
+        Column(f"robustly_{what}_exits", "user", "value", "providers", number),
+        _event(f"robustly_{what}", f"{condition} holds with error 0 for every user {exits}"),
+    )
+
+
+# What the fourth programme measures, where the scan asks for it: what is left after exits.
+ROBUST: tuple[Column, ...] = (*_robustly("aligned", "weak alignment"), *_robustly("covered", "coverage"))
+
+COLUMNS = CONDITIONS + EQUILIBRIA + FOUND + ROBUST
 
 EVENTS = tuple(column.name for column in COLUMNS if column.kind == "event")

@@ -19,6 +19,7 @@ from .._files._toml import check_nesting, read_toml
 from .._printable import quoted
 from ._columns import COLUMNS
 from ._definition import Cell, canonical, columns_version, identity_of
+from ._exits import Exits, as_exits, as_plain_exits
 from ._search import Search, as_plain, as_search
 from ._until import Until, as_plain_until, as_until, check_measured
 
@@ -36,6 +37,10 @@ _LEAST_CHUNK, _MOST_CHUNK = 32, 2048
 _COPIES = 9
 # A row holds about so many numbers besides its payoffs, per user, and takes some more on its way into a file.
 _MEASURED = 120
+
+
+# Entries that are tables of their own, and left out where they ask for nothing.
+_TABLES = ("grid", "until", "robust")
 
 
 @dataclass(frozen=True)
@@ -130,6 +135,8 @@ class ScanConfig:
     - `until`: an `Until` (in TOML a table, such as `{event = "weakly_aligned", half_width = 0.01, most = 50_000}`)
       samples each cell only until that event's interval is narrow enough. `markets` is then the most in all, and
       `most` times the cells where `most` is given.
+    - `robust`: an `Exits` (in TOML a table, such as `{removed = [0, 1, 2]}`) asks what is left of weak alignment and of
+      coverage after the worst exit of so many providers.
 
     Raises `ValueError`, with what was wanted and what was given.
     """
@@ -142,6 +149,7 @@ class ScanConfig:
     memory: int = 256
     equilibria: bool | Search = True
     until: Until | None = None
+    robust: Exits | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "grid", tuple(self.grid))
@@ -151,7 +159,12 @@ class ScanConfig:
         _check_scalars({each.name: getattr(self, each.name) for each in fields(self)})
         object.__setattr__(self, "delta", float(self.delta))
         check_cells(sum(part.num_cells for part in self.grid))
+        exits = as_exits(self.robust)
+        object.__setattr__(self, "robust", exits)
         self._check_until()
+        if exits is not None:
+            for cell in self.cells:
+                exits.check(int(cell.parameters.get("providers", 1)))
         seen: dict[str, int] = {}
         for cell in self.cells:
             spelled = f"{cell.family} {canonical(cell.parameters)}"
@@ -170,7 +183,7 @@ class ScanConfig:
         object.__setattr__(self, "until", until)
         if until is None:
             return
-        check_measured(until, bool(self.equilibria), isinstance(self.equilibria, Search))
+        check_measured(until, bool(self.equilibria), isinstance(self.equilibria, Search), self.robust is not None)
         if until.most is not None:
             total = until.most * len(self.cells)
             _check_scalars({"markets": total})
@@ -198,9 +211,10 @@ class ScanConfig:
     def to_mapping(self) -> dict[str, Any]:
         """Plain data, as TOML and JSON hold it; `from_mapping` gives the config back."""
         grid = [{"family": part.family} | {k: _thaw(v) for k, v in part.parameters.items()} for part in self.grid]
-        scalars = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("grid", "until")}
+        scalars = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in _TABLES}
         until = {} if self.until is None else {"until": as_plain_until(self.until)}
-        return scalars | {"equilibria": as_plain(self.equilibria)} | until | {"grid": grid}
+        robust = {} if self.robust is None else {"robust": as_plain_exits(self.robust)}
+        return scalars | {"equilibria": as_plain(self.equilibria)} | until | robust | {"grid": grid}
 
     def to_toml(self) -> str:
         """Text that `from_toml` reads back to an equal config."""
@@ -228,7 +242,8 @@ class ScanConfig:
 
     def definition(self) -> dict[str, Any]:
         """All that the rows depend on. How many there are and how they are stored is not part of it."""
-        return {
+        robust = {} if self.robust is None else {"robust": as_plain_exits(self.robust)}
+        return robust | {
             "seed": self.seed,
             "delta": self.delta,
             "equilibria": as_plain(self.equilibria),
@@ -273,8 +288,8 @@ def _parse(mapping: Mapping[str, Any]) -> ScanConfig:
         grid.append(FamilyGrid(table["family"], {name: value for name, value in table.items() if name != "family"}))
     _check_scalars(mapping)
     asked = as_search(mapping.get("equilibria", True))
-    until = as_until(mapping.get("until"))
-    return ScanConfig(**{**mapping, "grid": tuple(grid), "equilibria": asked, "until": until})
+    read = {"equilibria": asked, "until": as_until(mapping.get("until")), "robust": as_exits(mapping.get("robust"))}
+    return ScanConfig(**{**mapping, "grid": tuple(grid), **read})
 
 
 def suggestion(key: str, known: Iterable[str]) -> str:

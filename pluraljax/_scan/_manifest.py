@@ -151,14 +151,16 @@ def _check_unaltered(data: Mapping[str, Any], file: Path) -> None:
                 raise ValueError(f"{file}: {name} is not what the scan wrote there. {advice}")
     definition, config = data["definition"], data["config"]
     fits = identity_of(definition) == data["identity"]
-    for name in ("seed", "delta", "equilibria"):
-        if canonical(definition[name]) != canonical(config[name]):
+    for name in ("seed", "delta", "equilibria", "robust"):
+        there, asked = definition.get(name), config.get(name)
+        if canonical(there) != canonical(asked):
             # Which of the two is right shows where the identity fits one of them.
-            restored = fits or identity_of({**definition, name: config[name]}) == data["identity"]
+            other = {key: value for key, value in {**definition, name: asked}.items() if value is not None}
+            restored = fits or identity_of(other) == data["identity"]
             wrong = f"config.{name}" if fits else f"definition.{name}" if restored else "one of them, or both,"
             raise ValueError(
-                f"{file}: definition.{name} is {brief(definition[name])} and config.{name} {brief(config[name])}; by "
-                f"the identity {wrong} is not what the scan wrote there. {advice}"
+                f"{file}: definition.{name} is {brief(there)} and config.{name} {brief(asked)}; by the identity "
+                f"{wrong} is not what the scan wrote there. {advice}"
             )
     if not fits:
         raise ValueError(
@@ -222,6 +224,10 @@ def _is_grid(value: Any) -> bool:
 
 _OBJECT, _TEXT = (is_object, "an object"), (is_text, "a text")
 _EQUILIBRIA = (lambda value: isinstance(value, bool | dict), "true, false or an object")
+_ROBUST = (
+    lambda value: is_object(value) and isinstance(value.get("removed"), list) and bool(value["removed"]),
+    "an object with a list of whole numbers, removed",
+)
 _DELTA = (lambda value: is_number(value) and value >= 0, "a finite number that is not negative")
 _VERSIONS = "with the versions of pluraljax, jax and jaxlib"
 
@@ -231,6 +237,7 @@ _SCHEMA: dict[str, Wanted] = {
     "definition.seed": whole(0, 2**32 - 1),
     "definition.delta": _DELTA,
     "definition.equilibria": _EQUILIBRIA,
+    "definition.robust?": _ROBUST,
     "definition.cells": (_are_cells, "a list of cells, each a family and its parameters"),
     "definition.columns": _TEXT,
     "definition.pluraljax": _TEXT,
@@ -240,6 +247,7 @@ _SCHEMA: dict[str, Wanted] = {
     "config.delta": _DELTA,
     "config.chunk": whole(1, 2**24),
     "config.equilibria": _EQUILIBRIA,
+    "config.robust?": _ROBUST,
     "config.until?": (_is_until, "an object with an event, and a half_width and a confidence between 0 and 1"),
     "config.grid": (_is_grid, "a list of objects, each with a family"),
     "columns": (_are_columns, "a list of columns, each with name, axis, kind, unit and description, one the status"),

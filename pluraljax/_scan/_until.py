@@ -6,7 +6,7 @@ from typing import Any
 
 from .._families._family import unknown
 from .._printable import quoted
-from ._columns import EQUILIBRIA, EVENTS, FOUND
+from ._columns import EQUILIBRIA, EVENTS, FOUND, ROBUST
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def as_plain_until(until: Until) -> dict[str, Any]:
     return {name: value for name, value in asdict(until).items() if value is not None}
 
 
-def check_measured(until: Until, equilibria: bool, play: bool) -> None:
+def check_measured(until: Until, equilibria: bool, play: bool, exits: bool = False) -> None:
     """Raises `ValueError` where the scan would not measure the event."""
     if until.event not in EVENTS:
         raise unknown("event", until.event, EVENTS, " in until")
@@ -71,3 +71,5 @@ def check_measured(until: Until, equilibria: bool, play: bool) -> None:
         raise ValueError(f"until waits for {until.event}, which equilibria = false leaves out.")
     if until.event in named(FOUND) and not play:
         raise ValueError(f"until waits for {until.event}, which needs equilibria = {{starts = 8}} or the like.")
+    if until.event in named(ROBUST) and not exits:
+        raise ValueError(f"until waits for {until.event}, which needs robust = {{removed = [0, 1]}} or the like.")

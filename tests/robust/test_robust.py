@@ -7,6 +7,7 @@ from cases import Shape, as_market, build
 from removal_oracle import coverage_errors, weak_errors, worst
 
 import pluraljax as plx
+from pluraljax._scan._robust import measure_robust
 
 SMALL = Shape(providers=5, users=2)
 # Ties and duplicates, payoffs that cancel, and providers who do not care.
@@ -189,6 +190,17 @@ def test_a_batch_is_a_loop():
         single = host(plx.robust_coverage(market, 1))
         np.testing.assert_allclose(found.value.lower[row], single.value.lower, atol=1e-9)
         np.testing.assert_allclose(found.value.upper[row], single.value.upper, atol=1e-9)
+
+
+def test_a_scan_asks_the_same_questions():
+    _, market = make("conic", 3)
+    rows = host(measure_robust(market, plx.Exits((0, 1))))
+    for name, ask in (("aligned", plx.robust_alignment), ("covered", plx.robust_coverage)):
+        both = [host(ask(market, removed)).value for removed in (0, 1)]
+        np.testing.assert_allclose(rows[f"robustly_{name}_error"], both[1].upper, atol=1e-9)
+        survived = np.stack([value.upper <= 1e-8 * np.ptp(market.user_value, axis=(1, 2)) for value in both])
+        np.testing.assert_array_equal(rows[f"robustly_{name}_exits"], np.cumprod(survived, axis=0).sum(axis=0) - 1)
+        assert rows[f"robustly_{name}"] in (survived[1].all(), -1)
 
 
 def test_what_makes_no_sense_is_refused():
