@@ -106,7 +106,7 @@ def empty(path):
 
 def flip(path):
     data = bytearray(path.read_bytes())
-    data[len(data) // 3] ^= 4
+    data[len(data) // 2] ^= 4
     path.write_bytes(data)
 
 
