@@ -98,6 +98,7 @@ def test_other_baselines():
         plx.coverage(market, baseline[0])
 
 
+@pytest.mark.slow
 def test_a_search_closes_what_enumeration_does():
     _, market = make("gaussian", 7)
     for removed in (2,):
@@ -181,6 +182,7 @@ def test_order_does_not_matter_and_twins_do_not_hurt():
         assert (four.lower <= twin.upper).all()
 
 
+@pytest.mark.slow
 def test_a_batch_is_a_loop():
     pairs = [make(name, 2)[1] for name in ("gaussian", "integers")]
     with jax.enable_x64(True):
