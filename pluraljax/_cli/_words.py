@@ -38,9 +38,8 @@ def in_own_process(command: Callable[[], int]) -> int:
             stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
     code = listened_to(command)
     if code == NOBODY_LISTENS:
-        # Python flushes once more when it ends, and would complain.
-        with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Python flushes once more when it ends, and would complain; so do libraries whose threads are still starting.
+        os._exit(code)
     return code
 
 
