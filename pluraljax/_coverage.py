@@ -70,8 +70,9 @@ def coverage(market: Market, baseline: Any = None, *, solver: Solver = solve) ->
       optimal actions each provider counts from the one that is worst for it.
     - `solver`: proposes candidates; the bracket is valid whatever it returns.
 
-    **Returns:** a `Coverage`. Where `status` is `OPEN` the bracket is valid but wider than 1e-6 of the payoff range.
-    Weights count up to 1e6 times the ratio of the payoffs' ranges, as in alignment errors.
+    **Returns:** a `Coverage`. Where `status` is `OPEN` the bracket is valid but wider than 1e-6 of the payoff range;
+    it is `IN_DOUBT` where that may be because optimal actions differ by less than sums are exact to. Weights count up
+    to 1e6 times the ratio of the payoffs' ranges, as in alignment errors.
 
     Example::
 
@@ -85,9 +86,9 @@ def coverage(market: Market, baseline: Any = None, *, solver: Solver = solve) ->
 class _Base(eqx.Module):
     """The baseline, as an action in each situation, and the actions that providers may count from."""
 
-    action: Int[Array, "user situation"]
-    least: Bool[Array, "user situation action"]
-    is_exact: Bool[Array, "user situation"]
+    action: Int[Array, "*user situation"]
+    least: Bool[Array, "*user situation action"]
+    is_exact: Bool[Array, "*user situation"]
 
 
 def _base_of(found: Counted, user: Array, baseline: Any) -> _Base:
@@ -163,7 +164,8 @@ def _collect(market: Market, baseline: Any, solutions: Solution) -> Coverage:
     stand, base = _stand(found, baseline)
     shape = (*market.prior.shape[1:3], market.user_value.shape[1])
 
-    def one(stand: Stand, action: Array, probability: Array, scale: Array, solution: Solution) -> Coverage:
+    def one(stand: Stand, base: _Base, probability: Array, scale: Array, solution: Solution) -> Coverage:
+        action = base.action
         user, provider = _one_member(-stand.user_loss, -stand.provider_loss)
         mass = jnp.ones(1, jnp.float64)
         read = read_guarantee(user, provider, probability[None], mass, action[None], mass, solution)
@@ -176,11 +178,13 @@ def _collect(market: Market, baseline: Any, solutions: Solution) -> Coverage:
         solved = jnp.where(solution.outcome == Outcome.RESCUED, jnp.int32(Status.RESCUED), jnp.int32(Status.OK))
         left = jnp.where(jnp.arange(shape[-1], dtype=jnp.int32)[None] == action[:, None], 0.0, read.outcome[0])
         closed = ends.is_exact(scale)
-        return Coverage(ends, weights, left.reshape(shape), jnp.where(closed, solved, jnp.int32(Status.OPEN)))
+        # Where it is in doubt which actions are optimal, so is what providers count from.
+        wide = jnp.where(base.is_exact.all(), jnp.int32(Status.OPEN), jnp.int32(Status.IN_DOUBT))
+        return Coverage(ends, weights, left.reshape(shape), jnp.asarray(jnp.where(closed, solved, wide)))
 
     scale = action_range(found.market.user_value).max(axis=-1)
     solutions = lax.stop_gradient(solutions)
-    result = jax.vmap(one)(stand, base.action, _probability(found.market), scale, solutions)
+    result = jax.vmap(one)(stand, base, _probability(found.market), scale, solutions)
     unit, valid = found.user_unit, status < Status.NOT_FINITE
     result = Coverage(
         jax.tree.map(lambda end: end * unit, result.value),

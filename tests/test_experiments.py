@@ -187,6 +187,18 @@ STUDIES = {
             (1, "worst"): (0.999, 1.001),
         },
     ),
+    "exit": (
+        "--markets 16 --dimensions 2 --centre 5 --providers 4 --exits 0 1 --shared 0 --perturbation 0",
+        {
+            (0, "aligned"): (0.62, 0.63),
+            (1, "aligned"): (0.0, 0.0),
+            (1, "formula"): (0.0624, 0.0626),
+            (2, "covered"): (0.93, 0.94),
+            (3, "covered"): (0.68, 0.69),
+            (4, "aligned"): (1.0, 1.0),
+            (5, "covered"): (0.56, 0.57),
+        },
+    ),
     "how_much_personalization": (
         "--markets 8 --users 3 --providers 2 --families opposed",
         {
