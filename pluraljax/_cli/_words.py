@@ -1,7 +1,6 @@
 """What the command line says: names in it are shown and do nothing else, and who stops listening ends it quietly."""
 
 import argparse
-import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -36,11 +35,7 @@ def in_own_process(command: Callable[[], int]) -> int:
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError):
             stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
-    code = listened_to(command)
-    if code == NOBODY_LISTENS:
-        # Python flushes once more when it ends, and would complain; so do libraries whose threads are still starting.
-        os._exit(code)
-    return code
+    return listened_to(command)
 
 
 def listened_to(command: Callable[[], int]) -> int:

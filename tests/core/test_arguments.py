@@ -31,6 +31,7 @@ GIVEN = {
     "markets": jax.tree.map(lambda leaf: np.asarray(leaf)[None], MARKET),
     "labels": (0,),
     "objective": "weak_error",
+    "removed": 0,
 }
 
 

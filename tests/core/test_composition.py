@@ -70,6 +70,12 @@ DEAR = {
     "best_response_play": lambda m: plx.best_response_play(m, APART, rounds=1),
     "equilibrium": lambda m: plx.equilibrium(m, APART, starts=2, rounds=1, annealing=SHORT),
     "worst_equilibrium": lambda m: plx.worst_equilibrium(m, budget=0),
+    "coverage": plx.coverage,
+    "robustness": plx.robustness,
+    "robust_alignment": lambda m: plx.robust_alignment(m, 1),
+    "robust_coverage": lambda m: plx.robust_coverage(m, 1),
+    "robust_guarantee": lambda m: plx.robust_guarantee(m, TOGETHER, 1),
+    "robust_worst_equilibrium": lambda m: plx.robust_worst_equilibrium(m, 1),
     "one_sided_slopes": lambda m: plx.one_sided_slopes(lambda n: plx.benchmarks(n).aligned, m, m),
 }
 QUESTIONS = CHEAP | DEAR
@@ -79,6 +85,7 @@ FORWARD_ONLY = frozenset(["gradient_policies", "gradient_subsidy"])
 ON_HOST = frozenset(
     (
         "anonymous",
+        "audit",
         "personalized",
         "certify",
         "certify_rule",
