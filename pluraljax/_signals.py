@@ -10,6 +10,7 @@ import functools
 import itertools
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -19,6 +20,10 @@ TIE = 1e-10
 # Likelihoods below this share of the largest are zero, and directions shorter than this are no corners.
 _ZERO = 1e-10
 _DEGENERATE = 1e-9
+# What is neither nothing nor more than this may be a tie or none: such a segment is not listed. Nothing is what
+# rounding leaves of it: this much of numbers of order one, and more where planes meet at a small angle.
+_CLEAR = 1e-8
+_ROUNDING = 2.0**-46
 # With more places where corners may be, or more signals, a segment counts as large.
 MOST_PLACES = 30_000
 MOST_SIGNALS = 4_000
@@ -89,15 +94,20 @@ def is_small(users: int, types: int, evidences: int, actions: int) -> bool:
 
 def find_corners(
     user: Float[np.ndarray, "user evidence action"],
-) -> tuple[Float[np.ndarray, "corner evidence"], Bool[np.ndarray, "corner user action"]]:
+) -> tuple[Float[np.ndarray, "corner evidence"], Bool[np.ndarray, "corner user action"], bool]:
     """Lists the corners as beliefs that sum to 1, and marks everybody's best actions there.
 
     A corner is where so many things hold with equality (an evidence is ruled out, or a user is indifferent between two
-    of her best actions) that nothing but scale is left free.
+    of her best actions) that nothing but scale is left free. Also tells whether it is clear everywhere what does:
+    whether nothing nearly does.
     """
     users, evidences, actions = user.shape
-    size = np.abs(user).max(axis=(1, 2))
-    scaled = user / np.where(size > 0, size, 1.0)[:, None, None]
+    # Evidence that is rare counts like any other, and so does a user with little at stake.
+    often = np.abs(user).max(axis=(0, 2))
+    often = np.where(often > 0, often, 1.0)
+    even = user / often[None, :, None]
+    size = np.abs(even).max(axis=(1, 2))
+    scaled = even / np.where(size > 0, size, 1.0)[:, None, None]
     planes = [*np.eye(evidences)]
     for j, (a, b) in itertools.product(range(users), itertools.combinations(range(actions), 2)):
         normal = scaled[j, :, a] - scaled[j, :, b]
@@ -105,17 +115,41 @@ def find_corners(
             planes.append(normal / np.abs(normal).max())
     direction = _orthogonal(np.array(planes)[_choices(len(planes), evidences - 1)])
     length = np.abs(direction).max(axis=1, keepdims=True)
+    clear = not _is_between(length, _ROUNDING, _CLEAR).any() and _are_clear(scaled)
     direction, length = direction[length[:, 0] > _DEGENERATE], length[length[:, 0] > _DEGENERATE]
     direction = direction / length * np.where(direction.sum(axis=1, keepdims=True) < 0, -1.0, 1.0)
-    direction = direction[(direction >= -_ZERO).all(axis=1)]
+    inside = (direction >= -_ZERO).all(axis=1)
+    order = np.flatnonzero(inside)[np.argsort(-length[inside, 0], kind="stable")]
+    direction, rounding = direction[order], _ROUNDING / length[order, 0]
     belief = np.where(direction > _ZERO, direction, 0.0)
     belief = belief / belief.sum(axis=1, keepdims=True)
+    # The best known of those that are alike.
     _, first = np.unique(np.round(belief, 9), axis=0, return_index=True)
-    belief = belief[np.sort(first)]
+    first = np.sort(first)
+    clear = clear and not _is_between(np.abs(direction[first]), rounding[first, None], _CLEAR).any()
+    belief = belief[first]
     worth = np.stack([belief @ scaled[j] for j in range(users)], axis=1)
-    best = worth >= worth.max(axis=-1, keepdims=True) - TIE
+    behind = worth.max(axis=-1, keepdims=True) - worth
+    best = behind <= TIE
     kept = _are_corners(scaled, belief, best)
-    return belief[kept], best[kept]
+    clear = clear and not _is_between(behind, rounding[first, None, None], _CLEAR)[kept].any()
+    belief = belief[kept] / often
+    return belief / belief.sum(axis=1, keepdims=True), best[kept], clear
+
+
+def _is_between(value: np.ndarray, low: Any, high: float) -> np.ndarray:
+    return (value > low) & (value <= high)
+
+
+def _are_clear(scaled: Float[np.ndarray, "user evidence action"]) -> bool:
+    """Tells whether actions that nearly tie on all evidence, or best ones on some, do so exactly."""
+    size = np.abs(scaled).max(axis=-1, keepdims=True)
+    rows = scaled / np.where(size > 0, size, 1.0)
+    apart = np.abs(rows[..., :, None] - rows[..., None, :]).max(axis=1)
+    behind = rows.max(axis=-1, keepdims=True) - rows
+    gained = scaled.max(axis=-1).sum(axis=-1) - scaled.sum(axis=1).max(axis=-1)
+    nearly = [_is_between(apart, 0.0, _CLEAR), _is_between(behind, 0.0, _CLEAR), _is_between(gained, _ROUNDING, _CLEAR)]
+    return not any(each.any() for each in nearly)
 
 
 @functools.lru_cache(maxsize=16)
@@ -151,23 +185,24 @@ def lay_out(
     slack: Float[np.ndarray, " provider"],
     reach: Float[np.ndarray, " provider"],
 ) -> Crowd | None:
-    """Lays a segment out; None if it has too many signals. `reach` is the range of each provider's objective.
+    """Lays a segment out; None if it has too many signals, or nearly ties somewhere.
 
-    `slack` is what providers leave on the table; both are in the units of `provider`, which holds stakes times masses.
+    `reach` is the range of each provider's objective, `slack` is what providers leave on the table; both are in the
+    units of `provider`, which holds stakes times masses.
     """
     told = user.max(axis=-1)
     size = np.abs(user).max(axis=-1).sum(axis=-1)
     aligned, silent = told.sum(axis=-1), user.sum(axis=1).max(axis=-1)
     cares = aligned - silent > _INDIFFERENT * np.where(size > 0, size, 1.0)
     unit = np.where(cares, aligned - silent, 1.0)
-    belief, best = find_corners(user)
-    if best.sum(axis=-1).prod(axis=-1).sum() > MOST_SIGNALS:
+    belief, best, clear = find_corners(user)
+    if not clear or best.sum(axis=-1).prod(axis=-1).sum() > MOST_SIGNALS:
         return None
     worth = np.stack([(belief @ user[j]).max(axis=-1) for j in range(len(user))], axis=1)
     lost = np.where(cares, np.maximum(belief @ told.T - worth, 0.0) / unit, 0.0)
     scale = np.where(reach > 0, reach, 1.0)
     provider, slack = provider / scale[:, None, None, None], slack / scale
-    tied = user >= told[..., None] - 1e-12 * np.abs(user).max(axis=(1, 2), keepdims=True)
+    tied = user == told[..., None]
     liked = np.where(tied[None], provider, -np.inf).max(axis=-1)
     disliked = np.where(tied[None], provider, np.inf).min(axis=-1)
     first = user.argmax(axis=-1)

@@ -79,7 +79,7 @@ def silence_by_cells(market: Market, segments: Any, delta: Any = 0.0) -> PublicS
         )
         crowd = lay_out(user, provider, left, reach)
         if crowd is None:
-            raise ValueError("The market has too many signals for its users to be listed.")
+            raise ValueError("The market has too many signals for its users to be listed, or nearly ties somewhere.")
         unit = np.where(reach > 0, reach, 1.0)
         present = _uninformed(user, provider) / unit[:, None]
         (found,) = run_together([_gains(crowd, present)])

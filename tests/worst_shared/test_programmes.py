@@ -9,7 +9,7 @@ from scipy.optimize import linprog
 
 from pluraljax._bounds import outcomes_upper, winning_lower, winning_upper
 from pluraljax._candidates import Programmes, solve_programmes
-from pluraljax._signals import lay_out
+from pluraljax._signals import find_corners, lay_out
 from pluraljax._worst_shared._curves import Curves
 from pluraljax._worst_shared._pool import run_together
 
@@ -129,3 +129,19 @@ def test_any_multipliers_bound_outcomes():
     for scale in (0.0, 0.3, 3.0):
         dual, price = scale * generator.normal(size=2), scale * generator.normal(size=(2, 3))
         assert outcomes_upper([crowd.signal_belief] * 2, goal, rows, limit, dual, price) >= best - 1e-9
+
+
+@pytest.mark.parametrize(("gap", "clear"), [(0.0, True), (1e-15, False), (1e-13, False), (1e-9, False), (1e-2, True)])
+def test_what_nearly_ties_is_not_listed(gap, clear):
+    """On all evidence, on some, and where three lines of indifference nearly meet in one corner."""
+    generator = np.random.default_rng(0)
+    user = generator.normal(size=(2, 3, 3))
+    copied = np.concatenate([user, user[:, :, :1] - gap], axis=2)
+    assert find_corners(copied)[2] == clear
+    somewhere = np.concatenate([user, user.min(axis=2, keepdims=True) - 1], axis=2)
+    best = user[0, 0].argmax()
+    somewhere[0, 0, 3] = user[0, 0, best] - gap
+    assert find_corners(somewhere)[2] == clear
+    # A user who is indifferent between three actions in the middle, and one whose line misses it by a little.
+    other = np.array([[[1.0, 0.0, -3.0], [-2.0, 0.0, -3.0], [1.0 - gap, 0.0, -3.0]]])
+    assert find_corners(np.concatenate([np.eye(3)[None], other]))[2] == (clear or gap < 1e-12)
