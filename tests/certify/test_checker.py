@@ -125,6 +125,7 @@ def test_frontiers_agree_with_highs(shape):
             check_worst(market, worst_claim(exactly, user, proposal, Fraction(delta)), user, delta)
 
 
+@pytest.mark.slow
 def test_persuasion_agrees_with_highs():
     market, exactly, proposals = setting()
     for user, proposal in enumerate(proposals["persuasion"]):

@@ -119,6 +119,7 @@ def test_a_floor_is_that_of_her_only_best_action():
     assert ends(claim)["lower"] == oracle.guarantee(market, [0], 0, Fraction(0)) == 10**6 + Fraction(1, 2)
 
 
+@pytest.mark.slow
 def test_an_upper_end_is_no_lower_for_a_near_tie():
     user, provider = [[1 + 2**-41, 0], [1, 0], [0, 1]], [[1, 0], [-9, 0], [0, 1]]
     market = plx.observed_market(np.array([user], float), np.array([[provider]], float))

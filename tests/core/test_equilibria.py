@@ -31,6 +31,7 @@ def equilibria(markets, delta=0.0, alone=False):
     return {name: np.asarray(value)[: len(markets)] for name, value in (conditions | found).items()}
 
 
+@pytest.mark.slow
 def test_by_hand():
     rows = equilibria([OPPOSED, PERFECT, FOES])
     assert {column.name for column in EQUILIBRIA} <= set(rows)
@@ -64,6 +65,7 @@ def test_twins_of_a_provider_that_is_alone_do_not_compete():
         np.testing.assert_allclose(pairs[name], rows[name], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_equilibria_lie_between_the_guarantee_and_aligned(name):
     for delta in (0.0, 0.1):
@@ -93,6 +95,7 @@ def test_the_check_of_equilibria_fails_where_more_was_promised():
             assert found["equilibria_theorem"][market] == verdict
 
 
+@pytest.mark.slow
 def test_invalid_markets_are_marked():
     good = cases.build("gaussian", 1, MEASURED)
     bad = good._replace(prior=good.prior * 1.01)

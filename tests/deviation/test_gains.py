@@ -17,6 +17,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["pair", pytest.param("two segments", marks=pytest.mark.slow)])
 def test_deviations_agree_with_highs(name):
     shape, segments = SHAPES[name]
@@ -46,6 +47,7 @@ def small_integers(shape):
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(small_integers((2, 3, 3)), small_integers((2, 2, 3, 3)), st.lists(st.integers(0, 2), min_size=6, max_size=6))
 def test_ties_of_every_kind_leave_brackets_valid(user, provider, signals):
@@ -67,6 +69,7 @@ def with_reply(profile, found, i):
     return policy, told
 
 
+@pytest.mark.slow
 def test_replies_gain_the_lower_end():
     """The slow twin plays the profile with each provider's reply in place of its policy."""
     generator = np.random.default_rng(5)

@@ -109,6 +109,7 @@ def with_types(seed, second=1.0):
     return plx.Market(prior, user, provider.repeat(2, axis=0), np.array([1.0, 0.5]))
 
 
+@pytest.mark.slow
 def test_menus_for_several_types_are_offered_and_reported_to():
     """What a single provider would give a user of unknown type: a rival with the same payoffs has nothing to add."""
     market, segments = with_types(0), plx.personalized(2)
@@ -123,6 +124,7 @@ def test_menus_for_several_types_are_offered_and_reported_to():
     np.testing.assert_allclose([found.gain.lower, found.gain.upper], [wanted, wanted], atol=1e-8)
 
 
+@pytest.mark.slow
 def test_users_of_several_types_who_share_a_policy_get_the_private_bound():
     """A type that never occurs changes nothing but the method: the bracket still holds the public optimum."""
     generator = np.random.default_rng(2)

@@ -48,6 +48,7 @@ def stack(markets):
     return jax.tree.map(lambda *leaves: np.stack(leaves), *markets)
 
 
+@pytest.mark.slow
 def test_personalized_equilibria_of_weakly_aligned_markets_give_everybody_what_is_aligned():
     markets, keys = draws(plx.families.conic(**SHAPE, perturbation=0.0))
     found = apart(markets, keys).found
@@ -62,7 +63,8 @@ def test_personalized_equilibria_of_weakly_aligned_markets_give_everybody_what_i
     assert (lost <= 1e-6 * scale[:, None] + gain * weights[:, None])[certified].all()
 
 
-@pytest.mark.parametrize("scheme", ["personalized", pytest.param("anonymous", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["personalized", "anonymous"])
 def test_verdicts_and_values_stand_when_each_profile_is_looked_at_again(scheme):
     find, recheck = {"personalized": (apart, recheck_apart), "anonymous": (together, recheck_together)}[scheme]
     markets, keys = draws(plx.families.gaussian(**SHAPE))
@@ -78,6 +80,7 @@ def test_verdicts_and_values_stand_when_each_profile_is_looked_at_again(scheme):
         assert not np.asarray(again.is_equilibrium)[verdict == plx.Verdict.NOT_AN_EQUILIBRIUM].any()
 
 
+@pytest.mark.slow
 def test_equilibria_found_lie_between_the_worst_one_and_aligned_and_are_sorted():
     markets, keys = draws(plx.families.gaussian(**SHAPE))
     result = apart(markets, keys)
@@ -159,12 +162,14 @@ def test_users_with_nothing_to_choose_are_in_equilibrium_whatever_they_are_told(
     assert int(result.found.is_first.sum()) == 1
 
 
+@pytest.mark.slow
 def test_batch_rows_do_not_depend_on_each_other_and_starts_on_the_key_alone():
     markets, keys = draws(plx.families.gaussian(**SHAPE))
     together_, half = together(markets, keys), together(*jax.tree.map(lambda leaf: leaf[::-1], (markets, keys)))
     np.testing.assert_allclose(together_.found.user_value, np.asarray(half.found.user_value)[::-1], atol=1e-9)
 
 
+@pytest.mark.slow
 def test_an_invalid_market_is_told_by_its_status_and_leaves_the_others_alone():
     good, bad = pair(2.0), pair(2.0)
     bad = plx.Market(bad.prior, np.asarray(bad.user_value) * np.nan, bad.provider_value, bad.mass)

@@ -96,6 +96,7 @@ def test_two_identical_senders_are_no_better_than_one():
     assert one.worst.upper[0] < benchmarks(plx.observed_market(user, values)).aligned[0] - 0.01
 
 
+@pytest.mark.slow
 def test_a_sender_with_the_receivers_utility_tells_everything():
     generator = np.random.default_rng(2)
     user, other = generator.normal(size=(1, 4, 3)), generator.normal(size=(1, 1, 4, 3))

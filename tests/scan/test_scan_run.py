@@ -51,6 +51,7 @@ def wait_for(condition, process):
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_killed_twice_and_resumed_ends_with_the_same_bytes(tmp_path):
     cache, out, clean = (tmp_path / name for name in ("cache", "scan", "clean"))
     process, untouched = start(out, "die", cache), start(clean, "run", cache)

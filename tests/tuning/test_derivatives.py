@@ -46,6 +46,7 @@ def worst_slopes():
     return jax.jit(jax.vmap(ask), compiler_options=CHEAP)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("field", FIELDS)
 def test_worst_values_have_the_derivatives_of_their_optimum(field):
     batch, length = markets(60), 1e-4

@@ -66,6 +66,7 @@ def test_derivatives_are_those_of_solving_again():
     np.testing.assert_allclose(backward, forward.sum(axis=-1), rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_it_is_an_equilibrium_of_payoffs():
     batch = markets(16)
     found = programs()[0](batch, directions(batch), jnp.asarray(0.0))[1]

@@ -98,6 +98,7 @@ def _certified(market, policy):
     return found.is_equilibrium, found.user_value
 
 
+@pytest.mark.slow
 def test_no_equilibrium_on_a_menu_is_below_the_lower_end():
     _, markets = registry()
     found, near, count = searched(), close_to(markets), 0
