@@ -1,6 +1,5 @@
 """Reads score tables, prompt by prompt, from CSV, Parquet and NPZ files. Errors name the file and the row."""
 
-import csv
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._files._archive import read_archive
+from .._files._rows import csv_rows
 from .._printable import listed, quoted
 from ._prompt import Prompt
 
@@ -87,15 +87,7 @@ def _open_csv(path: Path, baseline: str) -> Table:
 
 def _csv_rows(path: Path) -> Iterator[_Row]:
     with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, strict=True)
-        try:
-            for entries in reader:
-                if entries:
-                    yield f"line {reader.line_num}", [entry.strip() for entry in entries]
-        except csv.Error as error:
-            raise ValueError(f"{path}, line {reader.line_num}: not CSV ({error}).") from None
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path}, after line {reader.line_num}: not in UTF-8 ({error.reason}).") from None
+        yield from csv_rows(path, file)
 
 
 def _open_parquet(path: Path, baseline: str) -> Table:

@@ -28,6 +28,9 @@ from ._outcome import (
 from ._outcome import (
     read_outcome as read_outcome,
 )
+from ._outcome import (
+    truthful_task as truthful_task,
+)
 from ._program import LinearProgram as LinearProgram
 from ._program import Outcome as Outcome
 from ._program import Solution as Solution

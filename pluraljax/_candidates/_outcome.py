@@ -33,6 +33,12 @@ class OutcomeTask(eqx.Module):
     truthful: float = eqx.field(static=True, default=0.0)
 
 
+def truthful_task(user: Float[Array, "type evidence action"], probability: Float[Array, " evidence"]) -> OutcomeTask:
+    """The outcome under which the least that truth brings any type is largest."""
+    silent, soft = user.sum(axis=-2).max(axis=-1).sum()[None], jnp.zeros(1, jnp.float64)
+    return OutcomeTask(user, probability, jnp.zeros_like(user), user[None], silent, soft=soft, truthful=1.0)
+
+
 class _Scaled(eqx.Module):
     """A task in units of order one, per unit of probability of the evidence."""
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from .._bounds import Audience, Prices, Receiver, Sense, best_response_line, optimal_play, value_of
-from .._candidates import LinearProgram, OutcomeTask, Solution, Solver, pose_outcome, read_outcome
+from .._candidates import LinearProgram, OutcomeTask, Solution, Solver, pose_outcome, read_outcome, truthful_task
 from .._counted import OptimalPlay
 from .._precision import in_float64
 from .._ties import Sized
@@ -58,25 +58,19 @@ def find_private(standing: Standing, solver: Solver) -> Private:
     """Solves one programme for each provider and user, and one more for each user of several types."""
     solutions = solver(pose_private(standing))
     if standing.user.shape[1] == 1:
-        return read_private(standing, solutions, standing.user)
+        return read_private(standing, solutions, None)
     return read_private(standing, solutions, _read_truthful(standing, solver(_pose_truthful(standing))))
-
-
-def _truthful_task(user: Array, probability: Array) -> OutcomeTask:
-    """The menu under which the least that truth brings any type is largest."""
-    floor, soft = user.sum(axis=-2).max(axis=-1).sum()[None], jnp.zeros(1, jnp.float64)
-    return OutcomeTask(user, probability, jnp.zeros_like(user), user[None], floor, soft=soft, truthful=1.0)
 
 
 @in_float64
 def _pose_truthful(standing: Standing) -> LinearProgram:
-    return jax.vmap(lambda *task: pose_outcome(_truthful_task(*task)))(standing.user, standing.probability)
+    return jax.vmap(lambda *task: pose_outcome(truthful_task(*task)))(standing.user, standing.probability)
 
 
 @in_float64
 def _read_truthful(standing: Standing, solutions: Solution) -> Float[Array, "user type evidence action"]:
     def one(sense: Sense, probability: Array, solution: Solution) -> Array:
-        outcome = read_outcome(_truthful_task(sense.user, probability), solution).outcome
+        outcome = read_outcome(truthful_task(sense.user, probability), solution).outcome
         return _winning(sense.user, outcome, jnp.array(-jnp.inf), optimal_play(_receiver(sense), sense.user))
 
     return jax.vmap(one)(standing.sense, standing.probability, solutions)
@@ -84,12 +78,14 @@ def _read_truthful(standing: Standing, solutions: Solution) -> Float[Array, "use
 
 @in_float64
 def read_private(
-    standing: Standing, solutions: Solution, truthful: Float[Array, "user type evidence action"]
+    standing: Standing, solutions: Solution, truthful: Float[Array, "user type evidence action"] | None
 ) -> Private:
     """Reads the menus, with a little of those mixed in that make every type tell the truth."""
     floor = floor_of(standing.audience())
 
-    def one(sense: Sense, provider: Sized, probability: Array, row: tuple[Array, Solution], sure: Array) -> Private:
+    def one(
+        sense: Sense, provider: Sized, probability: Array, row: tuple[Array, Solution], sure: Array | None
+    ) -> Private:
         (floor, solution), user = row, sense.user
         candidate = read_outcome(_task(user, provider.value, probability, floor), solution)
         prices = Prices(candidate.obedience, candidate.truth, candidate.recoding, candidate.required)
@@ -97,7 +93,7 @@ def read_private(
         receiver = _receiver(sense)
         informed = optimal_play(receiver, provider.value)
         outcome = _winning(user, candidate.outcome, floor, informed)
-        if len(user) > 1:
+        if sure is not None:
             outcome = (1 - _SURE) * outcome + _SURE * sure
         height, slope = best_response_line(receiver, provider, prices)
         return Private(height, slope, outcome, prices, solution.outcome)

@@ -1,6 +1,5 @@
 """Reads ratings and scores from CSV, Parquet and NPZ files. Errors name the file and the row. Imports no JAX."""
 
-import csv
 import io
 import math
 from collections import Counter
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .._files._archive import read_archive
+from .._files._rows import csv_rows
 from .._printable import listed, quoted
 
 
@@ -107,16 +107,7 @@ def _read_csv(path: Path) -> tuple[list[str], Iterator[_Row]]:
         line = data[: error.start].count(b"\n") + 1
         raise ValueError(f"{path}, line {line}: not in UTF-8 ({error.reason}).") from None
 
-    def rows() -> Iterator[_Row]:
-        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-        try:
-            for entries in reader:
-                if entries:
-                    yield f"line {reader.line_num}", [entry.strip() for entry in entries]
-        except csv.Error as error:
-            raise ValueError(f"{path}, line {reader.line_num}: not CSV ({error}).") from None
-
-    lines = rows()
+    lines = csv_rows(path, io.StringIO(text, newline=""))
     _, header = next(lines, ("", []))
     return list(header), lines
 

@@ -11,12 +11,12 @@ from jaxtyping import Array, Bool, Float
 from .._bounds import Receiver, both_strictly, least_value, optimal_play, strictly, value_of
 from .._candidates import (
     LinearProgram,
-    OutcomeTask,
     Solution,
     Solver,
     pose_outcome,
     read_outcome,
     strict_recommendations,
+    truthful_task,
 )
 from .._counted import OptimalPlay, counted, leads_of, optimal_play_of
 from .._market import LEAST_PATIENCE, Market, action_range, market_status, stakes
@@ -200,23 +200,16 @@ def with_strict_truth(stakes: UserStakes, solver: Solver) -> UserStakes:
     return _read_truthful(stakes, solution)
 
 
-def _truthful_task(stakes: UserStakes) -> OutcomeTask:
-    """The outcome under which the least that truth brings any type is largest."""
-    required, soft = stakes.user[None], jnp.zeros(1, jnp.float64)
-    nothing = jnp.zeros_like(stakes.user)
-    return OutcomeTask(stakes.user, stakes.probability, nothing, required, stakes.silent[None], soft=soft, truthful=1.0)
-
-
 @in_float64
 @jax.vmap
 def _pose_truthful(stakes: UserStakes) -> LinearProgram:
-    return pose_outcome(_truthful_task(stakes))
+    return pose_outcome(truthful_task(stakes.user, stakes.probability))
 
 
 @in_float64
 @jax.vmap
 def _read_truthful(stakes: UserStakes, solution: Solution) -> UserStakes:
-    truthful = read_outcome(_truthful_task(stakes), solution).outcome
+    truthful = read_outcome(truthful_task(stakes.user, stakes.probability), solution).outcome
     return eqx.tree_at(lambda s: s.strict, stakes, both_strictly(stakes.receiver, stakes.strict, truthful))
 
 

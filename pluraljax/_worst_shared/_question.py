@@ -27,10 +27,10 @@ from .._precision import float64_scope, in_float64
 from .._segments import anonymous, as_labels
 from .._signals import Crowd, is_small, lay_out
 from .._status import Status
-from ._base import part_of, unsearched
+from ._base import TOLERANCE, part_of, unsearched
 from ._pool import run_together
 from ._result import Drawn, WorstEquilibrium, as_profile, draw_profile, without_profile
-from ._tree import TOLERANCE, Searched, search
+from ._tree import Searched, search
 
 _ROUNDING = 1e-12
 

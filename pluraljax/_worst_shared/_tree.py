@@ -8,14 +8,13 @@ import numpy as np
 from jaxtyping import Float
 
 from .._signals import Crowd
+from ._base import TOLERANCE
 from ._curves import Curves, pairs_of
 from ._node import Ground, Look, Node, branches, look, roots
 from ._pool import Steps, together
 from ._profiles import Found, Plan, Setting, improve, plans
 from ._rows import Heard, inequalities
 
-# A bracket is closed within this share of what conversation is worth.
-TOLERANCE = 1e-3
 # Losses below this need no search.
 _GUARANTEED = 1e-6
 # Parts that are looked at together, and before equilibria are looked for.
