@@ -120,6 +120,9 @@ from ._sense import (
     compare as compare,
 )
 from ._sense import (
+    compare_queries as compare_queries,
+)
+from ._sense import (
     instinct_of as instinct_of,
 )
 from ._sense import (

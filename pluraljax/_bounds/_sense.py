@@ -28,11 +28,16 @@ class Sense(eqx.Module):
 
 
 class Comparison(eqx.Module):
-    """After each transcript: whether an action is surely better than another one, or surely at least as good."""
+    """After each transcript: whether an action is surely better than another one, or surely at least as good.
+
+    What an action is worth adds up multiples of `2**last`; the absolute values of these add up to `total`.
+    """
 
     worth: Float[Array, "type transcript action"]
     better: Bool[Array, "type transcript action other"]
     at_least: Bool[Array, "type transcript action other"]
+    last: Int[Array, "type transcript action"]
+    total: Float[Array, "type transcript action"]
 
     @property
     def may_be_best(self) -> Bool[Array, "type transcript action"]:
@@ -56,7 +61,36 @@ def compare(sense: Sense, likelihood: Float[Array, "evidence transcript"]) -> Co
     exact = (size == 0) | is_exact_sum(pair(last, jnp.minimum), pair(total, jnp.add))
     unsure = jnp.where(exact, 0.0, doubt(size, likelihood.shape[0] * sense.states))
     better = gap > unsure
-    return Comparison(worth, better, better | (exact & (gap >= 0)))
+    return Comparison(worth, better, better | (exact & (gap >= 0)), last, total)
+
+
+class Queries(eqx.Module):
+    """Which queries of a policy a type may like best, and which surely are best."""
+
+    may_be_best: Bool[Array, "type query"]
+    surely_best: Bool[Array, "type query"]
+
+
+def compare_queries(
+    found: Comparison, policy: Float[Array, "evidence query signal"], unsure: Float[Array, " type"]
+) -> Queries:
+    """Compares queries by what the best actions after their signals are worth, which is known up to `unsure`.
+
+    Some ties are exact: of queries with the same answers, where all numbers add up exactly, and where a query leaves a
+    type's action as it is, whatever the answer, which no query does worse than.
+    """
+    queries = policy.shape[1]
+    same = (policy[:, :, None] == policy[:, None]).all(axis=(0, 3))
+    by_query = lambda leaf: leaf.reshape(leaf.shape[0], queries, -1, *leaf.shape[2:])
+    worth = by_query(found.worth.max(axis=-1)).sum(axis=-1)
+    last, total = by_query(found.last).min(axis=(2, 3)), by_query(found.total.max(axis=-1)).sum(axis=-1)
+    pair = lambda leaf, join: join(leaf[:, :, None], leaf[:, None])
+    exact = is_exact_sum(pair(last, jnp.minimum), pair(total, jnp.add))
+    idle = by_query(found.surely_best).all(axis=2).any(axis=-1)
+    gap = worth[:, :, None] - worth[:, None]
+    better = (gap > unsure[:, None, None]) | (exact & (gap > 0))
+    at_least = better | (exact & (gap >= 0)) | idle[:, None] | same[None]
+    return Queries(~(better & ~idle[:, :, None]).any(axis=1), at_least.all(axis=-1))
 
 
 def _lift(grid: Grid) -> Grid:

@@ -20,7 +20,8 @@ class OutcomeTask(eqx.Module):
 
     Of the optional limits, `cap` ends the search once the optimum is known to be above it, and `soft[m]` lets
     floors be missed at a cost: it is then `min <target, q> + t` with `<required[m], q> + soft[m] t >= floors[m]`.
-    `truthful` asks the same of truth: that it pays by `truthful - t` more than any lie, in units of the user's stakes.
+    `truthful` asks the same of truth: that it pays each type by `truthful (1 - t)` more than any lie, in units of the
+    user's stakes.
     """
 
     user: Float[Array, "type evidence action"]
@@ -30,13 +31,15 @@ class OutcomeTask(eqx.Module):
     floors: Float[Array, " floor"]
     cap: Float[Array, ""] | None = None
     soft: Float[Array, " floor"] | None = None
-    truthful: float = eqx.field(static=True, default=0.0)
+    truthful: Float[Array, " type"] | None = None
 
 
 def truthful_task(user: Float[Array, "type evidence action"], probability: Float[Array, " evidence"]) -> OutcomeTask:
-    """The outcome under which the least that truth brings any type is largest."""
+    """The outcome under which the least that truth brings any type is largest, of those types whom evidence can move."""
     silent, soft = user.sum(axis=-2).max(axis=-1).sum()[None], jnp.zeros(1, jnp.float64)
-    return OutcomeTask(user, probability, jnp.zeros_like(user), user[None], silent, soft=soft, truthful=1.0)
+    unmoved = (user == user.max(axis=-1, keepdims=True)).all(axis=1).any(axis=-1)
+    moved = jnp.where(unmoved, 0.0, 1.0)
+    return OutcomeTask(user, probability, jnp.zeros_like(user), user[None], silent, soft=soft, truthful=moved)
 
 
 class _Scaled(eqx.Module):
@@ -116,8 +119,10 @@ def pose_outcome(task: OutcomeTask) -> LinearProgram:
     floors = task.floors / scaled.required_unit
     base_value = -jnp.einsum("ntx,x->n", at_base(stakes), task.probability)
     base_value = base_value.at[incentives.shape[0] :].add(floors)
-    truths = _truths(types, actions, incentives.shape[0])
-    base_value = base_value.at[: incentives.shape[0]].add(task.truthful * truths)
+    truths = jnp.zeros(incentives.shape[0], jnp.float64)
+    if task.truthful is not None:
+        truths = _truths(task.truthful, actions, incentives.shape[0])
+    base_value = base_value.at[: incentives.shape[0]].add(truths)
     cost = jnp.concatenate([-weight, base_value])
     blank = np.zeros((shared.shape[0], situations)), np.zeros((shared.shape[0], floors.shape[0]))
     matrix = jnp.concatenate([matrix, np.concatenate([blank[0], shared, blank[1]], axis=1)])
@@ -127,17 +132,19 @@ def pose_outcome(task: OutcomeTask) -> LinearProgram:
         matrix = jnp.concatenate([matrix, cost[None]])
         limit = jnp.concatenate([limit, jnp.maximum(task.cap / scaled.target_unit - start, 0.0)[None]])
     if task.soft is not None:
-        before = np.concatenate([np.zeros(situations), truths if task.truthful else np.zeros_like(truths)])
-        softened = jnp.concatenate([before, task.soft * scaled.target_unit / scaled.required_unit])
+        before = jnp.zeros(situations, jnp.float64)
+        softened = jnp.concatenate([before, truths, task.soft * scaled.target_unit / scaled.required_unit])
         matrix = jnp.concatenate([matrix, softened[None]])
         limit = jnp.concatenate([limit, jnp.ones(1, jnp.float64)])
     return LinearProgram(matrix, limit, cost)
 
 
-def _truths(types: int, actions: int, incentives: int) -> np.ndarray:
-    """Marks truth among all incentives."""
-    place, pairs = np.arange(incentives), types * actions * (actions - 1)
-    return np.where((place >= pairs) & (place < pairs + types * (types - 1)), 1.0, 0.0)
+def _truths(truthful: Float[Array, " type"], actions: int, incentives: int) -> Float[Array, " incentive"]:
+    """How much truth is asked to pay, among all incentives."""
+    types = truthful.shape[0]
+    pairs, lies = types * actions * (actions - 1), types * (types - 1)
+    blank = lambda count: jnp.zeros(count, jnp.float64)
+    return jnp.concatenate([blank(pairs), jnp.repeat(truthful, types - 1), blank(incentives - pairs - lies)])
 
 
 def _from_base(values: Array, base: Array) -> Array:

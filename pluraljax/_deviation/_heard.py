@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from .._bounds import Audience, Heard, brings_nothing, brings_something, compare, tells_all
+from .._bounds import Audience, Heard, brings_nothing, brings_something, compare, compare_queries, tells_all
 from .._ties import doubt
 
 
@@ -15,7 +15,8 @@ def surely_heard(
     """Compares a policy with what one member of an audience has elsewhere, and bounds what she brings from below.
 
     She does what she is `told` where that surely is best, and elsewhere what brings the provider least of all that may
-    be best. Of the queries that may be best she asks the one that brings it least.
+    be best. Of queries that surely are best she asks the one that brings it most; where none is, the one that brings it
+    least of those that may be best.
     """
     evidences, queries, signals = policy.shape
     likelihood = policy.reshape(evidences, -1)
@@ -28,11 +29,12 @@ def surely_heard(
     least = jnp.where(found.may_be_best, liked, jnp.inf).min(axis=-1)
     by_query = lambda leaf: leaf.reshape(leaf.shape[0], queries, signals).sum(axis=-1)
     brought = by_query(jnp.where(sure, jnp.where(meant, liked, 0.0).sum(axis=-1), least))
-    worth = by_query(found.worth.max(axis=-1))
+    best = by_query(found.worth.max(axis=-1)).max(axis=-1)
     largest = audience.sense.size.max(axis=-1).sum(axis=-1)
-    unsure = doubt(2 * largest, terms * signals)[:, None]
-    best = worth.max(axis=-1, keepdims=True)
-    earned = jnp.asarray(jnp.where(worth >= best - unsure, brought, jnp.inf)).min(axis=-1).sum()
+    asked = compare_queries(found, policy, doubt(2 * largest, terms * signals))
+    most = jnp.asarray(jnp.where(asked.surely_best, brought, -jnp.inf)).max(axis=-1)
+    least = jnp.asarray(jnp.where(asked.may_be_best, brought, jnp.inf)).min(axis=-1)
+    earned = jnp.maximum(most, least).sum()
     earned = earned - doubt(jnp.abs(audience.provider).max(axis=-1).sum(), terms)
     value, tie = best.sum(), audience.tie + doubt(largest.sum(), terms * signals)
     idle = audience.instinct.uninformed

@@ -24,7 +24,7 @@ from .._market import (
     with_zeros_if_invalid,
 )
 from .._precision import float64_scope, in_float64
-from .._segments import anonymous, as_labels
+from .._segments import anonymous, known_labels
 from .._signals import Crowd, is_small, lay_out
 from .._status import Status
 from ._base import TOLERANCE, part_of, unsearched
@@ -35,7 +35,13 @@ from ._tree import Searched, search
 _ROUNDING = 1e-12
 
 
-@checked(market=instance_of(Market), delta=slack)
+def _shared_by_default(name: str, value: Any, arguments: dict[str, Any]) -> tuple[int, ...]:
+    """The check of which users share a policy, which has to be known; all of them where nothing is said."""
+    users = arguments["market"].num_users
+    return known_labels(name, anonymous(users) if value is None else value, arguments)
+
+
+@checked(market=instance_of(Market), segments=_shared_by_default, delta=slack)
 @float64_scope
 def worst_equilibrium(
     market: Market,
@@ -76,18 +82,16 @@ def worst_equilibrium(
     leaves = jax.tree.leaves((market, delta))
     parts = check_budget(budget)
     is_batch = market.user_value.ndim == 4
-    users = market.user_value.shape[-3]
-    labels = as_labels(anonymous(users) if segments is None else segments, users)
-    if not isinstance(labels, tuple):
-        raise ValueError("The segments must be known: pass labels that are not traced.")
     if any(isinstance(leaf, Tracer) for leaf in leaves):
         if parts or is_batch:
             raise ValueError(
                 "worst_equilibrium searches on the host: under jit and vmap pass budget=0, and one market at a time."
             )
-        return without_profile(market, len(set(labels)), unsearched(market, labels, jnp.asarray(delta, jnp.float64)))
+        return without_profile(
+            market, len(set(segments)), unsearched(market, segments, jnp.asarray(delta, jnp.float64))
+        )
     batch = market if is_batch else jax.tree.map(lambda leaf: leaf[None], market)
-    found = search_all(batch, labels, jnp.asarray(delta, jnp.float64), parts, progress)
+    found = search_all(batch, segments, jnp.asarray(delta, jnp.float64), parts, progress)
     return found if is_batch else jax.tree.map(lambda leaf: leaf[0], found)
 
 

@@ -21,6 +21,10 @@ def draw(rng):
     """A market of one user of two types, two evidences; the state says both."""
     shape = (3, 1, 2, 4)
     rows = rng.choice(near_ties.VALUES, size=shape) + rng.choice(near_ties.GAPS) * rng.integers(-2, 3, size=shape)
+    if rng.random() < 0.3:
+        # Nothing that she could hear moves one of the types.
+        states = 2 * rng.integers(2) + np.arange(2)
+        rows[0, 0, 1:, states] = np.minimum(rows[0, 0, 1:, states], rows[0, 0, :1, states])
     rows = (rows + rng.choice(near_ties.CONSTANTS)) * rng.choice([1.0, 1e-6, 1e6], size=3)[:, None, None, None]
     prior = np.zeros((1, 2, 2, 4))
     weights = rng.choice([0.25, 0.5, 0.125, 0.3], size=4)
