@@ -35,7 +35,7 @@ class OutcomeTask(eqx.Module):
 
 
 def truthful_task(user: Float[Array, "type evidence action"], probability: Float[Array, " evidence"]) -> OutcomeTask:
-    """The outcome under which the least that truth brings any type is largest, of those types whom evidence can move."""
+    """The outcome under which the least that truth brings any type whom evidence can move is largest."""
     silent, soft = user.sum(axis=-2).max(axis=-1).sum()[None], jnp.zeros(1, jnp.float64)
     unmoved = (user == user.max(axis=-1, keepdims=True)).all(axis=1).any(axis=-1)
     moved = jnp.where(unmoved, 0.0, 1.0)
