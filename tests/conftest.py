@@ -8,6 +8,7 @@ import hypothesis
 import jax
 import pytest
 from jaxtyping import install_import_hook
+from xdist.scheduler import LoadScopeScheduling
 
 # Most of a test run is compilation: XLA's newer way to emit fused loops takes 40 % longer (scans avoid it too), full
 # optimisation 15 to 20 %. Scans run with it, and are compared with what these tests measure (test_scan_cli.py).
@@ -49,6 +50,22 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("deterministic")
+
+
+# Modules of these folders ask for the same programmes, so that one worker traces and loads each once for all of them.
+_SHARING = ("tests/core/", "tests/deviation/")
+
+
+class _ByFolder(LoadScopeScheduling):
+    """What `--dist loadscope` does, with a folder for a scope where its modules share programmes."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = super()._split_scope(nodeid)
+        return next((folder for folder in _SHARING if module.startswith(folder)), module)
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return _ByFolder(config, log) if config.getoption("dist") == "loadscope" else None
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def slopes(question):
 
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("field", FIELDS)
-@pytest.mark.parametrize("question", QUESTIONS)
+@pytest.mark.parametrize("question", [pytest.param("cone", marks=pytest.mark.slow), "free", "guarantee"])
 def test_derivatives_are_those_of_the_optimum(question, field):
     steps = directions(field)
     at = lambda length: map(np.asarray, slopes(question)(moved(steps, length), cases.stack(steps)))

@@ -70,7 +70,7 @@ def test_delta_is_not_negative(delta):
         plx.guarantee(cases.as_market(cases.build("gaussian", 4)), plx.anonymous(3), delta)
 
 
-@pytest.mark.parametrize("providers", [1, 8])
+@pytest.mark.parametrize("providers", [pytest.param(1, marks=pytest.mark.slow), 8])
 def test_one_action_leaves_nothing_to_lose(providers):
     market = cases.build("gaussian", 0, cases.Shape(providers=providers, users=2, actions=1))
     found, (aligned, _) = plx.guarantee(cases.as_market(market), plx.anonymous(2)), oracles.benchmarks(market)
@@ -87,7 +87,9 @@ def test_a_user_who_never_gains_or_loses_is_guaranteed_what_she_has():
     np.testing.assert_array_equal(found.status[:, 0], Status.OK)
 
 
-@pytest.mark.parametrize(("providers", "labels"), [(1, [5, 5, 5, 5]), (7, [0, 1, 1, 0])])
+@pytest.mark.parametrize(
+    ("providers", "labels"), [pytest.param(1, [5, 5, 5, 5], marks=pytest.mark.slow), (7, [0, 1, 1, 0])]
+)
 def test_labels_known_in_advance(providers, labels):
     market = cases.build("gaussian", providers, cases.Shape(providers=providers, users=4, evidence=2, states=1))
     found, exact = plx.guarantee(cases.as_market(market), labels, 0.05), oracles.guarantees(market, labels, 0.05)

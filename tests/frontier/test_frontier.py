@@ -19,10 +19,15 @@ CHEAP = {"xla_backend_optimization_level": 0}
 
 # As a caller without the float64 switch runs it.
 RUN = jax.jit(jax.vmap(_frontier, in_axes=(0, None)), compiler_options=CHEAP)
+# Every batch has as many rows, so that markets of one shape share a programme.
+ROWS = 15
 
 
 def frontiers(markets, delta=0.0):
-    return numbers(RUN(markets, delta))
+    count = len(markets.mass)
+    with jax.enable_x64(True):
+        rows = jax.tree.map(lambda leaf: jnp.asarray(leaf)[np.arange(ROWS) % count], markets)
+    return jax.tree.map(lambda leaf: leaf[:count], numbers(RUN(rows, delta)))
 
 
 def numbers(found):
@@ -107,9 +112,8 @@ def test_a_sender_with_the_receivers_utility_tells_everything():
 
 
 SHAPES = [
-    (1, 3, 3),
-    (2, 2, 4),
-    *(pytest.param(shape, marks=pytest.mark.slow) for shape in [(3, 4, 2), (4, 3, 4), (5, 4, 3)]),
+    (2, 3, 4),
+    *(pytest.param(shape, marks=pytest.mark.slow) for shape in [(1, 3, 3), (2, 2, 4), (3, 4, 2), (5, 4, 3)]),
 ]
 
 
@@ -120,11 +124,11 @@ def test_random_markets_agree_with_highs(shape):
         family = plx.families.gaussian(
             providers=providers, users=1, actions=actions, states=states, shared=shared, prior="dirichlet"
         )
-        markets = jax.vmap(family)(jr.split(jr.key(7), 15))
+        markets = jax.vmap(family)(jr.split(jr.key(7), ROWS))
         for delta in (0.0, 0.02):
             found = frontiers(markets, delta)
             assert (np.asarray(found.status) == plx.Status.OK).all()
-            for i in range(15):
+            for i in range(ROWS):
                 check(jax.tree.map(lambda leaf, i=i: leaf[i], (markets, found)), delta)
 
 
@@ -247,7 +251,7 @@ def test_the_mass_of_a_user_divides_what_providers_may_leave():
     np.testing.assert_allclose(light.upper, weighed.upper, atol=1e-9)
 
 
-def test_small_priors_and_a_single_action_are_no_trouble():
+def test_small_priors_are_no_trouble():
     generator = np.random.default_rng(5)
     user, values = generator.normal(size=(1, 4, 3)), generator.normal(size=(2, 1, 4, 3))
     market = plx.observed_market(user, values, prior=np.array([1e-8, 0.6, 0.4 - 1e-8]))
@@ -256,7 +260,13 @@ def test_small_priors_and_a_single_action_are_no_trouble():
     check((market, found), 0.02)
     certain = plx.observed_market(user, values, prior=np.array([0.0, 1.0, 0.0]))
     np.testing.assert_allclose(frontier(certain).worst.lower, benchmarks(certain).aligned, atol=1e-12)
-    single = numbers(_frontier(plx.observed_market(user[:, :1], values[:1, :, :1])))
+
+
+@pytest.mark.slow
+def test_with_a_single_action_nothing_can_be_lost():
+    generator = np.random.default_rng(5)
+    user, values = generator.normal(size=(1, 1, 3)), generator.normal(size=(1, 1, 1, 3))
+    single = numbers(_frontier(plx.observed_market(user, values)))
     np.testing.assert_allclose(single.worst.lower, single.worst.upper)
     np.testing.assert_array_equal(single.outcome, np.ones((1, 1, 3, 1)))
 

@@ -18,7 +18,14 @@ from pluraljax._bounds import (
     outcome_lower,
     strictly,
 )
-from pluraljax._candidates import OutcomeTask, pose_outcome, read_outcome, solve, strict_recommendations
+from pluraljax._candidates import (
+    OutcomeTask,
+    pose_outcome,
+    read_outcome,
+    solve,
+    strict_recommendations,
+    truthful_task,
+)
 from pluraljax._precision import in_float64
 from pluraljax._ties import Sized
 
@@ -48,11 +55,7 @@ def strict_of(receiver, probability):
     strict = strictly(receiver, strict_recommendations(receiver.lead.value), informed)
     if receiver.user.shape[0] == 1:
         return strict
-    user = receiver.user
-    silent = user.sum(axis=1).max(axis=-1).sum()
-    task = OutcomeTask(
-        user, probability, jnp.zeros_like(user), user[None], silent[None], soft=jnp.zeros(1), truthful=1.0
-    )
+    task = truthful_task(receiver.user, probability)
     return both_strictly(receiver, strict, read_outcome(task, solve(pose_outcome(task))).outcome)
 
 

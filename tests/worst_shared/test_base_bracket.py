@@ -47,6 +47,7 @@ def test_foes_that_are_stronger_than_friends_leave_everybody_uninformed():
     assert (found.status == plx.Status.OK).all()
 
 
+@pytest.mark.slow
 def test_a_guarantee_that_contradicts_silence_closes_nothing():
     """What the least delta is worth is no contradiction; more than that says that one of the two is wrong."""
     market, mark = cases.as_market(opposed(1.5)), marks([opposed(1.5)])
