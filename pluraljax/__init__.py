@@ -171,6 +171,9 @@ if TYPE_CHECKING:
         Until as Until,
     )
     from ._scan import (
+        WorstSearch as WorstSearch,
+    )
+    from ._scan import (
         confidence_sequence as confidence_sequence,
     )
     from ._scan import (
@@ -217,6 +220,7 @@ _HOME = {
     "PrecisionWarning": "_warnings",
     "Search": "_scan",
     "Until": "_scan",
+    "WorstSearch": "_scan",
     "gradient_policies": "_equilibrium",
     "best_response": "_equilibrium",
     "BestResponse": "_equilibrium",

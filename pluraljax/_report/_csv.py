@@ -9,6 +9,7 @@ from .._printable import for_spreadsheets
 from .._scan._adaptive import Stopping
 from .._scan._estimate import CONFIDENCE, CellSummary, Moments, PairedProportions, Proportion
 from .._status import Status
+from ._served import OUTCOMES, searched, share_of, surely, undecided
 
 # Quantiles over markets of what is guaranteed, on the scale from silent to aligned.
 SPREAD = (0.05, 0.5, 0.95)
@@ -20,6 +21,8 @@ def summary_csv(
     """Returns the summaries as CSV: counts, intervals at `confidence`, means and standard errors in full precision."""
     parameters = list(dict.fromkeys(name for cell in summaries for name in cell.parameters))
     rows = [_record(cell, parameters, confidence) | _stopped(cell, stopping) for cell in summaries]
+    if searched(summaries):
+        rows = [row | _served(cell, confidence) for row, cell in zip(rows, summaries, strict=True)]
     rows = [{for_spreadsheets(name): for_spreadsheets(value) for name, value in row.items()} for row in rows]
     file = io.StringIO()
     writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else ["cell"], lineterminator="\n")
@@ -90,6 +93,20 @@ def _paired(name: str, pair: PairedProportions, confidence: float) -> dict[str, 
         f"{name}_leaning_interval_high": towards,
         f"{name}_mcnemar_p": pair.mcnemar(),
     }
+
+
+def _served(cell: CellSummary, confidence: float) -> dict[str, Any]:
+    """Whom competition serves, in the markets that were searched; intervals hold whatever undecided ones are."""
+    pair = cell.paired["served"]
+    record: dict[str, Any] = {"served_searched": pair.trials}
+    for outcome in OUTCOMES:
+        low, high = share_of(pair, outcome).interval(confidence)
+        record |= {
+            f"served_{outcome.name}": surely(pair, outcome),
+            f"served_{outcome.name}_interval_low": low,
+            f"served_{outcome.name}_interval_high": high,
+        }
+    return record | {"served_undecided": undecided(pair)}
 
 
 def _stopped(cell: CellSummary, stopping: Stopping | None) -> dict[str, Any]:

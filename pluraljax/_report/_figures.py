@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from .._files._atomic import replacing
@@ -25,6 +26,7 @@ from .._scan._estimate import CONFIDENCE, PAIR_BINS, BracketMoments, CellSummary
 from ._comparisons import interval_name, is_sequential
 from ._exact import exact_weak_alignment
 from ._layout import Group, group_cells, readable
+from ._served import OUTCOMES, searched, surely, undecided
 
 ALIGNMENT = ("weakly_aligned", "strongly_aligned")
 EXACT = "weakly aligned, in theory"
@@ -36,6 +38,15 @@ PANEL_WIDTH, PANEL_HEIGHT = 2.25, 2.0
 
 # Okabe and Ito's palette: told apart by colour-blind readers; line style and marker tell them apart in greyscale.
 BLUE, VERMILLION, INK, GREY = "#0072B2", "#D55E00", "#222222", "#606060"
+SKY, ORANGE, SLATE = "#56B4E9", "#E69F00", "#4A4A4A"
+# Whom competition serves, from the bottom of a bar to its top: what is undecided lies between served and not.
+SERVED_LOOKS: dict[str, dict[str, Any]] = {
+    "either way": {"facecolor": BLUE},
+    "only if personalized": {"facecolor": SKY, "hatch": "////"},
+    "only if anonymous": {"facecolor": ORANGE, "hatch": "xxxx"},
+    "undecided": {"facecolor": "white", "hatch": "....", "edgecolor": GREY},
+    "neither way": {"facecolor": SLATE},
+}
 # One hue, ever darker, so that it reads in greyscale.
 DENSITY = LinearSegmentedColormap.from_list("density", ["#D3E5F1", "#0072B2", "#00182A"])
 
@@ -96,6 +107,8 @@ def draw_figures(summaries: Sequence[CellSummary], confidence: float = CONFIDENC
         kinds = {"alignment": alignment_figure, "guarantee": guarantee_figure}
         if any(cell.has_equilibria for cell in summaries):
             kinds["equilibria"] = equilibria_figure
+        if searched(summaries):
+            kinds = {"served": served_figure, **kinds}
         figures = []
         for name, draw in kinds.items():
             for number, page in enumerate(pages, start=1):
@@ -112,6 +125,34 @@ def save_figure(figure: Figure, path: Path) -> None:
         figure.savefig(content, format=kind, metadata=unstamped[kind])
     with replacing(path) as file:
         file.write(content.getbuffer())
+
+
+def served_figure(groups: Sequence[Group], confidence: float = CONFIDENCE) -> Figure:
+    """Draws in what share of markets every equilibrium serves every user, as stacked bars, a panel per group."""
+    figure, axes = _grid(len(groups))
+    edge: dict[str, Any] = {"edgecolor": "white"}
+    shares = {outcome.label.replace("\n", " "): outcome for outcome in OUTCOMES}
+    for ax, group in zip(axes, groups, strict=True):
+        places = _places(ax, group)
+        width = 0.8 * min(np.diff(np.sort(places)), default=1.0)
+        pairs = [cell.paired["served"] for cell in group.cells]
+        bottom = np.zeros(len(pairs))
+        for label, look in SERVED_LOOKS.items():
+            count = [surely(pair, shares[label]) if label in shares else undecided(pair) for pair in pairs]
+            height = np.array(count) / [max(pair.trials, 1) for pair in pairs]
+            ax.bar(places, height, width, bottom, **(edge | look), linewidth=0.4)
+            bottom += height
+        _title(ax, group)
+        ax.set(ylim=(0, 1), yticks=[0, 0.25, 0.5, 0.75, 1], yticklabels=["0", "", "0.5", "", "1"])
+    _label_axis(figure, groups)
+    figure.supylabel(
+        "share of markets in which every\nequilibrium serves every user", fontsize=9, multialignment="center"
+    )
+    handles = [Patch(label=label, **(edge | look)) for label, look in SERVED_LOOKS.items()]
+    _legend(figure, handles, 2.0)
+    count = _count(groups, lambda cell: cell.paired["served"].trials).replace("point", "bar")
+    _footer(figure, f"{count}. Served: at least 99 % of the way from silent to aligned.")
+    return figure
 
 
 def alignment_figure(groups: Sequence[Group], confidence: float = CONFIDENCE) -> Figure:
@@ -262,16 +303,24 @@ def _panels(groups: Sequence[Group], series: Sequence[Series], quantity: str) ->
         places = _places(ax, group)
         for each in series:
             _draw_series(ax, places, group, each)
-        ax.set_title(for_figures(group.family), loc="left", fontweight="bold", pad=14 if group.label else 5)
-        if group.label:
-            ax.text(
-                0.0, 1.03, for_figures(group.label, None), transform=ax.transAxes, fontsize=7.5, color=GREY, va="bottom"
-            )
+        _title(ax, group)
         ax.set(ylim=(-0.03, 1.03), yticks=[0, 0.25, 0.5, 0.75, 1], yticklabels=["0", "", "0.5", "", "1"])
-    shared = {readable(group.axis) for group in groups}
-    figure.supxlabel(_axis_label(shared.pop()) if len(shared) == 1 else "parameter", fontsize=9)
+    _label_axis(figure, groups)
     figure.supylabel(quantity, fontsize=9, multialignment="center")
     return figure, axes
+
+
+def _title(ax: Axes, group: Group) -> None:
+    ax.set_title(for_figures(group.family), loc="left", fontweight="bold", pad=14 if group.label else 5)
+    if group.label:
+        ax.text(
+            0.0, 1.03, for_figures(group.label, None), transform=ax.transAxes, fontsize=7.5, color=GREY, va="bottom"
+        )
+
+
+def _label_axis(figure: Figure, groups: Sequence[Group]) -> None:
+    shared = {readable(group.axis) for group in groups}
+    figure.supxlabel(_axis_label(shared.pop()) if len(shared) == 1 else "parameter", fontsize=9)
 
 
 def _axis_label(axis: str) -> str:
@@ -321,8 +370,10 @@ def _handle(series: Series) -> Line2D:
     return look
 
 
-def _legend(figure: Figure, handles: Sequence[Line2D]) -> None:
-    figure.legend(handles=list(handles), loc="outside upper center", ncols=len(handles), handlelength=3.0)
+def _legend(figure: Figure, handles: Sequence[Line2D | Patch], length: float = 3.0) -> None:
+    # More than three do not fit above a single panel.
+    columns = len(handles) if figure.get_figwidth() > 7 else min(len(handles), 3)
+    figure.legend(handles=list(handles), loc="outside upper center", ncols=columns, handlelength=length)
 
 
 def _footer(figure: Figure, text: str) -> None:
@@ -332,8 +383,10 @@ def _footer(figure: Figure, text: str) -> None:
     figure.text(0.5, 0.012, text, ha="center", va="bottom", fontsize=7, color=GREY)
 
 
-def _count(groups: Sequence[Group]) -> str:
+def _count(
+    groups: Sequence[Group], number: Callable[[CellSummary], int] = lambda cell: cell.markets - cell.invalid
+) -> str:
     """How many markets stand behind a point."""
-    counts = [cell.markets - cell.invalid for group in groups for cell in group.cells]
+    counts = [number(cell) for group in groups for cell in group.cells]
     low, high = min(counts), max(counts)
     return f"n = {low:,} markets per point" if low == high else f"n = {low:,} to {high:,} markets per point"

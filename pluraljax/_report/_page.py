@@ -16,6 +16,8 @@ from .._scan._versions import spelled
 from .._status import Status
 from ._layout import readable, show
 from ._page_data import families, measures
+from ._page_served import served_section
+from ._served import searched
 from ._table import check_lines, show_percent, table_sections
 
 # Bytes that a page may have; diagrams of the largest scans offer less.
@@ -60,6 +62,8 @@ def page(
         "heading": _text(heading),
         "about": _text(about),
         "level": _text(f"{100 * confidence:g} %"),
+        "served": served_section(summaries),
+        "served_link": '<a href="#served">Whom competition serves</a>\n' if searched(summaries) else "",
         "tiles": _tiles(summaries, manifest),
         "families": _families(summaries, confidence),
         "table": _cells(summaries, confidence),

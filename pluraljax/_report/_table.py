@@ -12,11 +12,24 @@ from rich.text import Text
 
 from .._printable import printable
 from .._scan._adaptive import Stopping
-from .._scan._columns import EQUILIBRIA, FOUND, ROBUST
+from .._scan._columns import EQUILIBRIA, FOUND, ROBUST, SEARCHED
 from .._scan._estimate import CONFIDENCE, BracketMoments, CellSummary, Proportion
 from .._status import Status
 from ._comparisons import interval_name, paired_columns, stopping_columns, stopping_line
 from ._layout import Group, group_cells, readable, show
+from ._served import (
+    MEANING,
+    OUTCOMES,
+    headline,
+    known_of_undecided,
+    pooled,
+    searched,
+    served_columns,
+    share_of,
+    show_share,
+    surely,
+    undecided,
+)
 
 PLAIN_WIDTH = 100
 WIDEST_NAME = 16
@@ -24,6 +37,7 @@ WIDEST_NAME = 16
 MOST_CELLS = 8
 _FOUND_EVENTS = {column.name for column in FOUND if column.kind == "event"}
 _ROBUST_EVENTS = {column.name for column in ROBUST if column.kind == "event"}
+_SEARCHED_EVENTS = {column.name for column in SEARCHED if column.kind == "event"}
 _EQUILIBRIUM_EVENTS = {column.name for column in EQUILIBRIA if column.kind == "event"}
 # Ends of a mean further apart than this are shown as a range.
 SAME_MEAN = 5e-4
@@ -78,6 +92,7 @@ def report(
     markets = sum(cell.markets for cell in summaries)
     families = dict.fromkeys(group.family for group in groups)
     return Stack(
+        *(_served(groups, summaries, confidence) if searched(summaries) else ()),
         Text(f"{markets:,} markets in {len(summaries)} cells: {', '.join(map(readable, families))}", "bold"),
         *([Text(printable(about, None))] if about else []),
         Text(),
@@ -102,6 +117,35 @@ def report(
         Text("Checks", "bold"),
         *_checks(summaries, confidence),
     )
+
+
+def _served(groups: Sequence[Group], summaries: Sequence[CellSummary], confidence: float) -> Iterable[RenderableType]:
+    """Whom competition serves: the answer in a sentence, and by cell."""
+    yield Text(headline(summaries), "bold")
+    yield Text(MEANING)
+    if rest := known_of_undecided(summaries):
+        yield Text(rest)
+    yield Text()
+    pair = pooled(summaries)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("all cells", justify="right")
+    for heading in ("markets", "percent"):
+        table.add_column(heading, justify="right")
+    for outcome in OUTCOMES:
+        shown = show_share(share_of(pair, outcome), confidence, digits=1)
+        table.add_row(outcome.label.replace("\n", " "), f"{surely(pair, outcome):,}", shown)
+    table.add_row("undecided", f"{undecided(pair):,}", "")
+    yield table
+    yield Text()
+    yield Text(
+        f"By cell: percent of the markets that were searched, with {interval_name(summaries, confidence)}", "bold"
+    )
+    yield Text(
+        "Each interval is for its own share, and holds whatever the undecided markets are; ≥ marks shares that they "
+        "could add to. Undecided: how many."
+    )
+    yield Text()
+    yield from _tables(groups, [_Column(*entry) for entry in served_columns(confidence)])
 
 
 def _stopping(
@@ -231,6 +275,7 @@ def _checks(summaries: Sequence[CellSummary], confidence: float) -> Iterable[Ren
     asked = any(cell.has_equilibria for cell in summaries)
     played = any(cell.has_found for cell in summaries)
     left_out = (set() if asked else _EQUILIBRIUM_EVENTS) | (set() if played else _FOUND_EVENTS)
+    left_out |= set() if searched(summaries) else _SEARCHED_EVENTS
     shares = [cell.events[name] for cell in summaries for name in _ROBUST_EVENTS & cell.events.keys()]
     if not any(share.yes + share.no for share in shares):
         left_out |= _ROBUST_EVENTS
@@ -291,7 +336,10 @@ def show_mean(bracket: BracketMoments, sign: str = "") -> str:
 
 def table_sections(summaries: Sequence[CellSummary], confidence: float = CONFIDENCE) -> list[tuple[str, list[_Column]]]:
     """The columns of every table of the report, under a heading each, for whoever sets them in another form."""
-    sections = [("how often, percent", _frequency_columns(confidence)), ("guaranteed", _guarantee_columns())]
+    sections = []
+    if searched(summaries):
+        sections.append(("served, percent", [_Column(*entry) for entry in served_columns(confidence)]))
+    sections += [("how often, percent", _frequency_columns(confidence)), ("guaranteed", _guarantee_columns())]
     if paired := paired_columns(summaries, confidence):
         sections.append(("personalized - anonymous", [_Column(*entry) for entry in paired]))
     if any(cell.has_equilibria for cell in summaries):

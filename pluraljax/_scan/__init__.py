@@ -11,6 +11,7 @@ from ._power import markets_needed
 from ._read import open_scan, read_table
 from ._search import Search
 from ._until import Until
+from ._worst_search import WorstSearch
 
 if TYPE_CHECKING:
     from ._run import scan
@@ -21,6 +22,7 @@ __all__ = [
     "ScanConfig",
     "Search",
     "Until",
+    "WorstSearch",
     "confidence_sequence",
     "default_config",
     "markets_needed",

@@ -19,7 +19,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from .._families import Family, make_family
 from .._interruption import check, result
 from .._market import Market
-from . import _equilibria, _found, _measure, _robust
+from . import _equilibria, _found, _measure, _robust, _searched
 from ._config import ScanConfig
 from ._exits import Exits
 from ._plan import Block
@@ -247,11 +247,16 @@ def _compile(layout: Layout, lowered: Any, options: Any) -> Any:
 
 @dataclass(frozen=True)
 class Launched:
-    """A chunk on its way through the devices; `alone` says whether its markets have a single provider."""
+    """A chunk on its way through the devices.
+
+    `providers` says how many its markets have without twins, and `searched` how many of its rows, the first ones, are
+    to be searched on the host.
+    """
 
     block: Block
     arrays: tuple[jax.Array, ...]
-    alone: bool
+    providers: int
+    searched: int
     conditions: dict[str, jax.Array]
     equilibria: dict[str, jax.Array] | None
     found: dict[str, jax.Array] | None
@@ -265,6 +270,7 @@ class Launched:
         shape = rows["aligned"].shape
         played = _found.undefined(shape) if self.found is None else take(self.found)
         played |= _robust.undefined(shape) if self.robust is None else take(self.robust)
+        played |= _searched.undefined(shape)
         if self.equilibria is None:
             return rows | _equilibria.undefined(shape) | played
         found = take(self.equilibria)
@@ -277,6 +283,15 @@ class Launched:
     def market(self, row: int) -> Market:
         """The market of one row, as it was measured: with twins of its providers."""
         return Market(*(np.asarray(each)[self.places[row]] for each in self.arrays))
+
+    def to_search(self) -> Market | None:
+        """The markets to search as a batch, without twins of their providers; None where there are none."""
+        if not self.searched:
+            return None
+        first = self.places[: self.searched]
+        prior, user_value, provider_value, mass = (np.asarray(each)[first] for each in self.arrays)
+        alike = (prior, user_value, provider_value[:, : self.providers], mass)
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *map(Market, *alike))
 
 
 class Programs:
@@ -303,7 +318,6 @@ class Programs:
                 check()
                 shapes[structure] = _shape_of(family)
             own.append(shapes[structure])
-        self._alone = [_num_providers(shape) == 1 for shape in own]
         most: dict[Shape, int] = {}
         for shape in own:
             # Over all cells, not only those left to do: a resumed scan has to go through the same programme.
@@ -352,7 +366,7 @@ class Programs:
     def launch(self, block: Block) -> Launched:
         """Starts to draw and measure a block; returns before it is done, once its programmes are compiled."""
         draw = result(self._draw[block.cell])
-        shape, alone = self._shapes[block.cell], self._alone[block.cell]
+        shape, providers = self._shapes[block.cell], _num_providers(self._own[block.cell])
         measure = result(self._conditions[shape])
         indices, counts, places = self._layout.deal(block.markets(len(self._families)))
         put = lambda array: jax.device_put(array, self._layout.sharding)
@@ -361,7 +375,7 @@ class Programs:
         conditions, equilibria, found, robust = measure(arrays, counts), None, None, None
         if shape in self._equilibria:
             known = {name: conditions[name] for name in _equilibria.KNOWN}
-            rows = (arrays, put(np.full(self._layout.size, alone)), known)
+            rows = (arrays, put(np.full(self._layout.size, providers == 1)), known)
             equilibria = result(self._equilibria[shape])(rows, counts)
         if self._own[block.cell] in self._found:
             known = conditions | (equilibria or {})
@@ -369,7 +383,8 @@ class Programs:
             found = result(self._found[self._own[block.cell]])(self._root, rows, counts)
         if self._own[block.cell] in self._robust:
             robust = result(self._robust[self._own[block.cell]])(arrays, counts)
-        return Launched(block, arrays, alone, conditions, equilibria, found, robust, places)
+        searched = 0 if self._config.search is None else self._config.search.searched(block.start, block.stop)
+        return Launched(block, arrays, providers, searched, conditions, equilibria, found, robust, places)
 
     def close(self) -> None:
         """Drops what is not being compiled yet."""

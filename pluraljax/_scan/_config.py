@@ -22,6 +22,7 @@ from ._definition import Cell, canonical, columns_version, identity_of
 from ._exits import Exits, as_exits, as_plain_exits
 from ._search import Search, as_plain, as_search
 from ._until import Until, as_plain_until, as_until, check_measured
+from ._worst_search import WorstSearch, as_plain_worst_search, as_worst_search
 
 # Threefry folds 32 bits into a key: beyond this two markets would share their draws.
 MAX_INDEX = 2**32
@@ -40,7 +41,7 @@ _MEASURED = 120
 
 
 # Entries that are tables of their own, and left out where they ask for nothing.
-_TABLES = ("grid", "until", "robust")
+_TABLES = ("grid", "until", "robust", "search")
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,8 @@ class ScanConfig:
       `most` times the cells where `most` is given.
     - `robust`: an `Exits` (in TOML a table, such as `{removed = [0, 1, 2]}`) asks what is left of weak alignment and of
       coverage after the worst exit of so many providers.
+    - `search`: a `WorstSearch` (in TOML a table, such as `{markets = 64, budget = 8}`) searches the first markets of
+      each cell for the worst equilibria of one anonymous policy, and says whom competition serves. Needs `equilibria`.
 
     Raises `ValueError`, with what was wanted and what was given.
     """
@@ -150,6 +153,7 @@ class ScanConfig:
     equilibria: bool | Search = True
     until: Until | None = None
     robust: Exits | None = None
+    search: WorstSearch | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "grid", tuple(self.grid))
@@ -161,6 +165,11 @@ class ScanConfig:
         check_cells(sum(part.num_cells for part in self.grid))
         exits = as_exits(self.robust)
         object.__setattr__(self, "robust", exits)
+        object.__setattr__(self, "search", as_worst_search(self.search))
+        if self.search is not None and not self.equilibria:
+            raise ValueError(
+                "search needs equilibria = true, or a table, which it starts from; got equilibria = false."
+            )
         self._check_until()
         if exits is not None:
             for cell in self.cells:
@@ -213,8 +222,13 @@ class ScanConfig:
         grid = [{"family": part.family} | {k: _thaw(v) for k, v in part.parameters.items()} for part in self.grid]
         scalars = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in _TABLES}
         until = {} if self.until is None else {"until": as_plain_until(self.until)}
+        tables = until | self._asked_besides()
+        return scalars | {"equilibria": as_plain(self.equilibria)} | tables | {"grid": grid}
+
+    def _asked_besides(self) -> dict[str, Any]:
+        """The entries beyond `equilibria` that say what is measured, as plain data."""
         robust = {} if self.robust is None else {"robust": as_plain_exits(self.robust)}
-        return scalars | {"equilibria": as_plain(self.equilibria)} | until | robust | {"grid": grid}
+        return robust | ({} if self.search is None else {"search": as_plain_worst_search(self.search)})
 
     def to_toml(self) -> str:
         """Text that `from_toml` reads back to an equal config."""
@@ -242,8 +256,7 @@ class ScanConfig:
 
     def definition(self) -> dict[str, Any]:
         """All that the rows depend on. How many there are and how they are stored is not part of it."""
-        robust = {} if self.robust is None else {"robust": as_plain_exits(self.robust)}
-        return robust | {
+        return self._asked_besides() | {
             "seed": self.seed,
             "delta": self.delta,
             "equilibria": as_plain(self.equilibria),
@@ -289,6 +302,7 @@ def _parse(mapping: Mapping[str, Any]) -> ScanConfig:
     _check_scalars(mapping)
     asked = as_search(mapping.get("equilibria", True))
     read = {"equilibria": asked, "until": as_until(mapping.get("until")), "robust": as_exits(mapping.get("robust"))}
+    read["search"] = as_worst_search(mapping.get("search"))
     return ScanConfig(**{**mapping, "grid": tuple(grid), **read})
 
 

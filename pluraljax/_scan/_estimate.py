@@ -40,11 +40,11 @@ __all__ = [
 IDENTITY = ("market", "cell", "family")
 # Columns that no summary can do without.
 _NEEDED = ("status", "aligned", "silent", "payoff_range")
-# No search closes these yet: an open one is no failure.
-OPEN_BY_NATURE = ("anonymous_worst",)
+# Searches close these for so many markets only: an open one is no failure.
+OPEN_BY_NATURE = ("anonymous_worst", "anonymous_searched")
 PAIR_BINS = 25
 # What is asked of personalized and of anonymous policies alike, in the same markets.
-PAIRED_EVENTS = ("guaranteed", "worst_aligned", "silence", "found_aligned")
+PAIRED_EVENTS = ("guaranteed", "worst_aligned", "silence", "found_aligned", "served")
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,11 @@ class CellSummary:
         return any(bracket.lower.count > 0 for bracket in self.found.values())
 
     @property
+    def has_searched(self) -> bool:
+        """Whether markets were searched for the worst equilibria of one anonymous policy."""
+        return self.paired["served"].trials > 0
+
+    @property
     def violations(self) -> int:
         """Markets that break a theorem, all theorems together; anything but 0 is a bug."""
         return sum(share.no for name, share in self.events.items() if name.endswith("_theorem"))
@@ -179,16 +184,18 @@ def _summarize_cell(
     def sketch(pair: tuple[np.ndarray, np.ndarray]) -> BracketQuantiles:
         return BracketQuantiles(*(Quantiles.from_values(end[member]) for end in pair))
 
-    def count(codes: np.ndarray | None) -> Proportion:
+    def count(codes: np.ndarray | None, asked: np.ndarray = member) -> Proportion:
         if codes is None:
             return Proportion(invalid=invalid, sequential=sequential)
-        return Proportion.from_codes(codes[member], invalid, sequential)
+        return Proportion.from_codes(codes[asked], invalid, sequential)
 
     def compare(event: str) -> PairedProportions:
-        first, second = (rows.events.get(f"{scheme}_{event}") for scheme in SCHEMES)
+        names = [f"{scheme}_{event}" for scheme in SCHEMES]
+        first, second = map(rows.events.get, names)
         if first is None or second is None:
             return PairedProportions(sequential=sequential)
-        return PairedProportions.from_codes(first[member], second[member], sequential)
+        asked = member & rows.asked(names[0])
+        return PairedProportions.from_codes(first[asked], second[asked], sequential)
 
     spread = {**rows.shares, "difference": rows.difference}
     spread |= {f"{scheme}_worst": pair for scheme, pair in rows.equilibria.items()}
@@ -197,7 +204,10 @@ def _summarize_cell(
         family=identity["family"],
         parameters=parameters,
         statuses={int(code): int(count) for code, count in zip(codes, counts, strict=True)},
-        events={name: count(rows.events.get(name)) for name in dict.fromkeys((*EVENTS, *rows.events))},
+        events={
+            name: count(rows.events.get(name), member & rows.asked(name))
+            for name in dict.fromkeys((*EVENTS, *rows.events))
+        },
         values={name: Moments.from_values(values[member]) for name, values in rows.values.items()},
         shares={scheme: ends(pair) for scheme, pair in rows.shares.items()},
         worst_shares={scheme: ends(pair) for scheme, pair in rows.worst_shares.items()},

@@ -6,15 +6,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ._columns import COLUMNS, Column
+from ._columns import COLUMNS, SEARCHED, Column
 
 # A bracket is open when it is wider than this share of the user's payoff range, as for `Status.OPEN`.
 OPEN_SHARE = 1e-6
 # aligned and silent coincide when they differ by no more than this share of their size.
 COINCIDE = 1e-9
+# Brackets that a search looks for close to this share of the way from silent to aligned.
+SEARCHED_SHARE = 1e-3
 
 BRACKETS = tuple(c.name.removesuffix("_lower") for c in COLUMNS if c.name.endswith("_lower"))
 SCHEMES = ("personalized", "anonymous")
+_SEARCHED_EVENTS = {column.name for column in SEARCHED if column.kind == "event"}
 
 
 class Rows:
@@ -39,13 +42,15 @@ class Rows:
         defined = scale > COINCIDE * size
         self.undefined = users.count(~defined)
 
+        self.searched = np.isfinite(self.values["anonymous_searched_lower"])
         slack = OPEN_SHARE * users["payoff_range"]
         self.open = {}
         for name in BRACKETS:
+            allowed = slack + SEARCHED_SHARE * scale if name == "anonymous_searched" else slack
             if f"{name}_lower" in users:
-                wide = users.count(users[f"{name}_upper"] - users[f"{name}_lower"] > slack) > 0
+                wide = users.count(users[f"{name}_upper"] - users[f"{name}_lower"] > allowed) > 0
             else:
-                wide = self.values[f"{name}_upper"] - self.values[f"{name}_lower"] > users.greatest(slack)
+                wide = self.values[f"{name}_upper"] - self.values[f"{name}_lower"] > users.greatest(allowed)
             self.open[name] = wide
 
         def share(value: np.ndarray) -> np.ndarray:
@@ -64,6 +69,10 @@ class Rows:
         # Where silent is as good as aligned for everybody, no scheme can guarantee more than another.
         is_none = (high <= OPEN_SHARE) | (users.count(defined) == 0)
         self.gains = np.where(low > OPEN_SHARE, 1, np.where(is_none, 0, -1))
+
+    def asked(self, event: str) -> np.ndarray:
+        """In which markets an event was looked at; elsewhere nobody asked, and it is not open."""
+        return self.searched if event in _SEARCHED_EVENTS else np.ones_like(self.searched)
 
 
 class _Users:

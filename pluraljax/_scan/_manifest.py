@@ -151,7 +151,7 @@ def _check_unaltered(data: Mapping[str, Any], file: Path) -> None:
                 raise ValueError(f"{file}: {name} is not what the scan wrote there. {advice}")
     definition, config = data["definition"], data["config"]
     fits = identity_of(definition) == data["identity"]
-    for name in ("seed", "delta", "equilibria", "robust"):
+    for name in ("seed", "delta", "equilibria", "robust", "search"):
         there, asked = definition.get(name), config.get(name)
         if canonical(there) != canonical(asked):
             # Which of the two is right shows where the identity fits one of them.
@@ -214,6 +214,10 @@ def _is_until(value: Any) -> bool:
         return False
 
 
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
 def _is_grid(value: Any) -> bool:
     return (
         isinstance(value, list)
@@ -228,6 +232,10 @@ _ROBUST = (
     lambda value: is_object(value) and isinstance(value.get("removed"), list) and bool(value["removed"]),
     "an object with a list of whole numbers, removed",
 )
+_SEARCH = (
+    lambda value: is_object(value) and sorted(value) == ["budget", "markets"] and all(map(_is_count, value.values())),
+    "an object with the whole numbers markets and budget",
+)
 _DELTA = (lambda value: is_number(value) and value >= 0, "a finite number that is not negative")
 _VERSIONS = "with the versions of pluraljax, jax and jaxlib"
 
@@ -238,6 +246,7 @@ _SCHEMA: dict[str, Wanted] = {
     "definition.delta": _DELTA,
     "definition.equilibria": _EQUILIBRIA,
     "definition.robust?": _ROBUST,
+    "definition.search?": _SEARCH,
     "definition.cells": (_are_cells, "a list of cells, each a family and its parameters"),
     "definition.columns": _TEXT,
     "definition.pluraljax": _TEXT,
@@ -248,6 +257,7 @@ _SCHEMA: dict[str, Wanted] = {
     "config.chunk": whole(1, 2**24),
     "config.equilibria": _EQUILIBRIA,
     "config.robust?": _ROBUST,
+    "config.search?": _SEARCH,
     "config.until?": (_is_until, "an object with an event, and a half_width and a confidence between 0 and 1"),
     "config.grid": (_is_grid, "a list of objects, each with a family"),
     "columns": (_are_columns, "a list of columns, each with name, axis, kind, unit and description, one the status"),

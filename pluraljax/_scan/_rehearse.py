@@ -20,9 +20,12 @@ from ._read import chunk_files
 from ._run import measure_here
 from ._store import Memory, check_folder, manifest_of
 from ._versions import Versions
+from ._worst_search import WorstSearch
 
 # Markets of each cell that are measured: a tile for each of two devices. And cells: those of the default grid.
 _TRIAL, _CELLS = 64, 48
+# And markets of each cell that are searched, which takes far longer.
+_SEARCHED = 4
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,10 @@ class Rehearsal:
 
     `seconds_compiling` is what the first markets waited for, with whatever the compilation cache held already, and
     `seconds_measuring` is extrapolated from a second pass over them. `peak` is this process's peak memory in bytes,
-    which stays what it is however many markets follow: rows leave for the disk chunk by chunk. Of many cells, `tried`
-    are measured, spread evenly over those that lack markets; the others are taken to be as fast on average.
+    which stays what it is however many markets follow: rows leave for the disk chunk by chunk. `seconds_searching` is
+    what one core takes for the `to_search` markets that are to be searched; devices go on meanwhile, and it counts in
+    `seconds_measuring` as far as it keeps them waiting. Of many cells, `tried` are measured, spread evenly over those
+    that lack markets; the others are taken to be as fast on average.
     """
 
     out: str
@@ -45,6 +50,8 @@ class Rehearsal:
     tried: int
     seconds_compiling: float
     seconds_measuring: float
+    to_search: int
+    seconds_searching: float
     peak: int
 
     def __str__(self) -> str:
@@ -56,9 +63,19 @@ class Rehearsal:
                 f"{self.devices}",
                 f"time: about {duration(self.seconds_measuring)} ({rate:,.0f} markets a second), after "
                 f"{duration(self.seconds_compiling)} to compile{self._for_how_many}",
+                *self._searching,
                 f"memory: {self.peak / 2**30:.1f} GiB, however many markets there are",
             ]
         )
+
+    @property
+    def _searching(self) -> list[str]:
+        if not self.to_search:
+            return []
+        return [
+            f"to search: {self.to_search:,} markets, which keeps one core busy for {duration(self.seconds_searching)} "
+            "of that time"
+        ]
 
     @property
     def _for_how_many(self) -> str:
@@ -81,8 +98,14 @@ def rehearse(config: ScanConfig, out: Path, shard: Shard | None = None) -> Rehea
     total, missing = missing_blocks(config, chunk, {}, shard).markets, plan.markets_of
     lacking = sorted(missing)
     tried = lacking[:: -(-len(lacking) // _CELLS)] if lacking else []
-    first, speeds = _try(config, tried)
+    first, speeds = _try(config.replace(search=None), tried)
     average = sum(speeds.values()) / max(len(speeds), 1)
+    measuring = sum(speeds.get(cell, average) * number for cell, number in missing.items())
+    to_search, searching = 0, 0.0
+    if config.search is not None:
+        searched = sum(config.search.searched(*gap) for gaps in plan.gaps.values() for gap in gaps)
+        to_search = -(-searched // (1 if shard is None else shard.count))
+        searching = to_search * _try_search(config, config.search, tried)
     return Rehearsal(
         out=str(out),
         devices=name_devices(jax.local_devices()),
@@ -93,7 +116,9 @@ def rehearse(config: ScanConfig, out: Path, shard: Shard | None = None) -> Rehea
         cells=len(config.cells),
         tried=len(tried) if len(tried) < len(lacking) else len(config.cells),
         seconds_compiling=first,
-        seconds_measuring=sum(speeds.get(cell, average) * number for cell, number in missing.items()),
+        seconds_measuring=_together(measuring, searching),
+        to_search=to_search,
+        seconds_searching=searching,
         peak=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
     )
 
@@ -109,6 +134,23 @@ def _try(config: ScanConfig, cells: Sequence[int]) -> tuple[float, dict[int, flo
         measure_here(config, store, Silent(), blocks)
         took.append(time.monotonic() - began)
     return max(0.0, took[0] - took[1]), store.seconds
+
+
+def _try_search(config: ScanConfig, search: WorstSearch, cells: Sequence[int]) -> float:
+    """Searches a few markets of each cell; returns the seconds per market."""
+    few = WorstSearch(min(_SEARCHED, search.markets), search.budget)
+    count = lambda cell: min(_SEARCHED, replicates(config.markets, len(config.cells), cell))
+    blocks = [Block(cell, 0, count(cell)) for cell in cells]
+    done = measure_here(config.replace(search=few), _Stopwatch(config), Silent(), blocks)
+    return done.seconds_searching / max(done.searched, 1)
+
+
+def _together(measuring: float, searching: float) -> float:
+    """How long both take side by side: a search has a thread of its own, which CPU devices share their cores with."""
+    devices = jax.local_devices()
+    if devices[0].platform != "cpu":
+        return max(measuring, searching)
+    return max(measuring + searching / len(devices), searching)
 
 
 class _Stopwatch(Memory):

@@ -18,7 +18,7 @@ import numpy as np
 from .._interruption import check, listening, result
 from .._market import Market
 from .._status import Status
-from . import _equilibria, _measure
+from . import _equilibria, _measure, _searched
 from ._adaptive import sample_until
 from ._batch import MOST_DRAWS, Launched, Programs
 from ._config import ScanConfig
@@ -40,12 +40,17 @@ _MOST_AGAIN = 8
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What a run did: markets measured now, markets that were stored before, and rows that took a second pass."""
+    """What a run did: markets measured now, markets that were stored before, and rows that took a second pass.
+
+    `searched` markets took `seconds_searching` on the host, beside what the devices did.
+    """
 
     measured: int
     stored_before: int
     second_pass: int
     programs: int
+    searched: int = 0
+    seconds_searching: float = 0.0
 
 
 def scan(
@@ -115,7 +120,9 @@ def run(
             raise ValueError("a scan with until decides by all markets of a cell, so it cannot be split into shards.")
         stored, rounds = sample_until(config, store, progress, measure)
         again, programs = sum(each.second_pass for each in rounds), max((each.programs for each in rounds), default=0)
-        return RunSummary(sum(each.measured for each in rounds), stored, again, programs)
+        measured, searched = (sum(getattr(each, name) for each in rounds) for name in ("measured", "searched"))
+        seconds = sum(each.seconds_searching for each in rounds)
+        return RunSummary(measured, stored, again, programs, searched, seconds)
     covered, aside = store.covered()
     for each in aside:
         progress.note(f"{each.name} was set aside and is redone: {each.reason}")
@@ -157,7 +164,9 @@ def measure_here(
     finally:
         programs.close()
         finisher.close()
-    return RunSummary(measured, 0, finisher.second_pass, programs.num_compiled)
+    return RunSummary(
+        measured, 0, finisher.second_pass, programs.num_compiled, finisher.searched, finisher.seconds_searching
+    )
 
 
 def _prepared(programs: Programs, blocks: Iterable[Block]) -> Iterator[Block]:
@@ -183,19 +192,33 @@ class _Open:
     with_equilibria: bool
 
 
+@dataclass(frozen=True)
+class _Rest:
+    """What is left to do for a chunk on the host: open rows, and the markets of its first rows, to be searched."""
+
+    open_rows: Sequence[_Open]
+    markets: Market | None
+
+    def __bool__(self) -> bool:
+        return bool(self.open_rows) or self.markets is not None
+
+
 def finish(config: ScanConfig, launched: Launched) -> tuple[dict[str, np.ndarray], int]:
-    """Waits for a chunk, and measures its open rows again; returns the rows, and how many took that second pass."""
-    rows, open_rows = _first_pass(launched)
-    _second_pass(config, rows, open_rows)
-    return rows, len(open_rows)
+    """Waits for a chunk, and does what is left on the host; returns the rows, and how many took a second pass."""
+    rows, rest = _first_pass(launched)
+    _second_pass(config, rows, rest.open_rows)
+    _search(config, rows, rest.markets)
+    return rows, len(rest.open_rows)
 
 
-def _first_pass(launched: Launched) -> tuple[dict[str, np.ndarray], list[_Open]]:
-    """Waits for a chunk; returns its rows, and those that are open."""
+def _first_pass(launched: Launched) -> tuple[dict[str, np.ndarray], _Rest]:
+    """Waits for a chunk; returns its rows, and what is left to do for them."""
     rows, with_equilibria = launched.rows(), launched.equilibria is not None
     hard = map(int, np.flatnonzero(rows["status"] == Status.OPEN))
     status = launched.status_of_conditions
-    return rows, [_Open(row, launched.market(row), launched.alone, status(row), with_equilibria) for row in hard]
+    alone = launched.providers == 1
+    open_rows = [_Open(row, launched.market(row), alone, status(row), with_equilibria) for row in hard]
+    return rows, _Rest(open_rows, launched.to_search())
 
 
 def _second_pass(
@@ -229,14 +252,32 @@ def _again(config: ScanConfig, rows: dict[str, np.ndarray], each: _Open) -> None
         put(found | {"status": max(status, np.asarray(found["status"]))})
 
 
+def _search(
+    config: ScanConfig,
+    rows: dict[str, np.ndarray],
+    markets: Market | None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> int:
+    """Searches the markets of the first rows, in place; returns how many. Raises `Stopped` where `stopped` says so."""
+    if markets is None or config.search is None:
+        return 0
+    count = len(markets.mass)
+    known = {name: rows[name][:count] for name in _searched.KNOWN}
+    for name, value in _searched.measure_searched(markets, config.delta, known, config.search.budget, stopped).items():
+        rows[name][:count] = value
+    return count
+
+
 class _Finisher:
     """Finishes chunks in the background, while the devices and the compiler go on.
 
-    Second passes have a thread of their own: a chunk that needs one is stored later, and holds no other chunk up.
+    Second passes and searches have a thread of their own: a chunk that needs one is stored later, and holds no other
+    chunk up.
     """
 
     def __init__(self, config: ScanConfig, store: Store | Memory, progress: Progress, maker: Mapping[str, Any]):
-        self.second_pass = 0
+        self.second_pass = self.searched = 0
+        self.seconds_searching = 0.0
         self._config, self._store, self._progress, self._maker = config, store, progress, maker
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="finish")
         self._hard = ThreadPoolExecutor(max_workers=1, thread_name_prefix="second-pass")
@@ -272,15 +313,19 @@ class _Finisher:
             result(self._again.popleft())
 
     def _finish(self, launched: Launched) -> Future[None] | None:
-        rows, open_rows = _first_pass(launched)
-        if open_rows:
-            return self._hard.submit(self._repeat, launched.block, rows, open_rows)
+        rows, rest = _first_pass(launched)
+        if rest:
+            return self._hard.submit(self._complete, launched.block, rows, rest)
         self._keep(launched.block, rows)
         return None
 
-    def _repeat(self, block: Block, rows: dict[str, np.ndarray], open_rows: Sequence[_Open]) -> None:
-        _second_pass(self._config, rows, open_rows, self._stopped.is_set)
-        self.second_pass += len(open_rows)
+    def _complete(self, block: Block, rows: dict[str, np.ndarray], rest: _Rest) -> None:
+        stopped = self._stopped.is_set
+        _second_pass(self._config, rows, rest.open_rows, stopped)
+        self.second_pass += len(rest.open_rows)
+        began = time.monotonic()
+        self.searched += _search(self._config, rows, rest.markets, stopped)
+        self.seconds_searching += time.monotonic() - began
         self._keep(block, rows)
 
     def _keep(self, block: Block, rows: dict[str, np.ndarray]) -> None:

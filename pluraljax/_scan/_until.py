@@ -6,7 +6,7 @@ from typing import Any
 
 from .._families._family import unknown
 from .._printable import quoted
-from ._columns import EQUILIBRIA, EVENTS, FOUND, ROBUST
+from ._columns import EQUILIBRIA, EVENTS, FOUND, ROBUST, SEARCHED
 
 
 @dataclass(frozen=True)
@@ -73,3 +73,5 @@ def check_measured(until: Until, equilibria: bool, play: bool, exits: bool = Fal
         raise ValueError(f"until waits for {until.event}, which needs equilibria = {{starts = 8}} or the like.")
     if until.event in named(ROBUST) and not exits:
         raise ValueError(f"until waits for {until.event}, which needs robust = {{removed = [0, 1]}} or the like.")
+    if until.event in named(SEARCHED):
+        raise ValueError(f"until waits for {until.event}, which is known of the first markets of a cell only.")

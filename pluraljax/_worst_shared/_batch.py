@@ -1,5 +1,6 @@
 """The worst equilibria of a batch of markets as plain arrays: what a scan stores."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -31,7 +32,15 @@ class WorstEquilibria(NamedTuple):
 
 @checked(markets=instance_of(Market), delta=slack)
 @float64_scope
-def worst_equilibria(markets: Market, labels: Any, delta: Any = 0.0, budget: int = 300) -> WorstEquilibria:
+def worst_equilibria(
+    markets: Market,
+    labels: Any,
+    delta: Any = 0.0,
+    budget: int = 300,
+    *,
+    unsearched: Any = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> WorstEquilibria:
     """Brackets what each user gets in her worst delta-equilibrium, for a batch of markets, on the host.
 
     The numbers are those of `worst_equilibrium`, whatever else is in the batch. Markets that are not valid have a
@@ -43,6 +52,10 @@ def worst_equilibria(markets: Market, labels: Any, delta: Any = 0.0, budget: int
     - `labels`: an integer label per user; equal labels share a policy. The same for all markets.
     - `delta`: how much a provider may leave on the table, in units of its objective; >= 0.
     - `budget`: the number of parts to look at in each market. More never widens a bracket.
+    - `unsearched`: the brackets without a search, `[end market user]`, for markets that cannot be searched; default:
+      they are computed where they are needed.
+    - `progress`: called after every step with the number of searches that have ended, and of all. What it raises ends
+      the search.
 
     **Returns:** a `WorstEquilibria`.
 
@@ -59,7 +72,8 @@ def worst_equilibria(markets: Market, labels: Any, delta: Any = 0.0, budget: int
     known = as_labels(labels, markets.user_value.shape[1])
     if not isinstance(known, tuple):
         raise ValueError("labels must be known, got traced ones.")
-    searched = search_all(markets, known, jnp.asarray(delta, jnp.float64), check_budget(budget), None)
+    base = None if unsearched is None else np.asarray(unsearched)
+    searched = search_all(markets, known, jnp.asarray(delta, jnp.float64), check_budget(budget), progress, base)
     found = jax.tree.map(np.asarray, searched)
     served = np.where(found.has_profile[..., None], found.served_by, -1)
     return WorstEquilibria(found.value.lower, found.value.upper, found.status, served, found.looked)

@@ -16,7 +16,8 @@ _UNDER_WAY = 128
 def run_together(searches: Sequence[Steps[Result]], progress: Callable[[int, int], None] | None = None) -> list[Result]:
     """Runs searches to their ends. What one finds does not depend on which others are in the pool.
 
-    `progress` is called with the number of searches that have ended, and of all.
+    `progress` is called after every step with the number of searches that have ended, and of all; what it raises ends
+    them.
     """
     steps = _lockstep(searches, _UNDER_WAY, progress)
     try:
@@ -44,11 +45,11 @@ def _lockstep(
         if not active:
             break
         answers = iter((yield [programmes for _, _, asked in active for programmes in asked]))
-        before, under_way = len(results), active
+        under_way = active
         active = []
         for place, one, asked in under_way:
             _advance(active, results, place, one, [next(answers) for _ in asked])
-        if progress is not None and len(results) > before:
+        if progress is not None:
             progress(len(results), len(searches))
     return [results[place] for place in range(len(searches))]
 

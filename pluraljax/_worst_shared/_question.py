@@ -123,7 +123,9 @@ class _Segment(NamedTuple):
     drawn: list[list[Drawn | None]]
 
 
-def _in_segment(part: Market, delta: Float[Array, ""], budget: int, progress: Callable | None) -> _Segment:
+def _in_segment(
+    part: Market, delta: Float[Array, ""], budget: int, progress: Callable | None, known: np.ndarray | None
+) -> _Segment:
     """Searches one segment of every market in one pool; what is large or invalid has no search."""
     told = [np.asarray(leaf) for leaf in jax.vmap(lambda one: laid_out(one, delta))(part)]
     baseline, status = told[2], told[-1]
@@ -133,8 +135,10 @@ def _in_segment(part: Market, delta: Float[Array, ""], budget: int, progress: Ca
     ends, looked = np.full((2, count, members), np.nan), np.zeros((count, members), np.int32)
     drawn: list[list[Drawn | None]] = [[None] * members for _ in range(count)]
     if any(status[place] < Status.NOT_FINITE and place not in crowds for place in range(count)):
-        found = jax.vmap(lambda one: unsearched(one, (0,) * members, delta))(part)
-        ends[:] = np.asarray(found.value.lower), np.asarray(found.value.upper)
+        if known is None:
+            found = jax.vmap(lambda one: unsearched(one, (0,) * members, delta))(part)
+            known = np.stack([np.asarray(found.value.lower), np.asarray(found.value.upper)])
+        ends[:] = known
     for (place, crowd), searched in zip(crowds.items(), answers, strict=True):
         ends[:, place] = _ends(crowd, searched) + baseline[place]
         looked[place] = [one.looked for one in searched]
@@ -143,9 +147,14 @@ def _in_segment(part: Market, delta: Float[Array, ""], budget: int, progress: Ca
 
 
 def search_all(
-    markets: Market, labels: tuple[int, ...], delta: Float[Array, ""], budget: int, progress: Callable | None
+    markets: Market,
+    labels: tuple[int, ...],
+    delta: Float[Array, ""],
+    budget: int,
+    progress: Callable | None,
+    known: np.ndarray | None = None,
 ) -> WorstEquilibrium:
-    """`worst_equilibrium` for a batch, its arguments checked."""
+    """`worst_equilibrium` for a batch, its arguments checked. `known` are brackets without a search, if they are."""
     count, users = markets.user_value.shape[:2]
     names = sorted(set(labels))
     members_of = [np.flatnonzero(np.array(labels) == name) for name in names]
@@ -158,7 +167,7 @@ def search_all(
     for segment, members in enumerate(members_of):
         take = tuple(members.tolist())
         part = jax.vmap(lambda one, take=take: part_of(one, take))(markets)
-        found = _in_segment(part, delta, budget, progress)
+        found = _in_segment(part, delta, budget, progress, None if known is None else known[:, :, members])
         ends[:, :, members], looked[:, members], status[:, members] = found.ends, found.looked, found.status[:, None]
         for place, row in enumerate(found.drawn):
             for target, one in zip(members, row, strict=True):

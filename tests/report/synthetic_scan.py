@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from pluraljax._scan._columns import COLUMNS, FOUND
+from pluraljax._scan._columns import COLUMNS, FOUND, SEARCHED
 
 TYPES = {"value": pa.float64(), "event": pa.bool_(), "status": pa.int8()}
 PARAMETERS = {
@@ -24,8 +24,8 @@ def row(market, cell, family, parameters, users=1, **numbers):
     for column in COLUMNS:
         if column.name in defaults:
             continue
-        if column in FOUND:
-            # As in the default scan, nobody looked for equilibria by play.
+        if column in FOUND or column in SEARCHED:
+            # Nobody looked for equilibria by play, or searched.
             blank = -1 if column.kind == "event" else float("nan")
             defaults[column.name] = [blank] * users if column.axis == "user" else blank
         elif column.kind == "event":

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pluraljax._cli import main
-from pluraljax._scan._columns import COLUMNS
+from pluraljax._scan._columns import COLUMNS, SEARCHED
 from pluraljax._scan._config import FamilyGrid, ScanConfig
 from pluraljax._scan._plan import missing_blocks
 from pluraljax._scan._store import Store
@@ -20,11 +20,14 @@ FIGURES = [
 def _measured(size, users):
     numbers = {"aligned": 1.0, "silent": 0.0, "personalized_guarantee": 0.8, "anonymous_guarantee": 0.4}
     rows = {}
+    numbers["anonymous_searched"] = np.nan
     for column in COLUMNS:
         shape = (size, users) if column.axis == "user" else (size,)
         if column.kind == "value":
             name = column.name.removesuffix("_lower").removesuffix("_upper")
             rows[column.name] = np.full(shape, numbers.get(name, 0.25))
+        elif column in SEARCHED:
+            rows[column.name] = np.full(shape, -1, np.int8)
         else:
             rows[column.name] = np.full(shape, column.name.endswith("_theorem"), np.int8)
     return rows

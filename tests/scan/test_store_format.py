@@ -17,7 +17,7 @@ import pluraljax as plx
 from pluraljax._cli import main
 from pluraljax._report import _page_data, _write
 from pluraljax._scan import FamilyGrid, _config, _estimate, _estimate_rows, open_scan, read_manifest, read_table
-from pluraljax._scan._columns import COLUMNS, EVENTS, ROBUST, Column
+from pluraljax._scan._columns import COLUMNS, EVENTS, ROBUST, SEARCHED, Column
 from pluraljax._scan._estimate import merge_summaries, summarize
 from pluraljax._scan._plan import missing_blocks
 from pluraljax._scan._read import chunk_format, read_parts
@@ -41,7 +41,7 @@ def command(*arguments):
 
 
 # What was not measured yet when the fixture was made.
-LATER = {column.name for column in ROBUST}
+LATER = {column.name for column in ROBUST + SEARCHED} | {"served"}
 
 
 def told(summary):
@@ -53,7 +53,7 @@ def told(summary):
         "statuses": {str(code): count for code, count in summary.statuses.items()},
         "events": {n: [p.yes, p.no, p.open, p.invalid] for n, p in summary.events.items() if n not in LATER},
         "values": {n: [m.count, m.mean if m.count else None] for n, m in summary.values.items() if n not in LATER},
-        "paired": {name: [list(line) for line in pair.counts] for name, pair in summary.paired.items()},
+        "paired": {n: [list(line) for line in p.counts] for n, p in summary.paired.items() if n not in LATER},
         "gains": [summary.gains.yes, summary.gains.no, summary.gains.open],
         "open_markets": summary.open_markets,
     }

@@ -1,0 +1,122 @@
+"""The headline: in how many markets competition serves every user, and whether that needs personalized policies."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .._scan._estimate import CellSummary, PairedProportions, Proportion
+from ._comparisons import Entry
+
+_YES, _NO, _OPEN = 0, 1, 2
+
+# What counts as served, in words; the columns of a scan say the same.
+MEANING = (
+    "Served: every equilibrium gives every user at least 99 % of the way from what she gets in silence to what a "
+    "perfectly aligned model would give her."
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One answer: its name in a table and in a file, and what `PairedProportions` counts it at."""
+
+    label: str
+    name: str
+    personalized: int
+    anonymous: int
+
+
+OUTCOMES = (
+    Outcome("either way", "either_way", _YES, _YES),
+    Outcome("only if\npersonalized", "only_personalized", _YES, _NO),
+    Outcome("only if\nanonymous", "only_anonymous", _NO, _YES),
+    Outcome("neither way", "neither_way", _NO, _NO),
+)
+
+
+def searched(summaries: Sequence[CellSummary]) -> bool:
+    """Whether a scan has a headline at all."""
+    return any(cell.has_searched for cell in summaries)
+
+
+def pooled(cells: Sequence[CellSummary]) -> PairedProportions:
+    """The counts of several cells together."""
+    return sum((cell.paired["served"] for cell in cells), PairedProportions())
+
+
+def surely(pair: PairedProportions, outcome: Outcome) -> int:
+    """In how many markets this is the answer."""
+    return pair.counts[outcome.personalized][outcome.anonymous]
+
+
+def undecided(pair: PairedProportions) -> int:
+    """In how many markets one of the two events, or both, is open."""
+    return pair.trials - sum(surely(pair, outcome) for outcome in OUTCOMES)
+
+
+def share_of(pair: PairedProportions, outcome: Outcome) -> Proportion:
+    """How often this is the answer; markets that are undecided, and could have it, are open."""
+    counts, own, other = pair.counts, outcome.personalized, outcome.anonymous
+    yes = counts[own][other]
+    may = counts[own][_OPEN] + counts[_OPEN][other] + counts[_OPEN][_OPEN]
+    return Proportion(yes, pair.trials - yes - may, may, sequential=pair.sequential)
+
+
+def served_columns(confidence: float) -> list[Entry]:
+    """The columns of a table of cells."""
+
+    def column(outcome: Outcome) -> Entry:
+        return outcome.label, lambda cell: show_share(share_of(cell.paired["served"], outcome), confidence)
+
+    return [
+        ("searched", lambda cell: f"{cell.paired['served'].trials:,}"),
+        *map(column, OUTCOMES),
+        ("undecided", lambda cell: f"{undecided(cell.paired['served']):,}"),
+    ]
+
+
+def show_share(share: Proportion, confidence: float, digits: int = 0) -> str:
+    """A share in percent with its interval, such as `31 [20, 44]`; `≥` where undecided markets could add to it."""
+    if not share.trials:
+        return "-"
+    low, high = share.interval(confidence)
+    width = 3 + (digits + 1 if digits else 0)
+    mark = "≥" if share.open else ""
+    return f"{mark}{100 * share.estimate[0]:.{digits}f} [{100 * low:{width}.{digits}f},{100 * high:{width}.{digits}f}]"
+
+
+def headline(summaries: Sequence[CellSummary]) -> str:
+    """The answer in one sentence, all cells together."""
+    pair = pooled(summaries)
+    percent = lambda count: _percent(count, pair.trials)
+    either, personalized, anonymous, neither = (percent(surely(pair, outcome)) for outcome in OUTCOMES)
+    left = undecided(pair)
+    rest = f"; {percent(left)} {'is' if left == 1 else 'are'} undecided" if left else ""
+    return (
+        f"Of {pair.trials:,} markets, competition serves every user either way in {either}, only if policies are "
+        f"personalized in {personalized}, only if they are anonymous in {anonymous}, and neither way in "
+        f"{neither}{rest}."
+    )
+
+
+def known_of_undecided(summaries: Sequence[CellSummary]) -> str:
+    """What is known of the undecided markets: the personalized half mostly is. Empty where there are none."""
+    pair = pooled(summaries)
+    if not (left := undecided(pair)):
+        return ""
+    if_personalized, not_so = pair.counts[_YES][_OPEN], pair.counts[_NO][_OPEN]
+    rest = left - if_personalized - not_so
+    also = f"; in {rest:,} the personalized half is open" if rest else ""
+    return (
+        f"Of the {left:,} undecided, personalized policies serve every user in {if_personalized:,} and do not in "
+        f"{not_so:,}{also}."
+    )
+
+
+def _percent(count: int, total: int) -> str:
+    """A share in percent; one that is not quite nothing, or all, is not rounded to that."""
+    if count in (0, total):
+        return "none" if not count else "all"
+    value = 100 * count / total
+    if 1 <= value <= 99:
+        return f"{value:.0f} %"
+    return f"{value:.1f} %" if 0.1 <= value <= 99.9 else "less than 0.1 %" if value < 1 else "more than 99.9 %"

@@ -1,0 +1,166 @@
+"""The headline: whom competition serves, in a sentence, tables, bars and the page, where a scan searched."""
+
+import csv
+import io
+
+import numpy as np
+import pytest
+import synthetic_scan
+from matplotlib.patches import Rectangle
+
+from pluraljax._report import _served
+from pluraljax._report._csv import summary_csv
+from pluraljax._report._figures import draw_figures, figure_style, served_figure
+from pluraljax._report._layout import group_cells
+from pluraljax._report._page import page
+from pluraljax._report._table import check_lines, plain_report
+from pluraljax._scan._columns import COLUMNS, SEARCHED
+from pluraljax._scan._estimate import clopper_pearson, merge_summaries, summarize
+
+MANIFEST = {
+    "identity": "0" * 64,
+    "created": "2026-11-30",
+    "definition": {"pluraljax": "0.1.0"},
+    "versions": [{"pluraljax": "0.1.0", "jax": "1", "jaxlib": "1"}],
+    "config": {"markets": 60, "seed": 0, "grid": [{"family": "gaussian"}]},
+}
+CODES = (1, 0, -1)
+
+
+def row(market, cell, codes, *, searched=True, **numbers):
+    personalized, anonymous = codes
+    found = {f"anonymous_searched_{end}": [0.5, 0.5] for end in ("lower", "upper")} if searched else {}
+    events = {"personalized_served": personalized, "anonymous_served": anonymous} | found | numbers
+    return synthetic_scan.row(market, cell, "gaussian", {"providers": cell + 1}, users=2, **events)
+
+
+def drawn(seed=0, markets=60):
+    """Two cells, in which every second market was searched and one holds none; and the codes of the searched ones."""
+    rng, rows, codes = np.random.default_rng(seed), [], {0: [], 1: []}
+    for market in range(markets):
+        cell, searched = market % 2, market % 4 < 2
+        pair = tuple(int(code) for code in rng.choice(CODES, 2, p=(0.5, 0.3, 0.2))) if searched else (-1, -1)
+        status = {"status": 11} if market == 4 else {}
+        rows.append(row(market, cell, pair, searched=searched, **status))
+        if searched and not status:
+            codes[cell].append(pair)
+    return synthetic_scan.table(rows), {cell: np.array(pairs) for cell, pairs in codes.items()}
+
+
+def hand_made():
+    """Ten searched markets: three either way, two and one one way only, one neither, three undecided."""
+    pairs = [(1, 1)] * 3 + [(1, 0)] * 2 + [(0, 1), (0, 0), (1, -1), (0, -1), (-1, 1)]
+    rows = [row(market, 0, pair) for market, pair in enumerate(pairs)]
+    return summarize(synthetic_scan.table([*rows, row(10, 0, (-1, -1), searched=False)]))
+
+
+def test_counts_are_those_of_the_rows():
+    table, codes = drawn()
+    summaries = summarize(table)
+    for summary in summaries:
+        first, second = codes[summary.cell].T
+        pair = summary.paired["served"]
+        assert pair.trials == len(first)
+        decided = 0
+        for outcome, (own, other) in zip(_served.OUTCOMES, [(1, 1), (1, 0), (0, 1), (0, 0)], strict=True):
+            surely = int(((first == own) & (second == other)).sum())
+            most = int((np.isin(first, (own, -1)) & np.isin(second, (other, -1))).sum())
+            share = _served.share_of(pair, outcome)
+            assert (_served.surely(pair, outcome), share.yes, share.yes + share.open) == (surely, surely, most)
+            low, high = clopper_pearson([surely, most], len(first), 0.9)
+            assert share.interval(0.9) == pytest.approx((low[0], high[1]))
+            decided += surely
+        assert _served.undecided(pair) == len(first) - decided
+        # Nobody asked about the others, which are not undecided.
+        assert summary.events["anonymous_served"].trials == len(first)
+        assert summary.events["anonymous_served"].open == (second == -1).sum()
+    halves = merge_summaries(summarize(table.slice(0, 31)), summarize(table.slice(31)))
+    assert [each.paired for each in halves] == [each.paired for each in summaries]
+    assert _served.pooled(summaries).trials == sum(map(len, codes.values()))
+
+
+def test_the_report_starts_with_the_answer():
+    text = plain_report(hand_made())
+    assert " ".join(text.split()).startswith(
+        "Of 10 markets, competition serves every user either way in 30 %, only if policies are personalized in 20 %, "
+        "only if they are anonymous in 10 %, and neither way in 10 %; 30 % are undecided. Served: every equilibrium "
+    )
+    assert "Of the 3 undecided, personalized policies serve every user in 1 and do not in 1; in 1 the" in text
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert any(line.startswith("either way 3 ≥30.0 [") for line in lines)
+    assert any(line.startswith("1 10 ≥30 [ 7,") for line in lines)
+    assert "event anonymous_served: undecided in 2 markets" in text
+
+
+@pytest.mark.parametrize(
+    ("count", "total", "text"),
+    [
+        (0, 9, "none"),
+        (9, 9, "all"),
+        (1, 3, "33 %"),
+        (1, 5000, "less than 0.1 %"),
+        (4, 1000, "0.4 %"),
+        (996, 1000, "99.6 %"),
+        (4999, 5000, "more than 99.9 %"),
+    ],
+)
+def test_what_is_seldom_is_not_rounded_to_never(count, total, text):
+    assert _served._percent(count, total) == text
+
+
+def test_a_decided_scan_says_nothing_of_undecided_markets():
+    summaries = summarize(synthetic_scan.table([row(0, 0, (1, 1)), row(1, 0, (0, 0))]))
+    assert _served.headline(summaries).endswith("only if they are anonymous in none, and neither way in 50 %.")
+    assert _served.known_of_undecided(summaries) == ""
+
+
+def test_files_for_other_programmes_hold_the_counts():
+    (record,) = csv.DictReader(io.StringIO(summary_csv(hand_made())))
+    assert [record[f"served_{name}"] for name in ("searched", "either_way", "only_personalized")] == ["10", "3", "2"]
+    assert [record[f"served_{name}"] for name in ("only_anonymous", "neither_way", "undecided")] == ["1", "1", "3"]
+    assert float(record["served_either_way_interval_high"]) > 0.6
+
+
+def test_bars_are_the_shares():
+    summaries = hand_made()
+    assert draw_figures(summaries)[0].name == "served"
+    with figure_style():
+        figure = served_figure(group_cells(summaries))
+    bars = [patch for patch in figure.axes[0].patches if isinstance(patch, Rectangle)]
+    assert [bar.get_height() for bar in bars] == pytest.approx([0.3, 0.2, 0.1, 0.3, 0.1])
+    assert [bar.get_y() for bar in bars] == pytest.approx([0.0, 0.3, 0.5, 0.6, 0.9])
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["either way", "only if personalized", "only if anonymous", "undecided", "neither way"]
+
+
+def test_the_page_shows_the_answer_first():
+    text = page(hand_made(), MANIFEST)
+    assert text.index('id="served"') < text.index('id="summary"')
+    assert "competition serves every user either way in 30 %" in text
+    assert "<title>providers 1: only if anonymous in 1 of 10</title>" in text
+    assert text.count("<rect ") >= 5
+
+
+def test_without_a_search_there_is_no_headline():
+    table = synthetic_scan.table([row(number, 0, (-1, -1), searched=False) for number in range(4)])
+    names = {column.name for column in SEARCHED}
+    # A store of an earlier version does not have the columns at all.
+    old = table.select([name for name in table.column_names if name not in names])
+    columns = [column for column in COLUMNS if column not in SEARCHED]
+    for summaries in (summarize(table), summarize(old, columns=columns)):
+        text = plain_report(summaries)
+        assert text.startswith("4 markets in 1 cells")
+        assert "served" not in text.lower()
+        assert "served" not in {each.name for each in draw_figures(summaries)}
+        assert 'id="served"' not in page(summaries, MANIFEST)
+        assert "served_searched" not in summary_csv(summaries)
+        assert not any("served" in line for line in check_lines(summaries))
+
+
+def test_brackets_that_a_search_closed_are_not_open():
+    ends = {"anonymous_searched_lower": [0.5, 0.5], "anonymous_searched_upper": [0.5009, 0.5]}
+    wide = {"anonymous_searched_lower": [0.5, 0.5], "anonymous_searched_upper": [0.502, 0.5]}
+    rows = [row(0, 0, (1, 1), searched=False, **ends), row(1, 0, (1, -1), searched=False, **wide)]
+    (summary,) = summarize(synthetic_scan.table(rows))
+    assert summary.open_brackets["anonymous_searched"] == 1
+    assert summary.open_markets == 0
