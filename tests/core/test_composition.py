@@ -199,7 +199,11 @@ def same(found, wanted, tolerance=1e-12):
         np.testing.assert_allclose(np.asarray(one), np.asarray(other), rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("name", [*CHEAP, *SLOW])
+# The others ask the same questions of several markets, or in several steps, and take a minute each to compile twice.
+_COMPILED = ["soft_equilibrium", "strong_alignment", "segment_alignment", "persuasion", "deviation", "coverage"]
+
+
+@pytest.mark.parametrize("name", [*CHEAP, *(pytest.param(name, marks=pytest.mark.slow) for name in _COMPILED)])
 def test_values_are_those_under_the_switch(name):
     question = QUESTIONS[name]
     found = jax.vmap(jax.jit(question))(MARKETS)
