@@ -64,6 +64,7 @@ class _ByFolder(LoadScopeScheduling):
         return next((folder for folder in _SHARING if module.startswith(folder)), module)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     return _ByFolder(config, log) if config.getoption("dist") == "loadscope" else None
 
