@@ -49,8 +49,9 @@ def measure_searched(
     - `budget`: the number of parts to look at in each market.
     - `stopped`: asked between two steps; once it is true, `Stopped` is raised.
 
-    **Returns:** an array per column, `[market]` or `[market user]`; each market's numbers depend on it alone. Markets
-    that are too large for the search have the bracket that is known without one.
+    **Returns:** an array per column, `[market]` or `[market user]`; each market's numbers depend on it alone. A search
+    ends once it is known whether everybody is served. Markets that are too large for it have the bracket that is known
+    without one.
     """
 
     def look(done: int, total: int) -> None:
@@ -69,6 +70,7 @@ def measure_searched(
                 delta,
                 budget,
                 unsearched=base[:, part],
+                level=1.0 - SERVED,
                 progress=look,
             )
             for part in parts

@@ -39,12 +39,13 @@ def worst_equilibria(
     budget: int = 300,
     *,
     unsearched: Any = None,
+    level: float | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> WorstEquilibria:
     """Brackets what each user gets in her worst delta-equilibrium, for a batch of markets, on the host.
 
-    The numbers are those of `worst_equilibrium`, whatever else is in the batch. Markets that are not valid have a
-    status and NaN.
+    Without `level` the numbers are those of `worst_equilibrium`, whatever else is in the batch. Markets that are not
+    valid have a status and NaN.
 
     **Arguments:**
 
@@ -54,6 +55,9 @@ def worst_equilibria(
     - `budget`: the number of parts to look at in each market. More never widens a bracket.
     - `unsearched`: the brackets without a search, `[end market user]`, for markets that cannot be searched; default:
       they are computed where they are needed.
+    - `level`: asks for less than the worst equilibrium: whether somebody loses more than this share of the way from
+      aligned to silent in some equilibrium. The search ends once that is known, and looks for equilibria earlier;
+      brackets hold all the same.
     - `progress`: called after every step with the number of searches that have ended, and of all. What it raises ends
       the search.
 
@@ -73,7 +77,7 @@ def worst_equilibria(
     if not isinstance(known, tuple):
         raise ValueError("labels must be known, got traced ones.")
     base = None if unsearched is None else np.asarray(unsearched)
-    searched = search_all(markets, known, jnp.asarray(delta, jnp.float64), check_budget(budget), progress, base)
+    searched = search_all(markets, known, jnp.asarray(delta, jnp.float64), check_budget(budget), progress, base, level)
     found = jax.tree.map(np.asarray, searched)
     served = np.where(found.has_profile[..., None], found.served_by, -1)
     return WorstEquilibria(found.value.lower, found.value.upper, found.status, served, found.looked)

@@ -124,14 +124,19 @@ class _Segment(NamedTuple):
 
 
 def _in_segment(
-    part: Market, delta: Float[Array, ""], budget: int, progress: Callable | None, known: np.ndarray | None
+    part: Market,
+    delta: Float[Array, ""],
+    budget: int,
+    progress: Callable | None,
+    known: np.ndarray | None,
+    level: float | None,
 ) -> _Segment:
     """Searches one segment of every market in one pool; what is large or invalid has no search."""
     told = [np.asarray(leaf) for leaf in jax.vmap(lambda one: laid_out(one, delta))(part)]
     baseline, status = told[2], told[-1]
     count, members = baseline.shape
     crowds = _crowds(part, told) if budget else {}
-    answers = run_together([search(crowd, budget) for crowd in crowds.values()], progress)
+    answers = run_together([search(crowd, budget, level) for crowd in crowds.values()], progress)
     ends, looked = np.full((2, count, members), np.nan), np.zeros((count, members), np.int32)
     drawn: list[list[Drawn | None]] = [[None] * members for _ in range(count)]
     if any(status[place] < Status.NOT_FINITE and place not in crowds for place in range(count)):
@@ -153,8 +158,12 @@ def search_all(
     budget: int,
     progress: Callable | None,
     known: np.ndarray | None = None,
+    level: float | None = None,
 ) -> WorstEquilibrium:
-    """`worst_equilibrium` for a batch, its arguments checked. `known` are brackets without a search, if they are."""
+    """`worst_equilibrium` for a batch, its arguments checked.
+
+    `known` are brackets without a search, if they are; with `level` the search ends earlier, see `search`.
+    """
     count, users = markets.user_value.shape[:2]
     names = sorted(set(labels))
     members_of = [np.flatnonzero(np.array(labels) == name) for name in names]
@@ -167,7 +176,8 @@ def search_all(
     for segment, members in enumerate(members_of):
         take = tuple(members.tolist())
         part = jax.vmap(lambda one, take=take: part_of(one, take))(markets)
-        found = _in_segment(part, delta, budget, progress, None if known is None else known[:, :, members])
+        base = None if known is None else known[:, :, members]
+        found = _in_segment(part, delta, budget, progress, base, level)
         ends[:, :, members], looked[:, members], status[:, members] = found.ends, found.looked, found.status[:, None]
         for place, row in enumerate(found.drawn):
             for target, one in zip(members, row, strict=True):

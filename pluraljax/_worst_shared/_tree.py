@@ -19,6 +19,8 @@ from ._rows import Heard, inequalities
 _GUARANTEED = 1e-6
 # Parts that are looked at together, and before equilibria are looked for.
 _AT_ONCE, _EASY = 8, 16
+# The same where all that is asked is whether somebody loses more than a level.
+_SOON = 4
 # With more profiles to try than this, those in which users split wait until so many parts were looked at.
 _FEW, _HARD = 20, 64
 # Where the search for equilibria starts, as shares of what silence costs, and plans that are tried for each user then.
@@ -42,12 +44,13 @@ class Searched:
 class _Tree:
     """The parts that are left, those with most to gain first. What is empty for one user is empty for all.
 
-    In which order parts are looked at does not depend on the budget, so that a larger one only goes on.
+    In which order parts are looked at does not depend on the budget, so that a larger one only goes on. With a `level`
+    all that is asked is whether somebody loses more than that in some equilibrium.
     """
 
-    def __init__(self, crowd: Crowd, curves: Curves):
+    def __init__(self, crowd: Crowd, curves: Curves, level: float | None):
         self.crowd, self.curves, self.ground = crowd, curves, Ground(crowd, curves)
-        self.users = crowd.num_users
+        self.users, self.level = crowd.num_users, level
         self.heap: list[tuple[float, int, Node]] = []
         self.found: list[Found] = []
         self.least = np.zeros(self.users)
@@ -58,7 +61,12 @@ class _Tree:
 
     @property
     def is_open(self) -> bool:
-        return bool((self.most > self.least + TOLERANCE).any())
+        return not self.is_told and bool((self.most > self.least + TOLERANCE).any())
+
+    @property
+    def is_told(self) -> bool:
+        """Whether nothing else was asked than what is known by now."""
+        return self.level is not None and bool((self.least > self.level).any() or (self.most <= self.level).all())
 
     @cached_property
     def settings(self) -> list[Setting]:
@@ -108,12 +116,16 @@ class _Tree:
         return taken
 
 
-def search(crowd: Crowd, budget: int) -> Steps[list[Searched]]:
-    """Searches for the worst equilibria of all users, looking at `budget` parts."""
+def search(crowd: Crowd, budget: int, level: float | None = None) -> Steps[list[Searched]]:
+    """Searches for the worst equilibria of all users, looking at `budget` parts.
+
+    With `level`, a share of what silence costs, it ends as soon as somebody is known to lose more than that in an
+    equilibrium, or everybody not to in any.
+    """
     curves = Curves(crowd)
     if crowd.num_providers == 1:
         return (yield from _single(crowd, curves))
-    tree = _Tree(crowd, curves)
+    tree = _Tree(crowd, curves, level)
     for node in (yield from _screened(tree, budget)):
         tree.put(node)
     if tree.is_open:
@@ -126,7 +138,8 @@ def _both_ends(tree: _Tree, budget: int) -> Steps[None]:
     few = len(tree.settings) <= _FEW
     plain = [setting for setting in tree.settings if few or setting.is_plain]
     others = [setting for setting in tree.settings if not (few or setting.is_plain)]
-    for looks, settings in ((_EASY, plain), (_HARD, others)):
+    easy = _EASY if tree.level is None else _SOON
+    for looks, settings in ((easy, plain), (_HARD, others)):
         yield from _grow(tree, min(budget, looks))
         if settings and tree.is_open and budget and (budget >= looks or not tree.heap):
             yield from _begin(tree, settings)
@@ -163,7 +176,7 @@ def _guaranteed(tree: _Tree, everyone: int) -> Steps[float]:
 
 def _grow(tree: _Tree, budget: int) -> Steps[None]:
     """Looks at the parts in which some user may lose most beyond what is found, until all is settled or spent."""
-    while tree.heap and (left := budget - int(tree.looked.sum())) > 0:
+    while tree.heap and not tree.is_told and (left := budget - int(tree.looked.sum())) > 0:
         taken = tree.take(min(left, _AT_ONCE))
         before = tree.looked.copy()
         for _, target in taken:
@@ -216,13 +229,15 @@ def _try(tree: _Tree, target: int, node: Node, start: Float[np.ndarray, " user"]
 def _begin(tree: _Tree, settings: list[Setting]) -> Steps[None]:
     """Looks for equilibria that are bad for all together, then makes the best of those plans worse for each."""
     everybody = np.ones(tree.users)
-    for start in _STARTS:
+    for start in _STARTS if tree.level is None else _STARTS[:1]:
         room = np.where(tree.crowd.cares, start, 0.0)
         yield from tree.curves.touch(room)
         tried = yield from together([improve(setting, tree.curves, everybody, room, 0.0) for setting in settings])
         found = [(setting, one) for setting, one in zip(settings, tried, strict=True) if one is not None]
         for _, one in found:
             tree.keep(one)
+        if tree.is_told:
+            return
         found = sorted(found, key=lambda pair: -pair[1].room.sum())[:_BEST]
         searches = [
             improve(setting, tree.curves, goal, one.room, float(tree.least @ goal))

@@ -15,8 +15,9 @@ from pluraljax._scan._batch import Programs
 from pluraljax._scan._columns import EQUILIBRIA, SEARCHED
 from pluraljax._scan._measure import NO, UNDECIDED, YES
 from pluraljax._scan._plan import Block, Shard
+from pluraljax._scan._rehearse import rehearse
 from pluraljax._scan._store import Memory, Store
-from pluraljax._worst_shared import WorstEquilibria, _question
+from pluraljax._worst_shared import WorstEquilibria, _question, worst_equilibria
 
 SMALL = {"users": 2, "actions": 2, "states": 2}
 GRID = (plx.FamilyGrid("gaussian", SMALL | {"providers": [1, 2], "shared": 1.0}),)
@@ -95,16 +96,17 @@ def test_rows_do_not_depend_on_chunks_or_on_who_measures(quick):
     programs.close()
 
 
-def test_numbers_are_those_of_the_question_for_one_market(quick):
+def test_numbers_are_those_of_one_market_alone(quick):
     rows = plx.scan(searching(), progress=False)
     for number in (0, 5):
         family = plx.families.gaussian(providers=1 + number % 2, shared=1.0, **SMALL)
         with jax.enable_x64(True):
             market = family(jax.random.fold_in(jax.random.key(0, impl="threefry2x32"), number))
-        found = plx.worst_equilibrium(market, plx.anonymous(2), budget=BUDGET)
+        alone = jax.tree.map(lambda leaf: np.asarray(leaf)[None], market)
+        found = worst_equilibria(alone, (0, 0), budget=BUDGET, level=1.0 - _searched.SERVED)
         row = rows.sel(market=number)
-        np.testing.assert_allclose(row.anonymous_searched_lower, found.value.lower, atol=1e-9)
-        np.testing.assert_allclose(row.anonymous_searched_upper, found.value.upper, atol=1e-9)
+        np.testing.assert_allclose(row.anonymous_searched_lower, found.lower[0], atol=1e-9)
+        np.testing.assert_allclose(row.anonymous_searched_upper, found.upper[0], atol=1e-9)
 
 
 def batch(count=4, users=2):
@@ -125,10 +127,15 @@ def test_a_batch_is_a_loop():
     markets = batch()
     found = _searched.measure_searched(markets, 0.0, known(markets), BUDGET)
     for place in range(4):
-        market = jax.tree.map(lambda leaf, place=place: leaf[place], markets)
-        one = plx.worst_equilibrium(market, plx.anonymous(2), budget=BUDGET)
-        np.testing.assert_array_equal(found["anonymous_searched_lower"][place], one.value.lower)
-        np.testing.assert_array_equal(found["anonymous_searched_upper"][place], one.value.upper)
+        alone = jax.tree.map(lambda leaf, place=place: leaf[place : place + 1], markets)
+        one = _searched.measure_searched(alone, 0.0, known(alone), BUDGET)
+        for name, value in one.items():
+            np.testing.assert_array_equal(found[name][place], value[0])
+    # A search that is over once it is known whom competition serves: its brackets hold those of the whole search.
+    whole = plx.worst_equilibrium(markets, plx.anonymous(2), budget=100)
+    lower, upper = np.asarray(whole.value.lower), np.asarray(whole.value.upper)
+    assert (found["anonymous_searched_lower"] <= upper + 1e-9).all()
+    assert (found["anonymous_searched_upper"] >= lower - 1e-9).all()
 
 
 def test_markets_too_large_to_search_keep_the_bracket_that_is_known(monkeypatch):
@@ -219,6 +226,14 @@ def test_the_time_of_the_search_is_told(quick):
     summary = _run.run(searching(), Memory(searching()))
     assert summary.searched == 2 * COUNT
     assert summary.seconds_searching > 0
+
+
+def test_a_rehearsal_tells_what_searching_takes(quick, tmp_path):
+    told = rehearse(searching(), tmp_path / "out")
+    assert told.to_search == 2 * COUNT
+    assert told.seconds_measuring >= told.seconds_searching > 0
+    assert "to search: 16 markets, which keeps one core busy for" in str(told)
+    assert "to search" not in str(rehearse(searching(None), tmp_path / "out"))
 
 
 def test_what_nobody_searched_is_undefined():
