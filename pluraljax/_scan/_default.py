@@ -1,6 +1,7 @@
 """The scan that runs when no config is given."""
 
 from ._config import FamilyGrid, ScanConfig
+from ._worst_search import WorstSearch
 
 # One array shape for all, because each is compiled.
 _PROVIDERS = list(range(1, 9))
@@ -9,7 +10,7 @@ _LINE = {"providers": _PROVIDERS, "users": 3, "dimension": 1, "actions_per_side"
 
 
 def default_config() -> ScanConfig:
-    """All four families with 1 to 8 providers and 3 users: 48 cells of 512 markets."""
+    """All four families with 1 to 8 providers and 3 users: 48 cells of 512 markets, 64 of which are searched."""
     return ScanConfig(
         grid=(
             FamilyGrid("spatial", _LINE | {"bias": ["absolute", "relative"]}),
@@ -18,4 +19,5 @@ def default_config() -> ScanConfig:
             FamilyGrid("conic", _SMALL | {"perturbation": 0.1}),
         ),
         markets=48 * 512,
+        search=WorstSearch(markets=64, budget=8),
     )
