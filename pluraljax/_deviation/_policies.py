@@ -1,5 +1,7 @@
 """A pool of policies that a provider may try on one segment, and the best of them as users respond to it."""
 
+from typing import TypeVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -11,6 +13,8 @@ from .._conversation import choices, normalised, respond
 from .._ties import MEANT
 from ._firm import firm, snap
 from ._heard import surely_heard
+
+T = TypeVar("T")
 
 # With at most this many evidences every set of them is tried as the set that is told; with more, the small and the
 # large ones.
@@ -71,36 +75,62 @@ def recommending(outcome: Float[Array, "member type evidence action"]) -> Float[
     return jnp.moveaxis(outcome, 1, 2)
 
 
-def join(*pools: Policies) -> Policies:
+def join(*pools: T) -> T:
+    """Puts pools, or what was heard of them, behind one another."""
     return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *pools)
 
 
-def best_reply(audience: Audience, pool: Policies) -> Reply:
+class Meant(eqx.Module):
+    """What each policy of a pool is worth to the members, and what it brings, if they do as it means them to."""
+
+    worth: Float[Array, "policy member"]
+    earned: Float[Array, "policy member"]
+
+    def gain(self, audience: Audience, all_: tuple[Array, Array]) -> Float[Array, "share policy"]:
+        """What the policies gain with a share of full information, which is worth and brings `all_`, mixed in."""
+        shares = jnp.asarray(_SHARES, jnp.float64)[:, None, None]
+        mix = lambda some, all_: (1 - shares) * some[None] + shares * all_[None, None]
+        gain = jax.vmap(jax.vmap(lambda worth, earned: gain_if_meant(audience, worth, earned)))
+        return gain(mix(self.worth, all_[0]), mix(self.earned, all_[1]))
+
+
+def hear(audience: Audience, pool: Policies) -> Meant:
+    """Lets the members respond to every policy of a pool."""
+    return Meant(*jax.vmap(lambda one: _hear(audience, one.policy, one.recommended))(usable(pool)))
+
+
+def usable(pool: Policies) -> Policies:
+    return eqx.tree_at(lambda p: p.policy, pool, normalised(pool.policy))
+
+
+def most_meant(audience: Audience, pool: Policies, meant: Meant) -> Float[Array, ""]:
+    """The most that a policy of a pool gains if users do as it means them to."""
+    return meant.gain(audience, _hear(audience, _telling_all(pool), None)).max()
+
+
+def _telling_all(pool: Policies) -> Float[Array, "evidence query signal"]:
+    evidences, queries = pool.policy.shape[-3:-1]
+    return jnp.broadcast_to(jnp.eye(evidences, dtype=jnp.float64)[:, None], (evidences, queries, evidences))
+
+
+def best_reply(audience: Audience, pool: Policies, meant: Meant) -> Reply:
     """Finds the policy of a pool that is best if users do as it means them to, and what it surely gains.
 
     Small shares of full information are mixed in. It is tried as it is, moved by next to nothing so that what users do
     is sure (`firm`), and with likelihoods in simple proportions (`snap`).
     """
-    pool = eqx.tree_at(lambda p: p.policy, pool, normalised(pool.policy))
-    evidences, queries = pool.policy.shape[-3:-1]
-    full = jnp.broadcast_to(jnp.eye(evidences, dtype=jnp.float64)[:, None], (evidences, queries, evidences))
-    heard = _hear(audience, full, None)
-    found = jax.vmap(lambda one: _hear(audience, one.policy, one.recommended))(pool)
-    shares = jnp.asarray(_SHARES, jnp.float64)[:, None, None]
-    mixed = tuple(
-        (1 - shares) * some[None] + shares * all_[None, None] for some, all_ in zip(found, heard, strict=True)
-    )
-    value = jax.vmap(jax.vmap(lambda worth, earned: gain_if_meant(audience, worth, earned)))(*mixed)
+    pool, full = usable(pool), _telling_all(pool)
+    value = meant.gain(audience, _hear(audience, full, None))
     # The simplest of those that differ by rounding.
     close = MEANT * jnp.abs(audience.provider).max(axis=-1).sum()
     at_share, at_policy = _first_place(value >= value.max() - close)
     share = jnp.asarray(_SHARES, jnp.float64)[at_share]
     chosen = jax.tree.map(lambda leaf: leaf[at_policy], pool)
-    none, told = jnp.zeros((evidences, queries, 1), jnp.float64), chosen.recommended
-    plain, moved = (chosen.policy, none, jnp.zeros_like(full)), _firm(audience, chosen)
+    none, told = jnp.zeros((*full.shape[:2], 1), jnp.float64), chosen.recommended
+    moved = _firm(audience, chosen)
     exact, rest = snap((1 - share) * chosen.policy)
     apart = jnp.where(share > 0, none, rest[..., None]), jnp.where(share > 0, full * rest[..., None], 0.0)
-    tried = [(moved, share), (plain, share), ((exact, *apart), jnp.zeros_like(share))]
+    tried = [(moved, share), ((exact, *apart), jnp.zeros_like(share))]
     parts, share = jax.tree.map(lambda *leaves: jnp.stack(leaves), *tried)
     replies = jax.vmap(lambda parts, share: _surely(audience, parts, told, share, full))(parts, share)
     return best_of(replies)
@@ -111,10 +141,6 @@ def best_of(replies: Reply) -> Reply:
     places = jnp.arange(replies.value.shape[0], dtype=jnp.int32)
     first = jnp.where(replies.value == replies.value.max(), places, places[-1]).min()
     return jax.tree.map(lambda leaf: leaf[first], replies)
-
-
-def better(new: Reply, old: Reply) -> Reply:
-    return jax.tree.map(lambda a, b: jnp.where(new.value > old.value, a, b), new, old)
 
 
 def _firm(audience: Audience, chosen: Policies) -> tuple[Array, Array, Array]:

@@ -9,12 +9,15 @@ from .._bounds import Audience, possible, private_upper, public_upper, sets_of
 from .._bracket import Bracket
 from .._candidates import PublicCandidate, PublicTask, solve_public
 from .._precision import in_float64
-from ._policies import Policies, Reply, best_reply, better, padded
+from ._policies import Meant, Policies, Reply, best_reply, hear, join, most_meant, padded
 
 # With more profiles of actions, or more sets of users times profiles, the bracket of a segment of several users is what
 # the policies of the pool prove, and the private bound.
 MOST_PROFILES = 256
 MOST_PROFILES_AND_SETS = 4096
+# Sets of users that promise no more than this share of what is at stake above what is reached are not looked at:
+# replies are moved by less than that, so that what users do is sure.
+_NEXT_TO_NOTHING = 2.0**-30
 
 
 class Task(eqx.Module):
@@ -75,11 +78,13 @@ def evaluate_segments(tasks: Task, goal: Goal | None = None) -> SegmentGain:
     With a `goal` only as closely as it takes to see whether somebody gains.
     """
     members, types, _, actions = tasks.audience.user.shape[2:]
-    most, reply = _first_look(tasks)
     if not is_small(members, types, actions):
+        most, reply = _only_look(tasks)
         return SegmentGain(Bracket(reply.value, most), most, reply, None)
-    reached = reply.value if goal is None else _reached(goal, reply.value)
-    return _second_look(tasks, most, reply, _solve_sets(_pose_sets(tasks, reached)))
+    most, meant, reached = _first_look(tasks)
+    if goal is not None:
+        reached = _reached(goal, reached)
+    return _second_look(tasks, most, meant, _solve_sets(_pose_sets(tasks, reached)))
 
 
 @in_float64
@@ -92,10 +97,22 @@ def _over(function):
     return jax.vmap(jax.vmap(function))
 
 
+def _most(task: Task) -> Float[Array, ""]:
+    return private_upper(task.audience, task.height, task.slope)
+
+
 @in_float64
-def _first_look(tasks: Task) -> tuple[Array, Reply]:
-    most = _over(lambda task: private_upper(task.audience, task.height, task.slope))(tasks)
-    return most, _over(lambda task: best_reply(task.audience, task.pool))(tasks)
+def _only_look(tasks: Task) -> tuple[Array, Reply]:
+    reply = lambda task: best_reply(task.audience, task.pool, hear(task.audience, task.pool))
+    return _over(_most)(tasks), _over(reply)(tasks)
+
+
+@in_float64
+def _first_look(tasks: Task) -> tuple[Array, Meant, Array]:
+    """What users make of the pool, and the most that it gains if they do as they are meant to."""
+    meant = _over(lambda task: hear(task.audience, task.pool))(tasks)
+    reached = _over(lambda task, meant: most_meant(task.audience, task.pool, meant))(tasks, meant)
+    return _over(_most)(tasks), meant, reached
 
 
 # A step of its own, so that every question about segments of one shape compiles it once.
@@ -103,11 +120,15 @@ _solve_sets = in_float64(lambda tasks: solve_public(tasks))
 
 
 @in_float64
-def _second_look(tasks: Task, most: Array, reply: Reply, found: PublicCandidate) -> SegmentGain:
-    """Lets users respond to the policies found, and evaluates the multipliers."""
+def _second_look(tasks: Task, most: Array, meant: Meant, found: PublicCandidate) -> SegmentGain:
+    """Lets users respond to the policies found, too, and evaluates the multipliers."""
     sets = jnp.asarray(sets_of(tasks.audience.user.shape[2]))
-    pool = _over(_public_pool)(tasks, found)
-    reply = _over(lambda task, pool, reply: better(best_reply(task.audience, pool), reply))(tasks, pool, reply)
+
+    def best(task: Task, meant: Meant, found: PublicCandidate) -> Reply:
+        new = _public_pool(task, found)
+        return best_reply(task.audience, join(task.pool, new), join(meant, hear(task.audience, new)))
+
+    reply = _over(best)(tasks, meant, found)
     proof = PublicProof(_usable(found.obedience), _usable(found.participation))
     upper = _over(lambda task, proof: _upper(task, sets, proof))(tasks, proof)
     upper = jnp.minimum(upper, most)
@@ -133,8 +154,10 @@ def _pose_each_set(task: Task, sets: Bool[Array, "set member"], reached: Float[A
     """One programme for each set of users to win; none where the private bound already rules the set out."""
     audience = task.audience
 
+    nothing = _NEXT_TO_NOTHING * jnp.abs(audience.provider).max(axis=-1).sum()
+
     def one(won: Array) -> PublicTask:
-        needless = _private_of_set(task, won) <= reached
+        needless = _private_of_set(task, won) <= reached + nothing
         enough = reached + jnp.where(won, audience.now.low, -audience.stay.high).sum()
         # No offer is on the far side of silence, or of full information; users at a tie stay where they are.
         tight = jnp.where(won, audience.loyal & (audience.bare | audience.full), audience.bare | audience.full)

@@ -29,11 +29,14 @@ from ._traced import compile_with, lower
 # Rows that a CPU takes through its loops together: few enough to stay in its cache, and to not wait for a straggler.
 _CPU_TILE = 32
 
-# Compilation is most of a small scan. XLA's newer way to emit fused loops takes a third longer and runs no faster here;
-# a cell's draws run for a moment only, so that full optimisation, twice as long again, wins nothing.
 # Every device has a thread of its own: threads within an operation would only get into each other's way.
-_MEASURE_OPTIONS: Any = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_multi_thread_eigen": False}
-_DRAW_OPTIONS: Any = _MEASURE_OPTIONS | {"xla_backend_optimization_level": 1}
+# Compilation is most of a small scan. XLA's newer way to emit fused loops makes linear programmes, which are nearly all
+# of the conditions, up to one and a half times as fast; what users make of policies, most of the equilibria, it takes
+# half as long again to compile, and runs no faster. A cell's draws run for a moment only, so that full optimisation,
+# twice as long again, wins nothing.
+_CONDITION_OPTIONS: Any = {"xla_cpu_multi_thread_eigen": False}
+_EQUILIBRIA_OPTIONS: Any = _CONDITION_OPTIONS | {"xla_cpu_use_fusion_emitters": False}
+_DRAW_OPTIONS: Any = _EQUILIBRIA_OPTIONS | {"xla_backend_optimization_level": 1}
 
 _PRNG = "threefry2x32"
 # What a market's key is folded with for the starts of play, apart from the draws of the market itself.
@@ -184,7 +187,7 @@ def _compile_measure(layout: Layout, shape: Shape, delta: float, measure: Callab
     program = functools.partial(tiled(layout, lambda _, arrays: measure(Market(*arrays), delta)), None)
     with jax.enable_x64(True):
         arguments = (_markets(layout, shape), layout.counts)
-        return _compile(layout, lower(program, arguments, layout.tile, delta, measure), _MEASURE_OPTIONS)
+        return _compile(layout, lower(program, arguments, layout.tile, delta, measure), _CONDITION_OPTIONS)
 
 
 @functools.lru_cache(maxsize=256)
@@ -198,7 +201,7 @@ def _compile_equilibria(layout: Layout, shape: Shape, delta: float, measure: Cal
     with jax.enable_x64(True):
         known = {name: layout.spec((layout.size, users), jnp.float64) for name in _equilibria.KNOWN}
         arguments = ((_markets(layout, shape), layout.spec((layout.size,), bool), known), layout.counts)
-        return _compile(layout, lower(program, arguments, layout.tile, delta, measure), _MEASURE_OPTIONS)
+        return _compile(layout, lower(program, arguments, layout.tile, delta, measure), _EQUILIBRIA_OPTIONS)
 
 
 @functools.lru_cache(maxsize=256)
@@ -218,7 +221,7 @@ def _compile_found(layout: Layout, wide: Shape, own: Shape, delta: float, search
         rows = (_markets(layout, wide), layout.spec((layout.size,), jnp.uint32), proved)
         arguments = (jax.ShapeDtypeStruct((2,), jnp.uint32), rows, layout.counts)
         key = (layout.tile, providers, delta, measure, search)
-        return _compile(layout, lower(tiled(layout, row), arguments, *key), _MEASURE_OPTIONS)
+        return _compile(layout, lower(tiled(layout, row), arguments, *key), _EQUILIBRIA_OPTIONS)
 
 
 @functools.lru_cache(maxsize=256)
@@ -234,7 +237,7 @@ def _compile_robust(layout: Layout, wide: Shape, own: Shape, exits: Exits, measu
     with jax.enable_x64(True):
         arguments = (_markets(layout, wide), layout.counts)
         lowered = lower(program, arguments, layout.tile, providers, exits, measure)
-        return _compile(layout, lowered, _MEASURE_OPTIONS)
+        return _compile(layout, lowered, _CONDITION_OPTIONS)
 
 
 def _markets(layout: Layout, shape: Shape) -> tuple[jax.ShapeDtypeStruct, ...]:
