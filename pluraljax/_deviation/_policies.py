@@ -44,7 +44,10 @@ def padded(
     recommended: Int[Array, "*batch member type query signal"] | None,
     shape: tuple[int, int, int, int],
 ) -> Policies:
-    """Brings policies to common numbers of (members, types, queries, signals). Queries not in use repeat the first."""
+    """Makes policies of ANY numbers, with common numbers of (members, types, queries, signals).
+
+    Queries not in use repeat the first.
+    """
     members, types, queries, signals = shape
     *lead, _, asked, heard = policy.shape
     repeat = (np.arange(queries) * (np.arange(queries) < asked)).astype(np.int32)
@@ -53,9 +56,8 @@ def padded(
     )
     if recommended is None:
         recommended = jnp.full((*lead, members, types, asked, heard), -1, jnp.int32)
-    return Policies(
-        widen(jnp.take(policy, repeat, axis=-2), 0.0), widen(jnp.take(recommended, repeat, axis=-2), np.int32(-1))
-    )
+    at = lambda leaf: jnp.take(leaf, repeat, axis=-2)
+    return Policies(normalised(widen(at(policy), 0.0)), widen(at(recommended), np.int32(-1)))
 
 
 def disclosures(evidences: int) -> Float[np.ndarray, "policy evidence query signal"]:
@@ -96,11 +98,7 @@ class Meant(eqx.Module):
 
 def hear(audience: Audience, pool: Policies) -> Meant:
     """Lets the members respond to every policy of a pool."""
-    return Meant(*jax.vmap(lambda one: _hear(audience, one.policy, one.recommended))(usable(pool)))
-
-
-def usable(pool: Policies) -> Policies:
-    return eqx.tree_at(lambda p: p.policy, pool, normalised(pool.policy))
+    return Meant(*jax.vmap(lambda one: _hear(audience, one.policy, one.recommended))(pool))
 
 
 def most_meant(audience: Audience, pool: Policies, meant: Meant) -> Float[Array, ""]:
@@ -116,10 +114,10 @@ def _telling_all(pool: Policies) -> Float[Array, "evidence query signal"]:
 def best_reply(audience: Audience, pool: Policies, meant: Meant) -> Reply:
     """Finds the policy of a pool that is best if users do as it means them to, and what it surely gains.
 
-    Small shares of full information are mixed in. It is tried as it is, moved by next to nothing so that what users do
-    is sure (`firm`), and with likelihoods in simple proportions (`snap`).
+    Small shares of full information are mixed in. It is tried moved by next to nothing so that what users do is sure
+    (`firm`), which leaves it as it is where that is sure already, and with likelihoods in simple proportions (`snap`).
     """
-    pool, full = usable(pool), _telling_all(pool)
+    full = _telling_all(pool)
     value = meant.gain(audience, _hear(audience, full, None))
     # The simplest of those that differ by rounding.
     close = MEANT * jnp.abs(audience.provider).max(axis=-1).sum()

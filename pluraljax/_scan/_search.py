@@ -1,11 +1,10 @@
 """How a scan looks for equilibria by play. Imports no JAX."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from .._families._family import unknown
 from .._printable import quoted
+from ._entry import read_entry
 
 METHODS = ("simultaneous", "alternating", "logit", "best_response")
 
@@ -44,13 +43,7 @@ def as_search(value: Any) -> "bool | Search":
     """Reads the entry `equilibria` of a config: true, false, or a table of a `Search`."""
     if isinstance(value, bool | Search):
         return value
-    if not isinstance(value, Mapping):
-        raise ValueError(f"equilibria must be true, false or a table such as {{starts = 8}}, got {quoted(value)}.")
-    known = [each.name for each in fields(Search)]
-    for key in value:
-        if key not in known:
-            raise unknown("key", key, known, " in equilibria")
-    return Search(**value)
+    return read_entry(Search, "equilibria", value, "true, false or a table such as {starts = 8}")
 
 
 def as_plain(value: "bool | Search") -> Any:

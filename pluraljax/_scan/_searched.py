@@ -10,6 +10,7 @@ from .._market import Market
 from .._segments import anonymous
 from .._worst_shared import worst_equilibria
 from ._columns import SEARCHED
+from ._equilibria import ALIGNED
 from ._measure import NO, UNDECIDED, YES, ZERO
 
 # Who is served: every equilibrium gives her this share of the way from silent to aligned. Brackets of worst equilibria
@@ -77,8 +78,10 @@ def measure_searched(
         ]
     ends = [np.concatenate(ends) for ends in zip(*((each.lower, each.upper) for each in found), strict=True)]
     level = known["silent"] + SERVED * (known["aligned"] - known["silent"]) - ZERO * known["payoff_range"]
-    # Both brackets hold, so that both may decide.
+    # Both brackets hold, so that both may decide; where they contradict each other one does not, and neither decides.
     lower, upper = np.fmax(ends[0], base[0]), np.fmin(ends[1], base[1])
+    crossed = lower > upper + ALIGNED * known["payoff_range"]
+    lower, upper = np.where(crossed, -np.inf, lower), np.where(crossed, np.inf, upper)
     return {
         "anonymous_searched_lower": ends[0],
         "anonymous_searched_upper": ends[1],

@@ -1,12 +1,12 @@
 """When a scan stops by itself: once an event's interval is narrow enough in every cell. Imports no JAX."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from .._families._family import unknown
 from .._printable import quoted
 from ._columns import EQUILIBRIA, EVENTS, FOUND, ROBUST, SEARCHED
+from ._entry import read_entry
 
 
 @dataclass(frozen=True)
@@ -46,15 +46,8 @@ def as_until(value: Any) -> Until | None:
     """Reads the entry `until` of a config: a table of an `Until`, or nothing."""
     if value is None or isinstance(value, Until):
         return value
-    known = [each.name for each in fields(Until)]
-    if not isinstance(value, Mapping) or "event" not in value:
-        raise ValueError(
-            f'until must be a table with an event, such as {{event = "weakly_aligned"}}, got {quoted(value)}.'
-        )
-    for key in value:
-        if key not in known:
-            raise unknown("key", key, known, " in until")
-    return Until(**value)
+    wanted = 'a table with an event, such as {event = "weakly_aligned"}'
+    return read_entry(Until, "until", value, wanted, needed="event")
 
 
 def as_plain_until(until: Until) -> dict[str, Any]:

@@ -1,11 +1,10 @@
 """Which markets a scan searches for the worst equilibrium of one anonymous policy. Imports no JAX."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from .._families._family import unknown
 from .._printable import quoted
+from ._entry import read_entry
 
 _LIMITS = {"markets": 2**32, "budget": 10**6}
 
@@ -41,13 +40,7 @@ def as_worst_search(value: Any) -> WorstSearch | None:
     """Reads the entry `search` of a config: a table of a `WorstSearch`, or nothing."""
     if value is None or isinstance(value, WorstSearch):
         return value
-    if not isinstance(value, Mapping):
-        raise ValueError(f"search must be a table such as {{markets = 64, budget = 8}}, got {quoted(value)}.")
-    known = [each.name for each in fields(WorstSearch)]
-    for key in value:
-        if key not in known:
-            raise unknown("key", key, known, " in search")
-    return WorstSearch(**value)
+    return read_entry(WorstSearch, "search", value, "a table such as {markets = 64, budget = 8}")
 
 
 def as_plain_worst_search(search: WorstSearch) -> dict[str, Any]:
