@@ -25,9 +25,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("directory", metavar="DIR", help="directory of the scan")
     parser.add_argument("--json", action="store_true", help="print everything, cell by cell, as JSON")
     parser.add_argument(
-        "--verify",
+        "--quick",
         action="store_true",
-        help="read all rows, and hold them against their digests; otherwise each chunk's metadata are checked",
+        help="go by each chunk's metadata; otherwise all rows are read, and held against their digests",
     )
     parser.set_defaults(run=run)
 
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     from .._scan._survey import survey
 
     try:
-        found = survey(args.directory, verify=args.verify)
+        found = survey(args.directory, verify=not args.quick)
     except (ValueError, OSError) as error:
         return fail(args, error)
     if args.json:

@@ -125,8 +125,7 @@ def rehearse(config: ScanConfig, out: Path, shard: Shard | None = None) -> Rehea
 
 def _try(config: ScanConfig, cells: Sequence[int]) -> tuple[float, dict[int, float]]:
     """Measures some markets of each cell; returns what compiling took, and the seconds per market of each cell."""
-    count = lambda cell: min(_TRIAL, replicates(config.markets, len(config.cells), cell))
-    blocks = [Block(cell, 0, count(cell)) for cell in cells]
+    blocks = _blocks(config, cells, _TRIAL)
     took = []
     store = _Stopwatch(config)
     for _ in range(2):
@@ -136,11 +135,16 @@ def _try(config: ScanConfig, cells: Sequence[int]) -> tuple[float, dict[int, flo
     return max(0.0, took[0] - took[1]), store.seconds
 
 
+def _blocks(config: ScanConfig, cells: Sequence[int], markets: int) -> list[Block]:
+    """So many markets of each cell, or what it or a chunk holds: a programme takes no more at once."""
+    most = min(markets, config.rows_per_chunk)
+    return [Block(cell, 0, min(most, replicates(config.markets, len(config.cells), cell))) for cell in cells]
+
+
 def _try_search(config: ScanConfig, search: WorstSearch, cells: Sequence[int]) -> float:
     """Searches a few markets of each cell; returns the seconds per market."""
     few = WorstSearch(min(_SEARCHED, search.markets), search.budget)
-    count = lambda cell: min(_SEARCHED, replicates(config.markets, len(config.cells), cell))
-    blocks = [Block(cell, 0, count(cell)) for cell in cells]
+    blocks = _blocks(config, cells, _SEARCHED)
     done = measure_here(config.replace(search=few), _Stopwatch(config), Silent(), blocks)
     return done.seconds_searching / max(done.searched, 1)
 

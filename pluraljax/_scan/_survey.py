@@ -79,7 +79,7 @@ class Survey:
         return asdict(self) | {"done": self.is_done}
 
 
-def survey(path: str | Path, verify: bool = False) -> Survey:
+def survey(path: str | Path, verify: bool = True) -> Survey:
     """Looks at the folder of a scan, running or not, and leaves it alone; raises `ValueError` where there is none.
 
     **Arguments:**

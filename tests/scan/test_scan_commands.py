@@ -12,6 +12,7 @@ from tiny import SIZES, tiny
 import pluraljax as plx
 from pluraljax._cli import main
 from pluraljax._scan import read_table
+from pluraljax._scan._rehearse import rehearse
 from pluraljax._scan._store import Store
 
 
@@ -165,6 +166,13 @@ def test_a_rehearsal_says_what_is_left_and_stores_nothing(study, tmp_path, capsy
     assert scan(study, tmp_path / "out", "--dry-run", "--markets", "500") == 0
     assert "500 markets in 3 cells, " in capsys.readouterr().out
     assert chunks(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("chunk", [1, 16])
+def test_a_rehearsal_measures_no_more_at_once_than_a_chunk_holds(chunk, tmp_path):
+    found = rehearse(tiny(chunk=chunk), tmp_path / "out")
+    assert (found.markets, found.chunk, found.tried) == (400, chunk, 3)
+    assert found.seconds_measuring > 0
 
 
 def test_export_of_cells_with_different_users_pads(tmp_path):
