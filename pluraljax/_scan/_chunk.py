@@ -191,6 +191,7 @@ class ChunkFormat:
                 rows, schema = file.metadata.num_rows, file.schema_arrow
                 note = json.loads((schema.metadata or {}).get(_KEY, b"{}"))
                 self._check(block, note, rows, schema)
+                _check_footer(file)
                 table = file.read(columns).replace_schema_metadata()
         except _DAMAGE as error:
             raise DamagedChunk(f"it is torn or altered ({_brief(error)})") from None
@@ -218,6 +219,17 @@ class ChunkFormat:
                     events = _to_events(table.column(name).to_numpy())
                     table = table.set_column(place, self.schema.field(name), events)
         return table
+
+
+def _check_footer(file: pq.ParquetFile) -> None:
+    """Raises `DamagedChunk` where a footer makes no sense that pyarrow reads rows without: others may not."""
+    if not file.metadata.created_by:  # raises if it is no text
+        raise DamagedChunk("its footer is altered")
+    wanted = [file.schema.column(place).path for place in range(len(file.schema))]
+    for number in range(file.num_row_groups):
+        group = file.metadata.row_group(number)
+        if [group.column(place).path_in_schema for place in range(group.num_columns)] != wanted:
+            raise DamagedChunk("its footer is altered")
 
 
 def _brief(error: Exception) -> str:
