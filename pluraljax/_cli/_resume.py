@@ -34,4 +34,5 @@ def _stored_config(directory: str) -> "ScanConfig":
 
     manifest = read_manifest(directory)
     check_current(directory, manifest)
+    _scan.prepare_for(manifest.config)
     return ScanConfig.from_mapping(manifest.config, f"{directory}/manifest.json")

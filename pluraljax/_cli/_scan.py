@@ -5,12 +5,12 @@ import errno
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ._words import fail, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
     from .._scan import ScanConfig
@@ -131,11 +131,27 @@ def _power(config: "ScanConfig") -> int:
 
 
 def _config(args: argparse.Namespace) -> "ScanConfig":
+    from .._files._toml import read_toml
     from .._scan import ScanConfig, default_config
 
-    config = ScanConfig.from_toml(args.config) if args.config else default_config()
+    if args.config:
+        mapping = read_toml(args.config)
+        prepare_for(mapping)
+        config = ScanConfig.from_mapping(mapping, args.config, Path(args.config).parent)
+    else:
+        config = default_config()
     changes = {"markets": args.markets, "seed": args.seed}
     return config.replace(**{name: value for name, value in changes.items() if value is not None})
+
+
+def prepare_for(mapping: "Mapping[str, Any]") -> None:
+    """Settles JAX's devices where making a config runs code of the user's, which may use them."""
+    from .._scan._config import names_own_families
+
+    if names_own_families(mapping):
+        from .._scan._prepare import prepare_jax
+
+        prepare_jax()
 
 
 def _scan(config: "ScanConfig", out: Path, shard: "Shard | None", args: argparse.Namespace, *, shown: bool) -> None:

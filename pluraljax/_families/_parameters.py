@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, no_type_check
 
 from ._family import Family, choice, finite, flag, parameter, real, whole
+from ._registry import register
 
 if TYPE_CHECKING:
     from .._market import Market
@@ -20,6 +21,7 @@ _THREE = (
 _DECISION = "with one action there is nothing to decide"
 
 
+@register("spatial")
 @no_type_check
 @dataclass(frozen=True, kw_only=True)
 class Spatial(Family):
@@ -65,6 +67,7 @@ class Spatial(Family):
         return draw(self, key)
 
 
+@register("gaussian")
 @no_type_check
 @dataclass(frozen=True, kw_only=True)
 class Gaussian(Family):
@@ -108,6 +111,7 @@ def _matrix(value: Any) -> tuple[tuple[float, ...], ...] | None:
     return rows
 
 
+@register("opposed")
 @no_type_check
 @dataclass(frozen=True, kw_only=True)
 class Opposed(Family):
@@ -156,6 +160,7 @@ class Opposed(Family):
         return draw(self, key)
 
 
+@register("conic")
 @no_type_check
 @dataclass(frozen=True, kw_only=True)
 class Conic(Family):

@@ -5,6 +5,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, Literal, no_type_check
 
 from ._family import Family, choice, parameter, real, whole
+from ._registry import register
 
 if TYPE_CHECKING:
     from .._market import Market
@@ -30,6 +31,7 @@ def _digest(value: Any) -> str:
     return value
 
 
+@register("table")
 @no_type_check
 @dataclass(frozen=True)
 class Table(Family):

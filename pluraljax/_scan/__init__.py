@@ -2,10 +2,11 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ._config import FamilyGrid, ScanConfig
+from ._config import ScanConfig
 from ._default import default_config
 from ._estimate_intervals import confidence_sequence
 from ._exits import Exits
+from ._grid import FamilyGrid
 from ._manifest import read_manifest
 from ._power import markets_needed
 from ._read import open_scan, read_table

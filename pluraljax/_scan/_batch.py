@@ -16,7 +16,8 @@ import jax.random as jr
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from .._families import Family, make_family
+from .._families import Family
+from .._families._drawn import drawn_shapes
 from .._interruption import check, result
 from .._market import Market
 from . import _equilibria, _found, _measure, _robust, _searched
@@ -148,13 +149,20 @@ def _widen(market: Market, providers: int) -> Market:
 MOST_DRAWS = 256
 
 
-def _structure(family: Family) -> Any:
-    """What the shapes of a family's markets can follow from: all of its parameters but the real numbers."""
+def _structure(family: Any) -> Any:
+    """What the shapes of a family's markets can follow from: all of its parameters but the real numbers.
+
+    What a user's own makes of real numbers nobody knows.
+    """
+    if not isinstance(family, Family):
+        return family
     values = (getattr(family, each.name) for each in fields(family))  # pyright: ignore[reportArgumentType]
     return type(family), tuple(value for value in values if not isinstance(value, float))
 
 
-def _shape_of(family: Family) -> Shape:
+def _shape_of(family: Any, name: str) -> Shape:
+    if not isinstance(family, Family):
+        return drawn_shapes(family, name)
     with jax.enable_x64(True):
         market = jax.eval_shape(family, jr.key(0, impl=_PRNG))
     return tuple((leaf.shape, leaf.dtype.name) for leaf in _arrays(market))
@@ -170,7 +178,7 @@ def _widen_shape(shape: Shape, providers: int) -> Shape:
 
 
 @functools.lru_cache(maxsize=MOST_DRAWS)
-def _compile_draw(layout: Layout, family: Family, providers: int) -> Any:
+def _compile_draw(layout: Layout, family: Any, providers: int) -> Any:
     def draw(root, index):
         key = jr.fold_in(jr.wrap_key_data(root, impl=_PRNG), index)
         return _arrays(_widen(family(key), providers))
@@ -306,7 +314,7 @@ class Programs:
 
     def __init__(self, config: ScanConfig, chunk: int, devices: Sequence[Any]):
         self._config = config
-        self._families = [make_family(cell.family, cell.parameters) for cell in config.cells]
+        self._families = config.families
         self._layout = Layout.of(chunk, devices)
         self._root = np.asarray(jr.key_data(jr.key(config.seed, impl=_PRNG)))
         self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="compile")
@@ -316,10 +324,10 @@ class Programs:
         self._found: dict[Shape, Future[Any]] = {}
         self._robust: dict[Shape, Future[Any]] = {}
         own, shapes = [], {}
-        for family in self._families:
+        for family, cell in zip(self._families, config.cells, strict=True):
             if (structure := _structure(family)) not in shapes:
                 check()
-                shapes[structure] = _shape_of(family)
+                shapes[structure] = _shape_of(family, cell.family)
             own.append(shapes[structure])
         most: dict[Shape, int] = {}
         for shape in own:

@@ -8,6 +8,7 @@ goes to another one.
 import functools
 import itertools
 import json
+import platform
 import secrets
 import threading
 import time
@@ -79,7 +80,7 @@ def _measure(
     from ._run import RunSummary
 
     # A name of its own for each attempt: another run's tasks on the same cluster are none of ours.
-    text, run, again = json.dumps(config.to_mapping()), secrets.token_hex(4), 0
+    text, run, again = json.dumps([config.identity, config.to_mapping()]), secrets.token_hex(4), 0
     waiting = iter(blocks)
     done = as_completed(with_results=False)
 
@@ -143,7 +144,13 @@ def _programs(text: str, chunk: int) -> tuple[ScanConfig, Any, dict[str, Any]]:
     from ._batch import Programs
     from ._journal import this_process
 
-    config, devices = ScanConfig.from_mapping(json.loads(text)), _own_devices()
+    identity, mapping = json.loads(text)
+    config, devices = ScanConfig.from_mapping(mapping), _own_devices()
+    if config.identity != identity:
+        raise ValueError(
+            f"{platform.node()} has another version of pluraljax, of a family's source or of its data than the process "
+            "that stores the scan. Give all workers the same files."
+        )
     return config, Programs(config, chunk, devices), this_process(devices)
 
 

@@ -2,24 +2,23 @@
 
 import difflib
 import importlib.metadata
-import itertools
 import json
 import math
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal
 
-from .._families import make_family
+from .._families import is_reference
 from .._files._toml import check_nesting, read_toml
 from .._printable import quoted
 from ._columns import COLUMNS
 from ._definition import Cell, canonical, columns_version, identity_of
 from ._exits import Exits, as_exits, as_plain_exits
+from ._grid import FamilyGrid, cells_of_grids, check_cells, sources_of
 from ._search import Search, as_plain, as_search
 from ._until import Until, as_plain_until, as_until, check_measured
 from ._worst_search import WorstSearch, as_plain_worst_search, as_worst_search
@@ -28,95 +27,13 @@ from ._worst_search import WorstSearch, as_plain_worst_search, as_worst_search
 MAX_INDEX = 2**32
 _MARKETS = 20_000
 
-# A programme is compiled for each cell, so that many more than a thousand are for patient users; with so many a config
-# is still read in seconds. A folder can hold so many files, but hardly be listed with more.
-MAX_CELLS, MAX_FILES = 2**17, 2**22
+# A folder can hold so many files, but hardly be listed with more.
+MAX_FILES = 2**22
 
 # What `chunk = "auto"` chooses from: fewer rows leave devices idle, more would be lost by a kill.
 _LEAST_CHUNK, _MOST_CHUNK = 32, 2048
-# Payoffs exist this many times: three chunks are on their way, each drawn, measured, and copied to be stored.
-_COPIES = 9
-# A row holds about so many numbers besides its payoffs, per user, and takes some more on its way into a file.
-_MEASURED = 120
-
-
 # Entries that are tables of their own, and left out where they ask for nothing.
 _TABLES = ("grid", "until", "robust", "search")
-
-
-@dataclass(frozen=True)
-class FamilyGrid:
-    """A family of random markets and the grid of its parameters.
-
-    **Arguments:**
-
-    - `family`: its name, such as `"spatial"`.
-    - `parameters`: for each parameter one value, or a list of values. A list is always an axis of the grid, so a value
-      that is itself a list, such as a matrix, is wrapped in one more list. Parameters left out keep their defaults.
-
-    Raises `ValueError` for an unknown family or parameter, and for values that the family refuses.
-    """
-
-    family: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self):
-        _check_family(self.family)
-        check_nesting(self.parameters)
-        frozen = {name: _freeze(self.parameters[name]) for name in sorted(self.parameters)}
-        object.__setattr__(self, "parameters", MappingProxyType(frozen))
-        for name, value in frozen.items():
-            if value == ():
-                raise ValueError(f"{self.family}.{name} is an empty list, so its grid has no cells.")
-        check_cells(self.num_cells)
-        object.__setattr__(self, "_cells", tuple(_complete(self.family, values) for values in self._points()))
-
-    @property
-    def num_cells(self) -> int:
-        """How many points the grid has."""
-        return math.prod(len(axis) for axis in self._axes())
-
-    def __hash__(self):
-        return hash((self.family, tuple(self.parameters.items())))
-
-    def __reduce__(self):
-        return type(self), (self.family, dict(self.parameters))
-
-    def _axes(self) -> list[tuple[Any, ...]]:
-        return [value if isinstance(value, tuple) else (value,) for value in self.parameters.values()]
-
-    def _points(self) -> Iterable[dict[str, Any]]:
-        for point in itertools.product(*self._axes()):
-            yield {name: _thaw(value) for name, value in zip(self.parameters, point, strict=True)}
-
-    def cells(self) -> list[dict[str, Any]]:
-        """The points of the grid in a fixed order (names sorted, last name fastest), defaults filled in."""
-        return [dict(values) for values, _ in self._cells]  # pyright: ignore[reportAttributeAccessIssue]
-
-    @property
-    def bytes_per_row(self) -> int:
-        """What the largest row of its cells takes on its way, and its market."""
-        return max(size for _, size in self._cells)  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def check_cells(number: int) -> None:
-    """Raises `ValueError` for a grid of too many cells; they are counted and not made."""
-    if number > MAX_CELLS:
-        raise ValueError(f"grid has {number:.10g} cells; at most {MAX_CELLS:,} are allowed. Scan parts of it.")
-
-
-def _complete(family: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
-    """A cell's parameters with defaults filled in, and the bytes that a row of it takes."""
-    try:
-        made: Any = make_family(family, values)
-    except ValueError as error:
-        if any(isinstance(value, list) for value in values.values()):
-            raise ValueError(
-                f"{error} A list is an axis of the grid: wrap a value that is itself a list in one more list."
-            ) from None
-        raise
-    complete = {each.name: _thaw(getattr(made, each.name)) for each in fields(made)}
-    return complete, 8 * (_COPIES * made.num_payoffs + _MEASURED * made.users)
 
 
 @dataclass(frozen=True)
@@ -172,8 +89,8 @@ class ScanConfig:
             )
         self._check_until()
         if exits is not None:
-            for cell in self.cells:
-                exits.check(int(cell.parameters.get("providers", 1)))
+            for providers in {size.providers for part in self.grid for size in part.sizes}:
+                exits.check(providers)
         seen: dict[str, int] = {}
         for cell in self.cells:
             spelled = f"{cell.family} {canonical(cell.parameters)}"
@@ -204,22 +121,31 @@ class ScanConfig:
             object.__setattr__(self, "markets", total)
 
     @classmethod
-    def from_mapping(cls, mapping: Mapping[str, Any], source: str = "config") -> "ScanConfig":
-        """Builds a config from plain data as TOML holds it; errors start with `source`."""
+    def from_mapping(
+        cls, mapping: Mapping[str, Any], source: str = "config", folder: str | Path | None = None
+    ) -> "ScanConfig":
+        """Builds a config from plain data as TOML holds it; errors start with `source`.
+
+        Where a family is a module or a file of the user's, that is run; files lie relative to `folder`.
+        """
         try:
             check_nesting(mapping)
-            return _parse(mapping)
+            return _parse(mapping, None if folder is None else Path(folder))
         except ValueError as error:
             raise ValueError(f"{source}: {error}") from None
 
     @classmethod
     def from_toml(cls, path: str | Path) -> "ScanConfig":
-        """Reads a TOML file; a key that is not known is an error that suggests the right one."""
-        return cls.from_mapping(read_toml(path), str(path))
+        """Reads a TOML file; a key that is not known is an error that suggests the right one.
+
+        Where a family is `"module:Name"` or `"file.py:Name"`, that module or file is run; both may lie beside the
+        TOML file.
+        """
+        return cls.from_mapping(read_toml(path), str(path), Path(path).parent)
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain data, as TOML and JSON hold it; `from_mapping` gives the config back."""
-        grid = [{"family": part.family} | {k: _thaw(v) for k, v in part.parameters.items()} for part in self.grid]
+        grid = [part.as_plain() for part in self.grid]
         scalars = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in _TABLES}
         until = {} if self.until is None else {"until": as_plain_until(self.until)}
         tables = until | self._asked_besides()
@@ -241,8 +167,12 @@ class ScanConfig:
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
         """The cells of all grids, numbered in order."""
-        points = [(part.family, values) for part in self.grid for values in part.cells()]
-        return tuple(Cell(index, family, values) for index, (family, values) in enumerate(points))
+        return cells_of_grids(self.grid)
+
+    @cached_property
+    def families(self) -> tuple[Any, ...]:
+        """The family of each cell."""
+        return tuple(family for part in self.grid for family in part.families)
 
     @cached_property
     def rows_per_chunk(self) -> int:
@@ -256,14 +186,19 @@ class ScanConfig:
 
     def definition(self) -> dict[str, Any]:
         """All that the rows depend on. How many there are and how they are stored is not part of it."""
-        return self._asked_besides() | {
-            "seed": self.seed,
-            "delta": self.delta,
-            "equilibria": as_plain(self.equilibria),
-            "cells": [[cell.family, dict(cell.parameters)] for cell in self.cells],
-            "columns": columns_version(COLUMNS),
-            "pluraljax": importlib.metadata.version("pluraljax"),
-        }
+        own = sources_of(self.grid)
+        return (
+            self._asked_besides()
+            | ({"families": own} if own else {})
+            | {
+                "seed": self.seed,
+                "delta": self.delta,
+                "equilibria": as_plain(self.equilibria),
+                "cells": [[cell.family, dict(cell.parameters)] for cell in self.cells],
+                "columns": columns_version(COLUMNS),
+                "pluraljax": importlib.metadata.version("pluraljax"),
+            }
+        )
 
     @property
     def identity(self) -> str:
@@ -281,7 +216,14 @@ def as_toml(mapping: Mapping[str, Any]) -> str:
     )
 
 
-def _parse(mapping: Mapping[str, Any]) -> ScanConfig:
+def names_own_families(mapping: Mapping[str, Any]) -> bool:
+    """Whether making a config of plain data runs a module or a file of the user's, which may use JAX."""
+    grid = mapping.get("grid")
+    tables = grid if isinstance(grid, list | tuple) else ()
+    return any(is_reference(table.get("family")) for table in tables if isinstance(table, Mapping))
+
+
+def _parse(mapping: Mapping[str, Any], folder: Path | None) -> ScanConfig:
     known = [each.name for each in fields(ScanConfig)]
     for key in mapping:
         if key not in known:
@@ -298,7 +240,8 @@ def _parse(mapping: Mapping[str, Any]) -> ScanConfig:
             hint = f" (its key {quoted(guess)}: did you mean 'family'?)" if guess else ""
             raise ValueError(f"[[grid]] table {number} has no family{hint}.")
         _check_family(table["family"])
-        grid.append(FamilyGrid(table["family"], {name: value for name, value in table.items() if name != "family"}))
+        values = {name: value for name, value in table.items() if name != "family"}
+        grid.append(FamilyGrid.beside(folder, table["family"], values))
     _check_scalars(mapping)
     asked = as_search(mapping.get("equilibria", True))
     read = {"equilibria": asked, "until": as_until(mapping.get("until")), "robust": as_exits(mapping.get("robust"))}
@@ -332,14 +275,6 @@ def _check_scalars(values: Mapping[str, Any]) -> None:
     # A whole number may be beyond what a float can hold.
     if not 0 <= delta <= sys.float_info.max:
         raise ValueError(f"delta must be finite and not negative, got {quoted(delta)}.")
-
-
-def _freeze(value: Any) -> Any:
-    return tuple(_freeze(item) for item in value) if isinstance(value, list | tuple) else value
-
-
-def _thaw(value: Any) -> Any:
-    return [_thaw(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _toml_key(name: str) -> str:

@@ -1,6 +1,7 @@
 """The scan that runs when no config is given."""
 
-from ._config import FamilyGrid, ScanConfig
+from ._config import ScanConfig
+from ._grid import FamilyGrid
 from ._worst_search import WorstSearch
 
 # One array shape for all, because each is compiled.

@@ -44,9 +44,31 @@ def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[st
         old, new = stored.get(key), wanted.get(key)
         if key == "cells" and old is not None and new is not None:
             phrases += _cell_differences(old, new)
+        elif key == "families":
+            phrases += _source_differences(old or {}, new or {})
         elif old != new:
             phrases.append(f"{key} ({old!r} there, {new!r} here)")
     return phrases
+
+
+def _source_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Of families that only one of both has, their cells speak."""
+    phrases = []
+    for name in sorted({*old} & {*new}):
+        there, here = old[name] or {}, new[name] or {}
+        said = [
+            *(f"{each} has changed" for each in sorted({*there} & {*here}) if there[each] != here[each]),
+            *(f"{each} is new" for each in sorted({*here} - {*there})),
+            *(f"{each} is gone" for each in sorted({*there} - {*here})),
+        ]
+        if said:
+            phrases.append(f"source of family {name} ({', '.join(said)})")
+    return phrases
+
+
+def unreadable_sources(definition: Mapping[str, Any]) -> list[str]:
+    """The families of which a definition does not say what they were written in, so that none can be told to be it."""
+    return [name for name, source in definition.get("families", {}).items() if source is None]
 
 
 def _cell_differences(old: list[Any], new: list[Any]) -> list[str]:

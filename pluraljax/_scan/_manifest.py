@@ -218,6 +218,10 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
+def _is_source(value: Any) -> bool:
+    return is_object(value) and all(is_text(each) and bool(_SHA256.fullmatch(each)) for each in value.values())
+
+
 def _is_grid(value: Any) -> bool:
     return (
         isinstance(value, list)
@@ -236,6 +240,10 @@ _SEARCH = (
     lambda value: is_object(value) and sorted(value) == ["budget", "markets"] and all(map(_is_count, value.values())),
     "an object with the whole numbers markets and budget",
 )
+_FAMILIES = (
+    lambda value: is_object(value) and all(each is None or _is_source(each) for each in value.values()),
+    "an object with an object of SHA-256 hashes, or null, for each family",
+)
 _DELTA = (lambda value: is_number(value) and value >= 0, "a finite number that is not negative")
 _VERSIONS = "with the versions of pluraljax, jax and jaxlib"
 
@@ -247,6 +255,7 @@ _SCHEMA: dict[str, Wanted] = {
     "definition.equilibria": _EQUILIBRIA,
     "definition.robust?": _ROBUST,
     "definition.search?": _SEARCH,
+    "definition.families?": _FAMILIES,
     "definition.cells": (_are_cells, "a list of cells, each a family and its parameters"),
     "definition.columns": _TEXT,
     "definition.pluraljax": _TEXT,

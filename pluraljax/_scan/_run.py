@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from .._arguments import described
+from .._families import FAMILIES, is_reference
 from .._interruption import check, listening, result
 from .._market import Market
 from .._status import Status
@@ -22,6 +24,7 @@ from . import _equilibria, _measure, _searched
 from ._adaptive import sample_until
 from ._batch import MOST_DRAWS, Launched, Programs
 from ._config import ScanConfig
+from ._grid import FamilyGrid
 from ._journal import this_process
 from ._plan import Block, Plan, Shard, missing_blocks
 from ._progress import Progress, Silent, make_progress
@@ -54,7 +57,7 @@ class RunSummary:
 
 
 def scan(
-    config: ScanConfig | Mapping[str, Any] | str | Path,
+    config: ScanConfig | Mapping[str, Any] | str | Path | Callable[..., Any],
     out: str | Path | None = None,
     *,
     markets: int | None = None,
@@ -69,7 +72,9 @@ def scan(
 
     **Arguments:**
 
-    - `config`: a `ScanConfig`, the same as plain data, or the path of a TOML file.
+    - `config`: a `ScanConfig`, the same as plain data, the path of a TOML file, or one family of markets: its name, an
+      object of `plx.families`, or any callable of your own that maps a key to a market and can be hashed (a function, a
+      frozen dataclass with a method `__call__`). A family makes one cell, with its fields for parameters.
     - `out`: folder to store the scan in; `None` keeps it in memory.
     - `markets`, `seed`: used in place of the config's. More markets than a folder holds extend its scan.
     - `progress`: whether to report progress on standard error.
@@ -78,9 +83,13 @@ def scan(
     **Returns:** the whole scan as `open_scan` gives it, dimensions `market` and `user`. Rows whose `status` is not
     `OK` are part of it: bounds of `OPEN` rows are valid but wide, rows of invalid markets are NaN.
 
-    Raises `ValueError` for a config that makes no sense, and for a folder that holds something else, cannot be written
-    to, or is being written to; nothing is touched then. Ctrl-C raises `KeyboardInterrupt` between two steps of the
-    scan, a second one at once.
+    ```python
+    plx.scan(plx.families.gaussian(providers=2, users=2), markets=100)
+    ```
+
+    Raises `ValueError` for a config that makes no sense, for a family that draws no markets or has changed since the
+    folder's rows were measured, and for a folder that holds something else, cannot be written to, or is being written
+    to; nothing is touched then. Ctrl-C raises `KeyboardInterrupt` between two steps of the scan, a second one at once.
     """
     config = _resolve(config, markets=markets, seed=seed)
     with (
@@ -91,13 +100,19 @@ def scan(
         return store.dataset()
 
 
-def _resolve(config: ScanConfig | Mapping[str, Any] | str | Path, **changes: Any) -> ScanConfig:
-    if isinstance(config, str | Path):
+def _resolve(config: Any, **changes: Any) -> ScanConfig:
+    if isinstance(config, str) and (config in FAMILIES or (is_reference(config) and not Path(config).exists())):
+        config = ScanConfig(grid=(FamilyGrid(config),))
+    elif isinstance(config, str | Path):
         config = ScanConfig.from_toml(config)
     elif isinstance(config, Mapping):
         config = ScanConfig.from_mapping(config)
+    elif callable(config):
+        config = ScanConfig(grid=(FamilyGrid(config),))
     elif not isinstance(config, ScanConfig):
-        raise ValueError(f"config must be a ScanConfig, a mapping or the path of a TOML file, got {config!r}.")
+        raise ValueError(
+            f"config must be a ScanConfig, a mapping, the path of a TOML file, or a family, got {described(config)}."
+        )
     return config.replace(**{name: value for name, value in changes.items() if value is not None})
 
 

@@ -23,7 +23,8 @@ from .._printable import listed
 from ._chunk import Chunk, chunk_name
 from ._columns import COLUMNS
 from ._config import ScanConfig
-from ._definition import differences
+from ._definition import differences, unreadable_sources
+from ._grid import check_storable
 from ._journal import Journal, read_journal
 from ._manifest import FORMAT_VERSION, MANIFEST, Manifest, read_manifest
 from ._plan import Block, Interval, uncovered
@@ -58,6 +59,8 @@ class Store:
 
     def __init__(self, path: str | Path, scan: ScanConfig | Manifest, *, mix_versions: bool = False):
         self.path = Path(path)
+        if isinstance(scan, ScanConfig):
+            check_storable(scan.grid)
         wanted = manifest_of(scan)
         check_folder(self.path, wanted)
         self._lock = None
@@ -337,6 +340,12 @@ def check_folder(path: Path, wanted: Manifest) -> Manifest | None:
         raise ValueError(
             f"{path} holds a scan with another {'; another '.join(phrases) or 'definition'}. "
             "Nothing there was changed: choose another folder, or scan with the config in its manifest.json."
+        )
+    if unknown := unreadable_sources(manifest.definition):
+        raise ValueError(
+            f"{path} holds a scan of {listed(unknown)}, whose text could not be read, so that nobody can tell whether "
+            "it is the same. Nothing there was changed: open it with plx.open_scan, and put the family into a file "
+            "before the next scan."
         )
     return manifest
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from pluraljax._cli import main
+from pluraljax._scan import FamilyGrid, ScanConfig
 from pluraljax._scan._columns import COLUMNS, SEARCHED
-from pluraljax._scan._config import FamilyGrid, ScanConfig
 from pluraljax._scan._plan import missing_blocks
 from pluraljax._scan._store import Store
 

@@ -14,7 +14,7 @@ from pluraljax._cli import main
 from pluraljax._families import make_family
 from pluraljax._files._toml import MOST_BYTES, check_nesting, read_toml
 from pluraljax._scan import FamilyGrid, ScanConfig, Search, _batch, _rehearse
-from pluraljax._scan._config import MAX_CELLS
+from pluraljax._scan._grid import MAX_CELLS
 from pluraljax._scan._plan import Shard, missing_blocks
 from pluraljax._scan._store import Store
 

@@ -1,0 +1,483 @@
+"""Families of a user's own in scans: functions, dataclasses, files; what a store says of them, and when it goes on."""
+
+import importlib
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+import stand_in
+from tiny import SIZES, tiny
+
+import pluraljax as plx
+from pluraljax._cli import main
+from pluraljax._families import FAMILIES
+from pluraljax._scan import _measure, read_manifest
+from pluraljax._scan._cluster import _programs
+
+HERE = Path(__file__).parent
+GAUSSIAN = plx.families.gaussian(**SIZES, shared=1.0)
+
+# The same markets as those of the built-in family, of a file that imports another one.
+WRAPPED = """
+from dataclasses import dataclass
+
+import pluraljax as plx
+from {helper} import drawn
+
+@dataclass(frozen=True)
+class Wrapped:
+    providers: int = 2
+    shared: float = 0.0
+    words: tuple = ("a", "b")
+
+    def __post_init__(self):
+        if self.shared < 0:
+            raise ValueError(f"shared must not be negative, got {{self.shared}}")
+
+    def __call__(self, key):
+        return drawn(self, key)
+
+lambda_ = lambda key: Wrapped()(key)
+small = Wrapped(shared=0.25)
+"""
+HELPER = """
+import pluraljax as plx
+
+def drawn(family, key):
+    sizes = {"users": 2, "actions": 3, "states": 3}
+    return plx.families.gaussian(providers=family.providers, shared=family.shared, **sizes)(key)
+"""
+
+
+@dataclass(frozen=True)
+class Wrapped:
+    """The built-in family in another dress."""
+
+    shared: float = 1.0
+
+    def __call__(self, key):
+        return plx.families.gaussian(**SIZES, shared=self.shared)(key)
+
+
+def a_function(key):
+    return GAUSSIAN(key)
+
+
+def broken(key):
+    """Every second market or so has a payoff that is none."""
+    market = GAUSSIAN(key)
+    bad = jnp.where(jr.bernoulli(jr.fold_in(key, 1)), jnp.nan, 0.0)
+    return plx.observed_market(market.user_value + bad, market.provider_value)
+
+
+@pytest.fixture
+def stand_in_measure(monkeypatch):
+    for module, name, function in stand_in.functions():
+        monkeypatch.setattr(module, name, function)
+    monkeypatch.setenv("PLURALJAX_NO_CACHE", "1")
+    monkeypatch.setattr("pluraljax._cli._scan._report", lambda out: 0)
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """A family in a file with a name of its own, and the file beside it that it imports; Python forgets both after."""
+    names = [f"{word}_{tmp_path.name}".replace("-", "_") for word in ("wrapped", "helper")]
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    file, helper = (tmp_path / "own" / f"{name}.py" for name in names)
+    file.parent.mkdir()
+    file.write_text(WRAPPED.format(helper=names[1]))
+    helper.write_text(HELPER)
+    yield file, helper
+    for name in names:
+        sys.modules.pop(name, None)
+
+
+def small(family, parameters=None, **changes):
+    grid = (plx.FamilyGrid(family, parameters or {}),)
+    return tiny(**{"grid": grid, "markets": 120, "chunk": 24} | changes)
+
+
+def same_numbers(one, other):
+    for name in one.data_vars:
+        np.testing.assert_allclose(one[name], other[name], rtol=1e-12, atol=1e-12, err_msg=name)
+
+
+def chunks(out):
+    return {file.name: file.read_bytes() for file in sorted((out / "rows").glob("*.parquet"))}
+
+
+def refused(wanted, make):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        make()
+    assert wanted in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_functions_objects_and_names_are_one_cell_each(stand_in_measure):
+    wanted = plx.scan(small("gaussian", SIZES | {"shared": 1.0}), progress=False)
+    for family in (a_function, Wrapped(), GAUSSIAN, lambda key: GAUSSIAN(key)):
+        dataset = plx.scan(family, markets=120, progress=False)
+        same_numbers(dataset, wanted)
+        assert set(dataset.cell.values) == {0}
+    assert float(plx.scan(Wrapped(0.5), markets=1, progress=False).shared[0]) == 0.5
+    assert plx.scan(a_function, markets=1, progress=False).family.values.tolist() == [f"{__name__}:a_function"]
+    assert plx.scan("gaussian", markets=1, progress=False).providers.values.tolist() == [3]
+
+
+def test_a_class_makes_a_grid(stand_in_measure):
+    config = small(Wrapped, {"shared": [0.0, 1.0]})
+    assert [dict(cell.parameters) for cell in config.cells] == [{"shared": 0.0}, {"shared": 1.0}]
+    same_numbers(
+        plx.scan(config, progress=False),
+        plx.scan(small("gaussian", SIZES | {"shared": [0.0, 1.0]}), progress=False),
+    )
+    assert pickle.loads(pickle.dumps(config)) == config
+    assert plx.ScanConfig.from_mapping(config.to_mapping()) == config
+    refused("Did you mean 'shared'?", lambda: plx.FamilyGrid(Wrapped, {"shard": 1.0}))
+    refused("has no parameters, got 'shared'", lambda: plx.FamilyGrid(a_function, {"shared": 1.0}))
+    refused("a grid takes its class", lambda: plx.FamilyGrid(Wrapped(), {"shared": 1.0}))
+    refused("is an empty list", lambda: plx.FamilyGrid(Wrapped, {"shared": []}))
+
+
+def test_a_file_is_found_beside_the_toml_that_names_it(stand_in_measure, files, tmp_path):
+    file, helper = files
+    study = file.parent / "study.toml"
+    text = 'markets = 120\nchunk = 24\n[[grid]]\nfamily = "{}:Wrapped"\nshared = [0.0, 1.0]\n'
+    study.write_text(text.format(file.name))
+    assert main(["scan", str(study), "--quiet", "--out", str(tmp_path / "by-file")]) == 0
+    wanted = plx.scan(small("gaussian", SIZES | {"shared": [0.0, 1.0]}), progress=False)
+    found = plx.open_scan(tmp_path / "by-file")
+    same_numbers(found, wanted)
+    assert set(found.family.values) == {f"{file.stem}:Wrapped"}
+    definition = read_manifest(tmp_path / "by-file").definition
+    assert list(definition["families"]) == [f"{file.stem}:Wrapped"]
+    assert sorted(definition["families"][f"{file.stem}:Wrapped"]) == sorted([file.name, helper.name])
+    # By module it is the same scan: paths are no part of what defines it.
+    study.write_text(text.format(file.stem))
+    before = chunks(tmp_path / "by-file")
+    assert main(["scan", str(study), "--quiet", "--out", str(tmp_path / "by-file"), "--markets", "130"]) == 0
+    assert chunks(tmp_path / "by-file").items() > before.items()
+    by_name = [plx.FamilyGrid(f"{file}:{name}") for name in ("small", "lambda_")]
+    assert [part.origin.obstacle for part in by_name] == ["", ""]
+    assert [dict(part.cells()[0]).get("shared") for part in by_name] == [0.25, None]
+
+
+def test_what_goes_wrong_in_a_file_is_a_sentence(files, tmp_path):
+    file, _ = files
+    grid = lambda family, **parameters: lambda: plx.FamilyGrid(family, parameters)
+    refused("there is no such file", grid(f"{tmp_path}/none.py:Wrapped"))
+    refused("Did you mean 'Wrapped'? Known: Wrapped", grid(f"{file}:Wraped"))
+    refused("refuses shared = -1.0: shared must not be negative", grid(f"{file}:Wrapped", shared=-1.0))
+    refused("there is no module 'no_such_thing'; it is looked for", grid("no_such_thing:Wrapped"))
+    refused("must be named like", grid("module:not a name"))
+    refused("is no family", grid("os:sep"))
+    refused("must be a dataclass with a method __call__", grid("collections:Counter"))
+    refused('is named "module:Name" or "file.py:Name"', grid("wrapped"))
+    for number, (line, wanted) in enumerate(
+        [
+            ("1 / 0", "ZeroDivisionError: division by zero (bad0.py, line 1)"),
+            ("import nothing_here", "nothing_here"),
+            ("def", "SyntaxError"),
+        ]
+    ):
+        (tmp_path / f"bad{number}.py").write_text(line)
+        refused(wanted, grid(f"{tmp_path}/bad{number}.py:Wrapped"))
+
+
+MARKET = plx.observed_market(np.zeros((2, 3, 3)), np.zeros((2, 2, 3, 3)))
+STREAM = np.random.default_rng(0)
+
+
+@dataclass(frozen=True)
+class Misnamed:
+    aligned: float = 1.0
+
+    def __call__(self, key):
+        return GAUSSIAN(key)
+
+
+@dataclass
+class Unhashable:
+    shared: float = 1.0
+
+    def __call__(self, key):
+        return GAUSSIAN(key)
+
+
+@dataclass(frozen=True)
+class Boastful:
+    providers: int = 5
+
+    def __call__(self, key):
+        return GAUSSIAN(key)
+
+
+def no_market(key):
+    return jr.normal(key)
+
+
+def a_batch(key):
+    return jax.vmap(GAUSSIAN)(jr.split(key, 4))
+
+
+def random_elsewhere(key):
+    return plx.observed_market(jr.normal(key, (2, 3, 3)) + STREAM.normal(), MARKET.provider_value)
+
+
+def random_globally(key):
+    return plx.observed_market(jr.normal(key, (2, 3, 3)) * 0 + np.random.rand(), MARKET.provider_value)  # noqa: NPY002
+
+
+def shapes_that_vary(key):
+    users = int(jr.randint(key, (), 1, 4))
+    return plx.observed_market(jnp.zeros((users, 3, 3)), jnp.zeros((2, users, 3, 3)))
+
+
+def a_mistake(key):
+    return GAUSSIAN(key).no_such_thing
+
+
+@pytest.mark.parametrize(
+    ("family", "wanted"),
+    [
+        (no_market, "must return one Market for a key"),
+        (a_batch, "got a batch of them (user_value has 4 axes)"),
+        (random_elsewhere, "draws something else when it is asked again with the same key"),
+        (random_globally, "draws something else when it is asked again with the same key"),
+        (shapes_that_vary, "depends on numbers that are drawn"),
+        (
+            a_mistake,
+            "fails on a key: AttributeError: 'Market' object has no attribute 'no_such_thing' (test_own_family.py",
+        ),
+        (Boastful(), "has providers = 5, but draws markets with 2"),
+        (Misnamed(), "aligned has the name of a column of every scan"),
+        (Unhashable(), "must be hashable"),
+    ],
+)
+def test_families_that_are_none_are_refused(family, wanted, tmp_path):
+    refused(wanted, lambda: plx.scan(family, tmp_path / "out", markets=4, progress=False))
+    assert not (tmp_path / "out" / "rows").exists() or not chunks(tmp_path / "out")
+
+
+def test_a_family_without_a_key_is_warned_of():
+    with pytest.warns(UserWarning, match="no use of its key, so that all of its markets are the same"):
+        plx.FamilyGrid(lambda key: MARKET).sizes  # noqa: B018
+
+
+def test_bad_payoffs_are_rows_with_a_status(stand_in_measure, monkeypatch):
+
+    honest = lambda market, delta: (
+        stand_in.measure(market, delta) | {"status": plx.market_status(market).astype(jnp.int8)}
+    )
+    monkeypatch.setattr(_measure, "measure", honest)
+    dataset = plx.scan(small(broken, equilibria=False), progress=False)
+    bad = dataset.status.values == plx.Status.NOT_FINITE
+    assert 0 < bad.sum() < 120
+    assert np.isnan(dataset.aligned.values[bad]).all()
+    assert not np.isnan(dataset.aligned.values[~bad]).any()
+
+
+def test_what_nobody_could_find_again_is_not_stored(stand_in_measure, tmp_path):
+    shared = 1.0
+
+    def inside(key):
+        return plx.families.gaussian(**SIZES, shared=shared)(key)
+
+    for family in (inside, lambda key: GAUSSIAN(key)):
+        assert plx.scan(family, markets=4, progress=False).sizes["market"] == 4
+        refused("cannot be stored", lambda family=family: plx.scan(family, tmp_path / "out", markets=4))
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_killed_scan_goes_on_with_the_same_bytes(stand_in_measure, files, tmp_path):
+    config = small(f"{files[0]}:Wrapped", {"shared": [0.0, 1.0]})
+    clean = plx.scan(config, tmp_path / "clean", progress=False)
+    plx.scan(config, tmp_path / "scan", progress=False)
+    for victim in list(chunks(tmp_path / "scan"))[1::2]:
+        (tmp_path / "scan" / "rows" / victim).unlink()
+    assert main(["resume", str(tmp_path / "scan"), "--quiet"]) == 0
+    assert chunks(tmp_path / "scan") == chunks(tmp_path / "clean")
+    assert plx.open_scan(tmp_path / "scan").identical(clean)
+
+
+def test_it_does_not_go_on_where_the_source_has_changed(stand_in_measure, files, tmp_path, capsys):
+    file, helper = files
+    config = lambda: small(f"{file}:Wrapped", {"shared": [0.0, 1.0]})
+    plx.scan(config(), tmp_path / "scan", progress=False)
+    before = chunks(tmp_path / "scan")
+    helper.write_text(HELPER + "\n# A comment is a change, too.\n")
+    # What runs here is still the old text, which the scan would not say.
+    refused(f"{helper.name} has changed since it was loaded", config)
+    importlib.reload(sys.modules[helper.stem])
+    importlib.reload(sys.modules[file.stem])
+    wanted = f"another source of family {file.stem}:Wrapped ({helper.name} has changed)"
+    refused(wanted, lambda: plx.scan(config(), tmp_path / "scan", markets=200, progress=False))
+    assert main(["resume", str(tmp_path / "scan"), "--quiet"]) == 2
+    assert wanted in capsys.readouterr().err
+    assert chunks(tmp_path / "scan") == before
+    helper.write_text(HELPER)
+    importlib.reload(sys.modules[helper.stem])
+    importlib.reload(sys.modules[file.stem])
+    assert plx.scan(config(), tmp_path / "scan", markets=130, progress=False).sizes["market"] == 130
+
+
+def test_a_store_is_read_without_the_module(stand_in_measure, files, tmp_path, capsys):
+    file, helper = files
+    whole = plx.scan(small(f"{file}:Wrapped", {"shared": [0.0, 1.0]}), tmp_path / "scan", progress=False)
+    file.unlink()
+    helper.unlink()
+    sys.modules.pop(file.stem)
+    monkey = os.environ | {"PYTHONWARNINGS": "error"}
+    code = (
+        "import sys; from pluraljax._cli import main; out = sys.argv[1]\n"
+        "assert main(['status', out]) == 0\n"
+        "assert main(['report', out, '--format', '']) == 0\n"
+        "assert main(['merge', out, '--out', out + '-merged']) == 0\n"
+        "assert main(['export', out, out + '.csv']) == 0\n"
+        "assert not {'jax', sys.argv[2], sys.argv[3]} & set(sys.modules)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "scan"), file.stem, helper.stem]
+    done = subprocess.run(command, env=monkey, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert f"{file.stem}:Wrapped" in done.stdout
+    assert plx.open_scan(tmp_path / "scan-merged").identical(whole)
+    page = (tmp_path / "scan" / "report" / "report.html").read_text()
+    assert f"{file.stem}:Wrapped" in page
+    assert main(["resume", str(tmp_path / "scan"), "--quiet"]) == 2
+    assert "there is no such file" in capsys.readouterr().err
+
+
+def test_workers_hold_the_same_source(stand_in_measure, files, monkeypatch):
+    monkeypatch.setattr("pluraljax._scan._cluster._own_devices", jax.local_devices)
+    config = small(f"{files[0]}:Wrapped")
+    text = json.dumps([config.identity, config.to_mapping()])
+    found, programs, _ = _programs(text, 24)
+    programs.close()
+    assert found == config
+    refused(
+        "another version of pluraljax, of a family's source",
+        lambda: _programs(text.replace(config.identity, "0" * 64), 24),
+    )
+
+
+def test_shards_until_and_a_shared_name(stand_in_measure, files, tmp_path):
+    config = small(f"{files[0]}:Wrapped", {"shared": [0.0, 1.0]})
+    wanted = plx.scan(config, progress=False)
+    (tmp_path / "study.toml").write_text(config.to_toml())
+    for number in (1, 2):
+        part = ["scan", str(tmp_path / "study.toml"), "--quiet", "--out", str(tmp_path / f"part{number}")]
+        assert main([*part, "--shard", f"{number}/2"]) == 0
+    assert main(["merge", str(tmp_path / "part1"), str(tmp_path / "part2"), "--out", str(tmp_path / "whole")]) == 0
+    same_numbers(plx.open_scan(tmp_path / "whole"), wanted)
+    until = plx.Until("weakly_aligned", 0.2, 0.9)
+    counted = plx.scan(small(Wrapped, until=until, chunk=32), progress=False)
+    assert 0 < counted.sizes["market"] <= 120
+
+
+def test_a_registered_name_is_found_by_grids(stand_in_measure):
+    plx.families.register("wrapped")(Wrapped)
+    try:
+        assert plx.FamilyGrid("wrapped", {"shared": [0.5]}) == plx.FamilyGrid(Wrapped, {"shared": [0.5]})
+        assert plx.families.register("wrapped")(Wrapped) is Wrapped
+        refused("there is a family 'wrapped' already", lambda: plx.families.register("wrapped")(Misnamed))
+        refused("there is a family 'gaussian' already", lambda: plx.families.register("gaussian")(Wrapped))
+        refused("consists of letters", lambda: plx.families.register("a:b"))
+        refused("decorates a class or a function", lambda: plx.families.register("three")(3))
+        refused("Did you mean 'wrapped'?", lambda: plx.FamilyGrid("wraped"))
+    finally:
+        FAMILIES.pop("wrapped", None)
+
+
+NOTEBOOK = """
+import sys, pluraljax as plx, pluraljax._scan._store as store
+import linecache, jax.random as jr
+from dataclasses import dataclass
+
+def cell(text, number=[0]):
+    # As a notebook keeps the text of what it runs.
+    number[0] += 1
+    linecache.cache[f"<cell {number}>"] = (len(text), None, text.splitlines(True), f"<cell {number}>")
+    exec(compile(text, f"<cell {number}>", "exec"), globals())
+
+cell('''
+SIZE = 3
+def values(key, scale):
+    return scale * jr.normal(key, (2, SIZE, 3))
+@dataclass(frozen=True)
+class Mine:
+    scale: float = 1.0
+    def __call__(self, key):
+        return plx.observed_market(values(key, self.scale), jr.normal(key, (2, 2, 3, 3)))
+''')
+first = plx.ScanConfig(grid=(plx.FamilyGrid(Mine),))
+print(sorted(first.definition()["families"]["__main__:Mine"]))
+cell("SIZE = 2")
+other = plx.ScanConfig(grid=(plx.FamilyGrid(Mine),))
+print(*store.differences(first.definition(), other.definition()))
+cell("values = object()")
+unknown = plx.ScanConfig(grid=(plx.FamilyGrid(Mine),))
+print(unknown.definition()["families"])
+store.Store(sys.argv[1], unknown).close()
+try:
+    store.Store(sys.argv[1], unknown)
+except ValueError as error:
+    print(error)
+try:
+    plx.ScanConfig.from_mapping(first.to_mapping())
+except ValueError as error:
+    print(error)
+"""
+
+
+def test_a_notebook_s_family_is_known_by_its_text_and_what_that_names(tmp_path):
+    command = [sys.executable, "-c", NOTEBOOK, str(tmp_path / "scan")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "['Mine', 'SIZE', 'values']"
+    assert lines[1] == "source of family __main__:Mine (SIZE has changed)"
+    assert lines[2] == "{'__main__:Mine': None}"
+    assert "whose text could not be read, so that nobody can tell whether it is the same" in lines[3]
+    assert "was defined in a notebook or at the prompt" in lines[4]
+
+
+@pytest.mark.slow
+def test_a_process_that_was_killed_is_followed_by_one_that_ends_with_the_same_bytes(stand_in_measure, files, tmp_path):
+    config = small(f"{files[0]}:Wrapped", {"shared": [0.0, 1.0]})
+    out = tmp_path / "scan"
+    Path(f"{out}.toml").write_text(config.to_toml())
+    path = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"PYTHONPATH": path, "JAX_NUM_CPU_DEVICES": "2", "PLURALJAX_NO_CACHE": "1"}
+    command = [sys.executable, str(HERE / "drive.py"), str(out), "cli"]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while len(chunks(out)) < 2:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert 2 <= len(chunks(out)) < 6
+    done = subprocess.run([*command[:-1], "cli"], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    clean = subprocess.run([*command[:2], str(tmp_path / "clean"), "run"], env=environment, capture_output=True)
+    assert clean.returncode == 0
+    plx.scan(config, tmp_path / "whole", progress=False)
+    assert chunks(out) == chunks(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_the_real_measure_gives_the_rows_of_the_built_in_family():
+    built_in = plx.scan(small("gaussian", SIZES | {"shared": [0.0, 1.0]}, markets=64), progress=False)
+    same_numbers(plx.scan(small(Wrapped, {"shared": [0.0, 1.0]}, markets=64), progress=False), built_in)
