@@ -91,7 +91,7 @@ def _text(key: tuple[Any, ...], arguments: tuple[Any, ...]) -> str | None:
     names = []
     for part in key:
         owner = part if hasattr(part, "__qualname__") else type(part)
-        module = owner.__module__
+        module = str(owner.__module__)  # what is made by `exec` may have none
         if not (module == "builtins" or module.partition(".")[0] == __name__.partition(".")[0]):
             return None
         names.append(f"{module}.{owner.__qualname__}" if owner is part else repr(part))

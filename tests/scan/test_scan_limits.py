@@ -216,7 +216,7 @@ def test_shapes_are_traced_once_per_shape(monkeypatch):
     """And no more draws are kept compiled than there is room for, whichever cells come next."""
     calls = []
     monkeypatch.setattr(
-        _batch, "_shape_of", lambda family: calls.append(family) or (((1, 3), "f"),) * 2 + (((2, 1), "f"),) * 2
+        _batch, "_shape_of", lambda family, _: calls.append(family) or (((1, 3), "f"),) * 2 + (((2, 1), "f"),) * 2
     )
     monkeypatch.setattr(_batch, "MOST_DRAWS", 8)
     for name in ("_compile_draw", "_compile_measure", "_compile_equilibria"):
