@@ -23,6 +23,7 @@ LAYERS = (
     ("_market",),
     ("_counted",),
     ("_printable",),
+    ("_served",),
     ("_files",),
     ("_market_file",),
     ("_segments",),

@@ -4,15 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .._scan._estimate import CellSummary, PairedProportions, Proportion
+from .._served import MEANING as MEANING
 from ._comparisons import Entry
 
 _YES, _NO, _OPEN = 0, 1, 2
-
-# What counts as served, in words; the columns of a scan say the same.
-MEANING = (
-    "Served: every equilibrium gives every user at least 99 % of the way from what she gets in silence to what a "
-    "perfectly aligned model would give her."
-)
 
 
 @dataclass(frozen=True)

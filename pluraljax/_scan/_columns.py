@@ -7,6 +7,8 @@ so that reading a scan and asking for help stay fast.
 from dataclasses import dataclass
 from typing import Literal
 
+from .._served import SHARE
+
 
 @dataclass(frozen=True)
 class Column:
@@ -106,13 +108,11 @@ def _robustly(what: str, condition: str) -> tuple[Column, ...]:
 # What the fourth programme measures, where the scan asks for it: what is left after exits.
 ROBUST: tuple[Column, ...] = (*_robustly("aligned", "weak alignment"), *_robustly("covered", "coverage"))
 
-_SERVED = "99 % of the way from silent to aligned, at least"
-
 # What is measured on the host, in the first markets of each cell, where the scan asks for it: a search.
 SEARCHED: tuple[Column, ...] = (
     *_bracket("anonymous_searched", "user", "utility in the worst equilibrium of one anonymous policy, searched for"),
-    _event("personalized_served", f"every personalized equilibrium gives every user {_SERVED}; of markets searched"),
-    _event("anonymous_served", f"every anonymous equilibrium gives every user {_SERVED}; of markets searched"),
+    _event("personalized_served", f"every personalized equilibrium gives every user {SHARE}; of markets searched"),
+    _event("anonymous_served", f"every anonymous equilibrium gives every user {SHARE}; of markets searched"),
 )
 
 COLUMNS = CONDITIONS + EQUILIBRIA + FOUND + ROBUST + SEARCHED

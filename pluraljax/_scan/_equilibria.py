@@ -14,15 +14,15 @@ from .._frontier import worst_equilibria
 from .._market import Market, benchmarks
 from .._precision import float64_scope, in_float64
 from .._segments import anonymous, personalized
+from .._served import CROSSED, NO, UNDECIDED, YES
 from .._status import Status
 from .._worst_shared import base_bracket
 from ._columns import EQUILIBRIA
-from ._measure import NO, UNDECIDED, YES, decide, ends
+from ._measure import decide, ends
 from ._rarely import run_rarely
 
-# What counts as aligned, as a share of a user's payoff range: brackets of worst equilibria close to 1e-6 of the way
-# from silent to aligned.
-ALIGNED = 1e-5
+# What counts as aligned, as a share of a user's payoff range.
+ALIGNED = CROSSED
 
 # The columns of the first programme that this one starts from.
 KNOWN = (

@@ -12,10 +12,10 @@ from .._equilibrium import Equilibrium, Verdict, equilibrium
 from .._market import Market, benchmarks
 from .._precision import float64_scope, in_float64
 from .._segments import anonymous, personalized
+from .._served import NO, UNDECIDED, YES
 from .._status import Status
 from ._columns import FOUND
 from ._equilibria import ALIGNED
-from ._measure import NO, UNDECIDED, YES
 from ._search import Search
 
 # The columns of the other programmes that this one starts from.

@@ -12,13 +12,9 @@ from .._guarantee import guarantee, tie_slack
 from .._market import LEAST_PATIENCE, Market, benchmarks, patience, provider_range
 from .._precision import float64_scope, in_float64
 from .._segments import anonymous, personalized
+from .._served import NO, UNDECIDED, YES, ZERO
 from .._status import Status
 from ._rarely import run_rarely
-
-# What counts as zero, as a share of a user's payoff range: far above rounding, far below anything a market means.
-ZERO = 1e-8
-
-YES, NO, UNDECIDED = 1, 0, -1
 
 
 @float64_scope

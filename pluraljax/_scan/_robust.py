@@ -11,10 +11,11 @@ from .._candidates import Solver, solve
 from .._market import Market, market_status
 from .._precision import float64_scope, in_float64
 from .._robust import after_exits
+from .._served import UNDECIDED, ZERO
 from .._status import Status
 from ._columns import ROBUST
 from ._exits import Exits
-from ._measure import UNDECIDED, ZERO, decide
+from ._measure import decide
 
 
 @float64_scope

@@ -8,14 +8,9 @@ import numpy as np
 
 from .._market import Market
 from .._segments import anonymous
+from .._served import SERVED, UNDECIDED, everybody, intersected, is_served, served_level
 from .._worst_shared import worst_equilibria
 from ._columns import SEARCHED
-from ._equilibria import ALIGNED
-from ._measure import NO, UNDECIDED, YES, ZERO
-
-# Who is served: every equilibrium gives her this share of the way from silent to aligned. Brackets of worst equilibria
-# of shared policies close to 1e-3 of that way, so nothing much nearer to 1 could be told.
-SERVED = 0.99
 
 # Markets that are laid out at a time: bounds memory, and how long nobody asks whether to stop.
 _TOGETHER = 64
@@ -77,23 +72,16 @@ def measure_searched(
             for part in parts
         ]
     ends = [np.concatenate(ends) for ends in zip(*((each.lower, each.upper) for each in found), strict=True)]
-    level = known["silent"] + SERVED * (known["aligned"] - known["silent"]) - ZERO * known["payoff_range"]
+    level = served_level(known["silent"], known["aligned"], known["payoff_range"])
     # Both brackets hold, so that both may decide; where they contradict each other one does not, and neither decides.
-    lower, upper = np.fmax(ends[0], base[0]), np.fmin(ends[1], base[1])
-    crossed = lower > upper + ALIGNED * known["payoff_range"]
-    lower, upper = np.where(crossed, -np.inf, lower), np.where(crossed, np.inf, upper)
+    together = intersected(np.stack(ends), base, known["payoff_range"])
+    apart = known["personalized_worst_lower"], known["personalized_worst_upper"]
     return {
         "anonymous_searched_lower": ends[0],
         "anonymous_searched_upper": ends[1],
-        "personalized_served": _is_served(known["personalized_worst_lower"], known["personalized_worst_upper"], level),
-        "anonymous_served": _is_served(lower, upper, level),
+        "personalized_served": everybody(is_served(*apart, level)),
+        "anonymous_served": everybody(is_served(*together, level)),
     }
-
-
-def _is_served(lower: np.ndarray, upper: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """Whether every equilibrium serves every user, and not where one is known that does not."""
-    always, sometimes_not = (lower >= level).all(axis=1), (upper < level).any(axis=1)
-    return np.where(sometimes_not, NO, np.where(always, YES, UNDECIDED)).astype(np.int8)
 
 
 def undefined(shape: tuple[int, int]) -> dict[str, np.ndarray]:
