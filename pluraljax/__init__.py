@@ -138,8 +138,11 @@ if TYPE_CHECKING:
     from ._market import (
         stakes as stakes,
     )
+    from ._market_file import NamedMarket as NamedMarket
     from ._market_file import load_market as load_market
+    from ._market_file import load_named_market as load_named_market
     from ._market_file import save_market as save_market
+    from ._market_form import MarketNames as MarketNames
     from ._payoff import (
         Payoffs as Payoffs,
     )
@@ -267,6 +270,9 @@ _HOME = {
     "in_one_round": "_conversation",
     "informative_profile": "_conversation",
     "load_market": "_market_file",
+    "load_named_market": "_market_file",
+    "NamedMarket": "_market_file",
+    "MarketNames": "_market_form",
     "load_profile": "_profile_file",
     "market_status": "_market",
     "markets_needed": "_scan",

@@ -1,10 +1,10 @@
-"""Markets in files: one `.npz` archive per market, with the names of `Market`'s arrays."""
+"""Markets in files: one `.npz` archive per market, with the names of `Market`'s arrays, or a CSV or TOML form."""
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -13,6 +13,7 @@ from ._arguments import checked, some_path
 from ._files._archive import MOST_BYTES, read_archive, write_archive
 from ._files._exact_copy import check_exact_copy
 from ._market import PRIOR_SUM_TOLERANCE, Market, observed_market, one_market
+from ._market_form import Form, MarketNames, read_csv_form, read_toml_form
 from ._printable import listed
 
 _NAMES = ("prior", "user_value", "provider_value", "mass")
@@ -34,23 +35,64 @@ def save_market(path: str | os.PathLike[str], market: Market) -> None:
     write_archive(Path(path), arrays)
 
 
+class NamedMarket(NamedTuple):
+    """One market, and what its users, providers, actions and states are called."""
+
+    market: Market
+    names: MarketNames
+
+
+# Files that people write, by how their names end.
+_FORMS: dict[str, Callable[[Path], Form]] = {".csv": read_csv_form, ".toml": read_toml_form}
+
+
 @checked(path=some_path)
 def load_market(path: str | os.PathLike[str]) -> Market:
-    """Reads a market from an `.npz` archive; pickled objects are refused.
+    """Reads a market from an `.npz` archive, or from a CSV or TOML file that somebody wrote by hand.
 
     The archive holds `prior`, `user_value`, `provider_value` and `mass`, with axes as in `Market`. Or it holds the
     short form of `observed_market`: `user_value`, `provider_value` and, if wanted, `prior` (`[state]` or
-    `[user state]`, default uniform) and `mass` (default `1 / users`).
+    `[user state]`, default uniform) and `mass` (default `1 / users`). Pickled objects are refused. Names that end in
+    `.csv` and `.toml` are read as docs/study.md says; their markets are those of `observed_market`, in which providers
+    see the state. Everything else is taken for an archive.
 
     **Arguments:**
 
     - `path`: the file.
 
     **Returns:** a `Market` whose values make sense. Raises `OSError` when there is no such file, and `ValueError` with
-    its name for anything that is wrong inside: missing or unknown arrays, shapes, NaN, negative priors or masses, and
-    numbers that float64 does not hold, such as integers above 2**53.
+    its name for anything that is wrong inside: missing or unknown arrays or names, shapes, NaN, negative priors or
+    masses, and arrays of numbers that float64 does not hold, such as integers above 2**53. Decimals in texts are read
+    as the nearest float64.
+    """
+    return load_named_market(path).market
+
+
+@checked(path=some_path)
+def load_named_market(path: str | os.PathLike[str]) -> NamedMarket:
+    """Reads a market as `load_market` does, with its names; those of an archive are `user 0`, `user 1` and so on.
+
+    **Arguments:**
+
+    - `path`: the file.
+
+    **Returns:** a `NamedMarket`, which is a pair. Raises what `load_market` raises.
+
+    Example::
+
+        market, names = plx.load_named_market("docs/examples/shop.csv")
+        print(plx.study(market, names))
     """
     path = Path(path)
+    if (reader := _FORMS.get(path.suffix.lower())) is not None:
+        form = reader(path)
+        return NamedMarket(observed_market(form.user_value, form.provider_value, form.prior, form.mass), form.names)
+    market = _load_archive(path)
+    users, actions, states = market.user_value.shape
+    return NamedMarket(market, MarketNames.numbered(users, market.num_providers, actions, states))
+
+
+def _load_archive(path: Path) -> Market:
     arrays = read_archive(path, _NAMES, "market", check=_check_shapes)
     given = dict(arrays)
     if "prior" in given and given["prior"].ndim <= 2:

@@ -4,6 +4,7 @@ Names come from tables, manifests and folders that somebody else may have made. 
 figure, a page or a CSV file passes them through here first.
 """
 
+import difflib
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 # Characters that a name, and a list of names, may take.
 LONGEST = 60
 _MOST_LISTED = 8
+# Names that one is compared with, for a suggestion.
+_MOST_COMPARED = 1000
 # What spreadsheets take for the start of a formula, in both widths.
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -47,6 +50,12 @@ def listed(names: Iterable[Any]) -> str:
     left_out = len(names) - _MOST_LISTED
     shown = ", ".join(map(quoted, names[:_MOST_LISTED])) or "nothing"
     return shown + (f" and {left_out:,} more" if left_out > 0 else "")
+
+
+def did_you_mean(name: Any, known: Iterable[str]) -> str:
+    """Suggests the nearest known name, in a sentence with a blank before it; nothing where none is near."""
+    nearest = difflib.get_close_matches(str(name)[:100], [each[:100] for each in known][:_MOST_COMPARED], n=1)
+    return f" Did you mean {quoted(nearest[0])}?" if nearest else ""
 
 
 def for_figures(name: Any, longest: int | None = LONGEST) -> str:

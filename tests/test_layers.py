@@ -25,6 +25,7 @@ LAYERS = (
     ("_printable",),
     ("_served",),
     ("_files",),
+    ("_market_form",),
     ("_market_file",),
     ("_segments",),
     ("_families",),

@@ -1,14 +1,13 @@
 """What every family is: a frozen record of checked parameters that turns a key into a market. Imports no JAX."""
 
 import dataclasses
-import difflib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
-from .._printable import quoted
+from .._printable import did_you_mean, quoted
 
 if TYPE_CHECKING:
     from .._market import Market
@@ -135,6 +134,4 @@ def choice(*allowed: str) -> Any:
 def unknown(what: str, name: Any, known: Iterable[str], where: str = "") -> ValueError:
     """Makes the error for a name that is not in `known`, with the nearest known one as a suggestion."""
     known = sorted(known)
-    nearest = difflib.get_close_matches(str(name)[:100], known, n=1)
-    suggestion = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    return ValueError(f"Unknown {what} {quoted(name)}{where}.{suggestion} Known: {', '.join(known)}.")
+    return ValueError(f"Unknown {what} {quoted(name)}{where}.{did_you_mean(name, known)} Known: {', '.join(known)}.")

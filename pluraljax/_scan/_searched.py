@@ -80,7 +80,7 @@ def measure_searched(
         "anonymous_searched_lower": ends[0],
         "anonymous_searched_upper": ends[1],
         "personalized_served": everybody(is_served(*apart, level)),
-        "anonymous_served": everybody(is_served(*together, level)),
+        "anonymous_served": everybody(is_served(together[0], together[1], level)),
     }
 
 

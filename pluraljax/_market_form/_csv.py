@@ -1,0 +1,135 @@
+"""Markets from a spreadsheet: a row for each payoff, in the columns who, user, action, state and payoff."""
+
+import io
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from .._files._rows import csv_rows
+from .._printable import did_you_mean, listed, quoted
+from ._form import Draft, Form, finite_number
+from ._names import MarketNames
+
+# Bytes and rows of a file.
+MOST_BYTES, MOST_ROWS = 2**25, 2**19
+_COLUMNS = ("who", "user", "action", "state", "payoff")
+_NEEDED = ("who", "action", "payoff")
+# Whose payoffs these rows hold; everybody else is a provider. The other two rows are about users, and no payoffs.
+_USER, _PRIOR, _MASS = "user", "prior", "mass"
+_ALL = ("", "*")
+# A market in which there is nothing to be known.
+_ONE_STATE = ("always",)
+
+
+class _Row(NamedTuple):
+    where: str
+    who: str
+    user: str | None
+    action: str
+    state: str | None
+    value: float
+
+
+def read_csv_form(path: Path) -> Form:
+    """Reads a market from a CSV file with the columns who, user, action, state and payoff, in any order.
+
+    `who` is `user`, for what users get themselves, or the name of a provider. An empty `user` or `state`, or `*`, means
+    all of them; both columns may be left out. Rows whose `who` is `prior` hold probabilities of states, those with
+    `mass` how many people a user stands for. What users' own rows name are the users and actions of the market, and
+    what `prior` rows name are its states. Raises `ValueError` with the file and the line for whatever is wrong.
+    """
+    rows = _read_rows(path)
+    names = _names_of(path, rows)
+    draft = Draft(path, names)
+    for where, who, user, action, state, value in rows:
+        if who == _PRIOR:
+            draft.put_prior(where, user, state or "", value)
+        elif who == _MASS:
+            draft.put_mass(where, user, value)
+        else:
+            draft.put_payoff(where, None if who == _USER else who, user, action, state, value)
+    return draft.finished()
+
+
+def _read_rows(path: Path) -> list[_Row]:
+    lines = csv_rows(path, io.StringIO(_text(path), newline=""))
+    where, header = next(lines, ("line 1", []))
+    header = [name.lower() for name in header]
+    _check_header(path, where, header)
+    rows: list[_Row] = []
+    for where, entries in lines:
+        # Spreadsheets write rows of nothing.
+        if not any(entries):
+            continue
+        if len(entries) != len(header):
+            raise ValueError(f"{path}, {where}: {len(entries)} entries under {len(header)} columns.")
+        if len(rows) >= MOST_ROWS:
+            raise ValueError(f"{path} has more than {MOST_ROWS:,} rows, the most that are read.")
+        rows.append(_row(path, where, dict(zip(header, entries, strict=True))))
+    return rows
+
+
+def _text(path: Path) -> str:
+    with path.open("rb") as file:
+        data = file.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise ValueError(f"{path} is larger than {MOST_BYTES // 2**20} MiB, the most that is read.")
+    try:
+        # A byte-order mark is no part of the first column's name.
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise ValueError(f"{path}, line {line}: not in UTF-8 ({error.reason}).") from None
+
+
+def _check_header(path: Path, where: str, header: list[str]) -> None:
+    if repeated := sorted(name for name, times in Counter(header).items() if times > 1):
+        raise ValueError(f"{path}, {where}: its columns {listed(repeated)} appear twice.")
+    for name in header:
+        if name not in _COLUMNS:
+            hint = did_you_mean(name, _COLUMNS)
+            raise ValueError(f"{path}, {where}: there is no column {quoted(name)}.{hint} Known: {', '.join(_COLUMNS)}.")
+    if lacking := [name for name in _NEEDED if name not in header]:
+        raise ValueError(f"{path} needs the columns {', '.join(_NEEDED)}; {listed(lacking)} is missing.")
+
+
+def _row(path: Path, where: str, entries: dict[str, str]) -> _Row:
+    name = lambda column: None if entries.get(column, "") in _ALL else entries[column]
+    who, user, action, state = entries["who"], name("user"), name("action"), name("state")
+    if not who:
+        problem = "nobody in column 'who'; it takes 'user' or the name of a provider"
+    elif who not in (_PRIOR, _MASS) and action is None:
+        problem = "no action; every payoff is that of one action"
+    elif who in (_PRIOR, _MASS) and action is not None:
+        problem = f"a row of {quoted(who)} has no action, got {quoted(action)}"
+    elif who == _MASS and state is not None:
+        problem = f"a mass has no state, got {quoted(state)}"
+    elif who == _PRIOR and state is None:
+        problem = "no state; every probability is that of one state"
+    else:
+        return _Row(where, who, user, action or "", state, finite_number(path, where, "payoff", entries["payoff"]))
+    raise ValueError(f"{path}, {where}: {problem}.")
+
+
+def _names_of(path: Path, rows: list[_Row]) -> MarketNames:
+    """The names of the market: those that say what there is, in the order in which they come."""
+    own = [row for row in rows if row.who == _USER]
+    providers = _distinct(row.who for row in rows if row.who not in (_USER, _PRIOR, _MASS))
+    if not rows:
+        raise ValueError(f"{path} has no rows under its header.")
+    if not own:
+        raise ValueError(
+            f"{path} has no row whose 'who' is 'user', for what users get.{did_you_mean(_USER, providers)}"
+        )
+    if not providers:
+        raise ValueError(f"{path} has no row of a provider, whose name stands in column 'who'.")
+    users = _distinct(row.user for row in own) or _distinct(row.user for row in rows) or ("everybody",)
+    priors = [row for row in rows if row.who == _PRIOR]
+    states = _distinct(row.state for row in priors) or _distinct(row.state for row in own)
+    states = states or _distinct(row.state for row in rows) or _ONE_STATE
+    return MarketNames(users, providers, _distinct(row.action for row in own), states)
+
+
+def _distinct(names: Iterable[str | None]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for name in names if name))
