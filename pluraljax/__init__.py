@@ -194,6 +194,10 @@ if TYPE_CHECKING:
     from ._segments import anonymous as anonymous
     from ._segments import personalized as personalized
     from ._status import Status as Status
+    from ._study import Scheme as Scheme
+    from ._study import Study as Study
+    from ._study import UserAnswer as UserAnswer
+    from ._study import study as study
     from ._tuning import Certified as Certified
     from ._tuning import Entrant as Entrant
     from ._tuning import Instrument as Instrument
@@ -323,6 +327,10 @@ _HOME = {
     "robust_guarantee": "_robust",
     "robust_worst_equilibrium": "_robust",
     "robustness": "_robust",
+    "Scheme": "_study",
+    "Study": "_study",
+    "UserAnswer": "_study",
+    "study": "_study",
 }
 
 __all__ = [*_HOME, "__version__"]  # pyright: ignore[reportUnsupportedDunderAll]

@@ -48,6 +48,7 @@ LAYERS = (
     ("_scan",),
     ("_report",),
     ("_audit",),
+    ("_study",),
     ("_cli",),
     ("__main__",),
     ("__init__",),

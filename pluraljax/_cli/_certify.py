@@ -21,7 +21,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description=_DESCRIPTION,
         epilog=_EXIT_CODES,
     )
-    parser.add_argument("market", metavar="MARKET", help=".npz file of a market (plx.save_market writes one)")
+    parser.add_argument(
+        "market", metavar="MARKET", help=".npz file of a market (plx.save_market writes one), or a .csv or .toml form"
+    )
     parser.add_argument(
         "--delta", type=float, default=0.0, metavar="D", help="what a provider may leave on the table (default: 0)"
     )

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from .._printable import printable_lines, quoted
-from . import _audit, _certify, _export, _merge, _report, _resume, _scan, _status, _tune
+from . import _audit, _certify, _export, _merge, _report, _resume, _scan, _status, _study, _tune
 
-_EXIT_CODES = """exit codes: 0 done; 1 a certificate left something open; 2 something is wrong with the arguments, a
-file or a directory; 130 interrupted by Ctrl-C, 143 by SIGTERM (the same command continues)"""
+_EXIT_CODES = """exit codes: 0 done; 1 a certificate or a study left something open; 2 something is wrong with the
+arguments, a file or a directory; 130 interrupted by Ctrl-C, 143 by SIGTERM (the same command continues)"""
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -48,7 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.set_defaults(after_interruption=lambda args: "Run the same command again.")
     parser.add_argument("--version", action=_Version, help="print the version and exit")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="command")
-    for command in (_scan, _resume, _status, _report, _export, _merge, _tune, _certify, _audit):
+    for command in (_scan, _resume, _status, _report, _export, _merge, _tune, _study, _certify, _audit):
         command.add_parser(subparsers)
     for each in subparsers.choices.values():
         each.set_defaults(parser=each)

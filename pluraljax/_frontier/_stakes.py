@@ -137,12 +137,13 @@ class UserStakes(eqx.Module):
 def lay_out(
     market: Market,
     delta: Float[Array, ""],
-    alone: Bool[Array, ""] | None = None,
+    alone: Bool[Array, "*each"] | None = None,
     above: Float[Array, " user"] | None = None,
 ) -> UserStakes:
     """Lays out every user's stakes, with a leading user axis, in the units of `counted`. Invalid markets become zeros.
 
-    `alone` says whether nobody competes, for markets padded with twins; by default one provider is alone.
+    `alone` says whether nobody competes, for markets padded with twins, of all users or of each; by default one
+    provider is alone.
     """
     found = counted(_with_two_actions(market))
     market, payoffs = found.market, stakes(found.market)

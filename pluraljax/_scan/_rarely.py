@@ -10,7 +10,7 @@ import numpy as np
 from ._traced import compile_with
 
 # Unoptimised code takes a fifth of the time to compile; what it runs for is mostly spent in the host solver.
-_OPTIONS: Any = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 0}
+QUICKLY: Any = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 0}
 
 
 def run_rarely(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -26,4 +26,4 @@ def run_rarely(function: Callable[..., Any], *arguments: Any) -> Any:
 def _compile(function: Callable[..., Any], tree: Any, shapes: tuple[Any, ...]) -> Any:
     blank = jax.tree.unflatten(tree, [np.zeros(shape, dtype) for shape, dtype in shapes])
     with jax.default_device(jax.local_devices(backend="cpu")[0]):
-        return compile_with(jax.jit(function).lower(*blank), _OPTIONS)
+        return compile_with(jax.jit(function).lower(*blank), QUICKLY)

@@ -93,12 +93,14 @@ ON_HOST = frozenset(
         "default_config",
         "least_subsidy",
         "load_market",
+        "load_named_market",
         "load_profile",
         "markets_needed",
         "open_scan",
         "save_market",
         "save_profile",
         "scan",
+        "study",
         "tune",
     )
 )

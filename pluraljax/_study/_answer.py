@@ -1,0 +1,157 @@
+"""What a study answers: numbers per user, sentences, and the forms in which they can be taken on."""
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from .._market_form import MarketNames
+from .._served import NO, YES, everybody
+
+
+@dataclass(frozen=True, eq=False)
+class Scheme:
+    """What every equilibrium gives each user, if policies are personalized or if they are anonymous.
+
+    `guarantee` is the bound of `plx.guarantee`, which `weights[user, provider]` prove. `lower` and `upper` bracket the
+    worst equilibrium. All are in expected utility. `served` is 1 where every equilibrium gives her 99 % of the way from
+    silent to aligned, 0 where one does not, and -1 where neither is proved. `silence` says whether silence is an
+    equilibrium, and is None where that is not known.
+    """
+
+    guarantee: Float[np.ndarray, " user"]
+    weights: Float[np.ndarray, "user provider"]
+    lower: Float[np.ndarray, " user"]
+    upper: Float[np.ndarray, " user"]
+    served: Int[np.ndarray, " user"]
+    silence: bool | None
+
+    @property
+    def everybody(self) -> bool | None:
+        """Whether every user is served; None where that is undecided."""
+        return as_truth(int(everybody(self.served)))
+
+
+@dataclass(frozen=True)
+class UserAnswer:
+    """One user's row: numbers in expected utility, shares of the way from silent (0) to aligned (1), and a sentence.
+
+    Shares are NaN where silent and aligned coincide: no conversation is worth anything to her then. `served` are None
+    where that is undecided. `reasons` say why, first for personalized policies and then for anonymous ones.
+    """
+
+    name: str
+    silent: float
+    aligned: float
+    weak_error: tuple[float, float]
+    weights: dict[str, float]
+    personalized_guarantee: float
+    personalized_worst: tuple[float, float]
+    personalized_share: tuple[float, float]
+    personalized_served: bool | None
+    anonymous_guarantee: float
+    anonymous_worst: tuple[float, float]
+    anonymous_share: tuple[float, float]
+    anonymous_served: bool | None
+    sentence: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """The answer to one market: prints as a table with sentences, in a terminal and in a notebook.
+
+    `users` has a row per user, in the market's order; `sentence` is about all of them, `reasons` are the conditions
+    that hold, and `changes` say what would change the answer. `personalized` and `anonymous` hold the numbers behind it
+    as arrays. `strong_error` brackets the error of `plx.strong_alignment`, whose weights are `strong_weights`.
+    """
+
+    names: MarketNames
+    delta: float
+    users: tuple[UserAnswer, ...]
+    personalized: Scheme
+    anonymous: Scheme
+    strong_error: tuple[float, float]
+    strong_weights: dict[str, float]
+    sentence: str
+    reasons: tuple[str, ...]
+    changes: tuple[str, ...]
+    # What the sentences of `changes` are made of: payments and exits, as plain data.
+    interventions: dict[str, Any] = field(repr=False)
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether it is known of every user, both ways, if she is served."""
+        return all(bool((scheme.served >= 0).all()) for scheme in (self.personalized, self.anonymous))
+
+    def as_data(self) -> dict[str, Any]:
+        """Everything as plain data for JSON; a number that is none, or not finite, is null."""
+        scheme = lambda each: {"everybody_served": each.everybody, "silence_is_an_equilibrium": each.silence}
+        data = {
+            "sentence": self.sentence,
+            "reasons": self.reasons,
+            "changes": self.changes,
+            "delta": self.delta,
+            "names": asdict(self.names),
+            "users": [asdict(user) for user in self.users],
+            "personalized": scheme(self.personalized),
+            "anonymous": scheme(self.anonymous),
+            "strong_error": self.strong_error,
+            "strong_weights": self.strong_weights,
+            "interventions": self.interventions,
+        }
+        return plain(data)
+
+    def to_pandas(self) -> Any:
+        """Makes a `pandas.DataFrame` with a row per user, whose brackets are two columns each.
+
+        Raises `ImportError` where pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError:
+            raise ImportError("to_pandas needs pandas, which is not installed: pip install pandas.") from None
+        rows = []
+        for user in self.users:
+            row: dict[str, Any] = {}
+            for name, value in vars(user).items():
+                if name == "weights":
+                    row |= {f"weight of {provider}": weight for provider, weight in value.items()}
+                elif isinstance(value, tuple) and name != "reasons":
+                    row |= {f"{name}_lower": value[0], f"{name}_upper": value[1]}
+                else:
+                    row[name] = " ".join(value) if name == "reasons" else value
+            rows.append(row)
+        return pd.DataFrame(rows).set_index("name")
+
+    def __str__(self) -> str:
+        from ._shown import as_text
+
+        return as_text(self)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        from ._shown import as_html
+
+        return as_html(self)
+
+
+def as_truth(event: int) -> bool | None:
+    """An event as a truth value; None where it is undecided."""
+    return {YES: True, NO: False}.get(event)
+
+
+def plain(value: Any) -> Any:
+    """Plain data that JSON can hold: no tuples, no NumPy, and null for what is no finite number."""
+    if isinstance(value, dict):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

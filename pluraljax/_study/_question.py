@@ -1,0 +1,164 @@
+"""Asks everything about one market that can be asked within seconds, and puts the answers together."""
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax.core import Tracer
+
+from .._arguments import checked, finite_slack
+from .._market import Market, market_status, one_market
+from .._market_form import MarketNames
+from .._segments import personalized
+from .._served import intersected, is_served, served_level
+from .._status import Status
+from ._answer import Scheme, Study, UserAnswer, as_truth
+from ._changes import find_changes
+from ._facts import (
+    Arrays,
+    Conditions,
+    ask_conditions,
+    ask_guarantees,
+    ask_worst,
+    is_silence_equilibrium,
+    range_of,
+    rows_of,
+    search_shared,
+)
+from ._sentences import Known, market_reasons, market_sentence, user_reasons, user_sentence
+
+
+def _parts(name: str, value: Any, _: Any = None) -> int:
+    """The check of how many parts a search may look at."""
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"{name} must be a number of parts >= 0, got {value!r}.")
+    return int(value)
+
+
+@checked(market=one_market, delta=finite_slack, budget=_parts)
+def study(market: Market, names: Any = None, *, delta: Any = 0.0, budget: int = 48) -> Study:
+    """Answers for one market whom competition serves, personalized and anonymous, why, and what would change it.
+
+    A user is served where every delta-equilibrium gives her at least 99 % of the way from silent to aligned, which is
+    what a scan counts by. Alignment conditions, guarantees and worst personalized equilibria are those of the questions
+    of these names; the worst anonymous equilibrium is searched for on the host, as `worst_equilibrium` does it. The
+    answer also says which payments would align providers (`least_subsidy`), and who would still be served after the
+    exit of each provider.
+
+    **Arguments:**
+
+    - `market`: one market with concrete arrays.
+    - `names`: what its users, providers, actions and states are called: a `MarketNames`, as `load_named_market` reads
+      one, or a mapping such as `{"users": ["Ann", "Bo"]}`. Default: `user 0` and so on.
+    - `delta`: how much a provider may leave on the table in an equilibrium, in units of its objective; >= 0.
+    - `budget`: how many parts the search may look at; more can decide more, and takes longer. With 0, and for segments
+      that are too large (`worst_equilibrium` says which), the anonymous half rests on guarantees and silence.
+
+    **Returns:** a `Study`, which prints. Raises `ValueError` for a market whose values make no sense, with the sentence
+    of its status. Where brackets stay open, it says so.
+
+    Example::
+
+        market = plx.families.opposed(providers=2, users=2, actions=2, states=2)(jax.random.key(0))
+        print(plx.study(market, {"users": ["Ann", "Bo"]}))
+    """
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(market)):
+        raise ValueError("study works on one market with concrete arrays: call it outside jit and vmap.")
+    with jax.enable_x64(True):
+        arrays: Arrays = tuple(  # pyright: ignore[reportAssignmentType]
+            np.asarray(leaf, np.float64)
+            for leaf in (market.prior, market.user_value, market.provider_value, market.mass)
+        )
+        market = Market(*arrays)
+        _check_values(market)
+        users, actions, states = market.user_value.shape
+        numbered = MarketNames.numbered(users, market.num_providers, actions, states)
+        return _answer(market, arrays, MarketNames.of(names, numbered), float(delta), budget)
+
+
+def _check_values(market: Market) -> None:
+    status = Status(int(market_status(market)))
+    if status.is_valid:
+        return
+    arrays = {name: np.asarray(getattr(market, name)) for name in ("prior", "user_value", "provider_value", "mass")}
+    bad = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+    where = f" ({', '.join(bad)})" if bad else ""
+    raise ValueError(f"market makes no sense, its status is {status.name}{where}: {status.sentence}")
+
+
+def _answer(market: Market, arrays: Arrays, names: MarketNames, delta: float, budget: int) -> Study:
+    users, providers = market.num_users, market.num_providers
+    rows, payoff_range = rows_of(users, providers), range_of(arrays[1])
+    conditions = ask_conditions(arrays)
+    sure = ask_guarantees(arrays, rows, delta)
+    worst = ask_worst(arrays, rows, delta)
+    silent, aligned = conditions.silent, conditions.aligned
+    shared = search_shared(market, delta, budget, silent, aligned, sure.together[0])
+    level = served_level(silent, aligned, payoff_range)
+    silence = is_silence_equilibrium(market, personalized(users), delta)
+    least = np.stack([np.maximum(sure.apart, silent), aligned])
+    apart = intersected(worst[:, 0], least, payoff_range)
+    known = Known(
+        names,
+        conditions,
+        _scheme(conditions, level, sure.apart, sure.apart_weights, apart, silence),
+        _scheme(conditions, level, sure.together[0], sure.together_weights, shared.worst, shared.silence),
+        shared,
+        payoff_range,
+        level,
+    )
+    changes = find_changes(known, arrays, rows, delta, worst, sure.together)
+    low, high = conditions.strong_error.tolist()
+    return Study(
+        names=names,
+        delta=delta,
+        users=tuple(_user(known, user) for user in range(users)),
+        personalized=known.personalized,
+        anonymous=known.anonymous,
+        strong_error=(low, high),
+        strong_weights=dict(zip(names.providers, conditions.strong_weights.tolist(), strict=True)),
+        sentence=market_sentence(known),
+        reasons=tuple(market_reasons(known)),
+        changes=tuple(changes.sentences),
+        interventions=changes.data,
+    )
+
+
+def _scheme(
+    conditions: Conditions,
+    level: np.ndarray,
+    guarantee: np.ndarray,
+    weights: np.ndarray,
+    worst: np.ndarray,
+    silence: bool | None,
+) -> Scheme:
+    lower, upper = worst
+    served = is_served(lower, upper, level)
+    # What contradicts itself says nothing: what is left is what any equilibrium gives.
+    lower = np.where(np.isfinite(lower), lower, conditions.silent)
+    upper = np.where(np.isfinite(upper), upper, conditions.aligned)
+    return Scheme(guarantee, weights, lower, upper, served, silence)
+
+
+def _user(known: Known, user: int) -> UserAnswer:
+    conditions, apart, together = known.conditions, known.personalized, known.anonymous
+    ends = lambda scheme: (float(scheme.lower[user]), float(scheme.upper[user]))
+    shares = lambda scheme: (float(known.share(scheme.lower)[user]), float(known.share(scheme.upper)[user]))
+    low, high = conditions.weak_error[:, user].tolist()
+    return UserAnswer(
+        name=known.names.users[user],
+        silent=float(conditions.silent[user]),
+        aligned=float(conditions.aligned[user]),
+        weak_error=(low, high),
+        weights=dict(zip(known.names.providers, conditions.weak_weights[user].tolist(), strict=True)),
+        personalized_guarantee=float(apart.guarantee[user]),
+        personalized_worst=ends(apart),
+        personalized_share=shares(apart),
+        personalized_served=as_truth(int(apart.served[user])),
+        anonymous_guarantee=float(together.guarantee[user]),
+        anonymous_worst=ends(together),
+        anonymous_share=shares(together),
+        anonymous_served=as_truth(int(together.served[user])),
+        sentence=user_sentence(known, user),
+        reasons=user_reasons(known, user),
+    )
