@@ -5,9 +5,10 @@ load the code. The text is kept under a name that says all that it follows from.
 """
 
 import functools
+import gc
 import hashlib
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -34,13 +35,26 @@ def lower(program: Callable[..., Any], arguments: tuple[Any, ...], *key: Any) ->
     if kept is not None and (lowered := kept.lowered(arguments)) is not None:
         return lowered
     try:
-        exported = export.export(jax.jit(program))(*arguments)
+        with _uncollected():
+            exported = export.export(jax.jit(program))(*arguments)
     except ValueError:  # a device of which not all operations can be written down
         return jax.jit(program).lower(*arguments)
     if kept is not None:
         kept.write(exported)
     # What is kept and what is new take the same way, so that both end in the same instructions.
     return jax.jit(exported.call).lower(*arguments)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keeps Python's garbage collector away: tracing makes millions of objects that stay, and it looks at all of them."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 @dataclass(frozen=True)
