@@ -66,7 +66,14 @@ def add_running_options(parser: argparse.ArgumentParser) -> None:
         help="measure on the workers of dask.distributed: local:N for N processes here, or a scheduler's address",
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="say what would be measured, and how long that takes; store nothing"
+        "--dry-run",
+        action="store_true",
+        help="say what would be measured, and about how long that takes; store nothing",
+    )
+    parser.add_argument(
+        "--rehearse",
+        action="store_true",
+        help="the same, more precise: compile, and measure some markets of each cell",
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     add_mixing_option(parser)
@@ -105,6 +112,8 @@ def run_into(out: str | Path, make_config: "Callable[[], ScanConfig]", args: arg
     try:
         config, shard = make_config(), _shard(args.shard)
         if args.dry_run:
+            return _foresee(config, Path(out), shard)
+        if args.rehearse:
             return _rehearse(config, Path(out), shard, shown=not args.quiet)
         _scan(config, Path(out), shard, args, shown=not args.quiet)
     except ValueError as error:
@@ -183,6 +192,13 @@ def _measure_on(cluster: str | None) -> "AbstractContextManager[Measure | None]"
     from .._scan._cluster import connect
 
     return connect(cluster)
+
+
+def _foresee(config: "ScanConfig", out: Path, shard: "Shard | None") -> int:
+    from .._scan._outlook import foresee
+
+    say(foresee(config, out, shard))
+    return 0
 
 
 def _rehearse(config: "ScanConfig", out: Path, shard: "Shard | None", *, shown: bool) -> int:

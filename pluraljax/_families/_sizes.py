@@ -8,10 +8,11 @@ _NAMES = ("providers", "users", "actions", "states")
 
 
 class Sizes(NamedTuple):
-    """Providers and users of a market, and how many numbers it holds, payoffs above all."""
+    """Providers and users of a market, outcomes of each user (actions times states), and how many numbers it holds."""
 
     providers: int
     users: int
+    outcomes: int
     numbers: int
 
 
@@ -23,7 +24,7 @@ def sizes_of(family: Any, name: str) -> Sizes:
     """
     if isinstance(family, Family):
         one: Any = family
-        return Sizes(one.providers, one.users, one.num_payoffs)
+        return Sizes(one.providers, one.users, one.num_payoffs // ((one.providers + 1) * one.users), one.num_payoffs)
     said = said_sizes(family)
     if len(said) == len(_NAMES):
         providers, users, actions, states = (said[each] for each in _NAMES)
@@ -36,7 +37,7 @@ def sizes_of(family: Any, name: str) -> Sizes:
         numbers = (providers + 1) * users * actions * states + users * types * evidences * states
     if numbers > MOST_PAYOFFS:
         raise ValueError(f"{name}: a market would hold {numbers:.3g} numbers; at most {MOST_PAYOFFS:,} are allowed.")
-    return Sizes(providers, users, numbers)
+    return Sizes(providers, users, actions * states, numbers)
 
 
 def said_sizes(family: Any) -> dict[str, int]:

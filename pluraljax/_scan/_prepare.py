@@ -19,7 +19,7 @@ def prepare_jax() -> None:
     if not chosen and "JAX_NUM_CPU_DEVICES" not in os.environ:
         # Devices are fixed once JAX has run something, as in a process that calls this command as a function.
         with suppress(RuntimeError):
-            jax.config.update("jax_num_cpu_devices", _num_cores())
+            jax.config.update("jax_num_cpu_devices", num_cores())
     if not os.environ.get("PLURALJAX_NO_CACHE"):
         if not jax.config.jax_compilation_cache_dir:  # pyright: ignore[reportAttributeAccessIssue]
             jax.config.update("jax_compilation_cache_dir", str(_cache_folder(jax.__version__)))
@@ -29,7 +29,8 @@ def prepare_jax() -> None:
         seal_compilation_cache()
 
 
-def _num_cores() -> int:
+def num_cores() -> int:
+    """The cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -3,7 +3,6 @@
 import resource
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +10,13 @@ from typing import Any
 
 import jax
 
-from ._chunk import block_of
 from ._config import ScanConfig
 from ._journal import name_devices
-from ._plan import Block, Interval, Shard, missing_blocks, replicates
+from ._outlook import Outline, outline
+from ._plan import Block, Shard, replicates
 from ._progress import Silent, duration
-from ._read import chunk_files
 from ._run import measure_here
-from ._store import Memory, check_folder, manifest_of
+from ._store import Memory
 from ._versions import Versions
 from ._worst_search import WorstSearch
 
@@ -35,32 +33,26 @@ class Rehearsal:
     `seconds_compiling` is what the first markets waited for, with whatever the compilation cache held already, and
     `seconds_measuring` is extrapolated from a second pass over them. `peak` is this process's peak memory in bytes,
     which stays what it is however many markets follow: rows leave for the disk chunk by chunk. `seconds_searching` is
-    what one core takes for the `to_search` markets that are to be searched; devices go on meanwhile, and it counts in
-    `seconds_measuring` as far as it keeps them waiting. Of many cells, `tried` are measured, spread evenly over those
-    that lack markets; the others are taken to be as fast on average.
+    what one core takes for the `plan.to_search` markets that are to be searched; devices go on meanwhile, and it counts
+    in `seconds_measuring` as far as it keeps them waiting. Of many cells, `tried` are measured, spread evenly over
+    those that lack markets; the others are taken to be as fast on average.
     """
 
-    out: str
+    plan: Outline
     devices: str
-    markets: int
-    stored: int
-    chunks: int
-    chunk: int
-    cells: int
     tried: int
     seconds_compiling: float
     seconds_measuring: float
-    to_search: int
     seconds_searching: float
     peak: int
 
     def __str__(self) -> str:
-        rate = (self.markets - self.stored) / max(self.seconds_measuring, 1e-9)
+        lacking = self.plan.markets - self.plan.stored
+        rate = lacking / max(self.seconds_measuring, 1e-9)
         return "\n".join(
             [
-                f"{self.markets:,} markets in {self.cells:,} cells, {self.stored:,} of them stored in {self.out}",
-                f"to measure: {self.markets - self.stored:,} in {self.chunks:,} chunks of at most {self.chunk:,}, on "
-                f"{self.devices}",
+                *self.plan.lines,
+                f"on {self.devices}",
                 f"time: about {duration(self.seconds_measuring)} ({rate:,.0f} markets a second), after "
                 f"{duration(self.seconds_compiling)} to compile{self._for_how_many}",
                 *self._searching,
@@ -70,16 +62,16 @@ class Rehearsal:
 
     @property
     def _searching(self) -> list[str]:
-        if not self.to_search:
+        if not self.plan.to_search:
             return []
         return [
-            f"to search: {self.to_search:,} markets, which keeps one core busy for {duration(self.seconds_searching)} "
-            "of that time"
+            f"to search: {self.plan.to_search:,} markets, which keeps one core busy for "
+            f"{duration(self.seconds_searching)} of that time"
         ]
 
     @property
     def _for_how_many(self) -> str:
-        return "" if self.tried >= self.cells else f" for the {self.tried:,} cells that were tried"
+        return "" if self.tried >= self.plan.cells else f" for the {self.tried:,} cells that were tried"
 
 
 def rehearse(config: ScanConfig, out: Path, shard: Shard | None = None) -> Rehearsal:
@@ -88,36 +80,21 @@ def rehearse(config: ScanConfig, out: Path, shard: Shard | None = None) -> Rehea
     With `until` the plan is that of every cell going to its most. Raises `ValueError` for a folder that holds something
     else.
     """
-    known = check_folder(out, manifest_of(config))
-    chunk = known.config["chunk"] if known else config.rows_per_chunk
-    covered: dict[int, list[Interval]] = defaultdict(list)
-    for block in map(block_of, (file.name for file in chunk_files(out))):
-        if block is not None:
-            covered[block.cell].append((block.start, block.stop))
-    plan = missing_blocks(config, chunk, covered, shard)
-    total, missing = missing_blocks(config, chunk, {}, shard).markets, plan.markets_of
-    lacking = sorted(missing)
+    plan = outline(config, out, shard)
+    lacking = sorted(plan.missing)
     tried = lacking[:: -(-len(lacking) // _CELLS)] if lacking else []
     first, speeds = _try(config.replace(search=None), tried)
     average = sum(speeds.values()) / max(len(speeds), 1)
-    measuring = sum(speeds.get(cell, average) * number for cell, number in missing.items())
-    to_search, searching = 0, 0.0
+    measuring = sum(speeds.get(cell, average) * number for cell, number in plan.missing.items())
+    searching = 0.0
     if config.search is not None:
-        searched = sum(config.search.searched(*gap) for gaps in plan.gaps.values() for gap in gaps)
-        to_search = -(-searched // (1 if shard is None else shard.count))
-        searching = to_search * _try_search(config, config.search, tried)
+        searching = plan.to_search * _try_search(config, config.search, tried)
     return Rehearsal(
-        out=str(out),
+        plan=plan,
         devices=name_devices(jax.local_devices()),
-        markets=total,
-        stored=total - plan.markets,
-        chunks=len(plan),
-        chunk=chunk,
-        cells=len(config.cells),
-        tried=len(tried) if len(tried) < len(lacking) else len(config.cells),
+        tried=len(tried) if len(tried) < len(lacking) else plan.cells,
         seconds_compiling=first,
         seconds_measuring=_together(measuring, searching),
-        to_search=to_search,
         seconds_searching=searching,
         peak=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
     )

@@ -103,7 +103,7 @@ def survey(path: str | Path, verify: bool = True) -> Survey:
             if chunk.versions not in made:
                 made.append(chunk.versions)
     journal = read_journal(path)
-    speeds = _seconds_per_market(journal)
+    speeds = seconds_per_market(journal)
     cells = []
     for cell in manifest.cells:
         tally, wanted = tallies[cell.index], replicates(manifest.markets, len(tallies), cell.index)
@@ -179,7 +179,7 @@ def _rate(journal: Sequence[dict[str, Any]]) -> float | None:
     return sum(markets for _, _, markets in run) / seconds if seconds > 0 else None
 
 
-def _seconds_per_market(journal: Sequence[dict[str, Any]]) -> dict[int, float]:
+def seconds_per_market(journal: Sequence[dict[str, Any]]) -> dict[int, float]:
     """Medians over the chunks of each cell: the first chunk of a run waits for the compiler."""
     speeds: dict[int, list[float]] = defaultdict(list)
     for entry in journal:

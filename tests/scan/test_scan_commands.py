@@ -152,8 +152,9 @@ def test_export_writes_every_row_once_and_overwrites_nothing(whole, tmp_path, ca
     assert command("export", whole, tmp_path / "all.xlsx") == 2
 
 
-def test_a_rehearsal_says_what_is_left_and_stores_nothing(study, tmp_path, capsys):
-    assert scan(study, tmp_path / "out", "--dry-run") == 0
+@pytest.mark.parametrize("option", ["--dry-run", "--rehearse"])
+def test_a_rehearsal_says_what_is_left_and_stores_nothing(study, tmp_path, capsys, option):
+    assert scan(study, tmp_path / "out", option) == 0
     shown = capsys.readouterr().out
     assert "400 markets in 3 cells, 0 of them stored" in shown
     assert "in 9 chunks of at most 48" in shown
@@ -163,7 +164,7 @@ def test_a_rehearsal_says_what_is_left_and_stores_nothing(study, tmp_path, capsy
     assert scan(study, tmp_path / "out", "--shard", "1/3") == 0
     before = chunks(tmp_path / "out")
     capsys.readouterr()
-    assert scan(study, tmp_path / "out", "--dry-run", "--markets", "500") == 0
+    assert scan(study, tmp_path / "out", option, "--markets", "500") == 0
     assert "500 markets in 3 cells, " in capsys.readouterr().out
     assert chunks(tmp_path / "out") == before
 
@@ -171,7 +172,7 @@ def test_a_rehearsal_says_what_is_left_and_stores_nothing(study, tmp_path, capsy
 @pytest.mark.parametrize("chunk", [1, 16])
 def test_a_rehearsal_measures_no_more_at_once_than_a_chunk_holds(chunk, tmp_path):
     found = rehearse(tiny(chunk=chunk), tmp_path / "out")
-    assert (found.markets, found.chunk, found.tried) == (400, chunk, 3)
+    assert (found.plan.markets, found.plan.chunk, found.tried) == (400, chunk, 3)
     assert found.seconds_measuring > 0
 
 

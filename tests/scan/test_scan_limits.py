@@ -194,7 +194,7 @@ def many_cells(number):
 
 @pytest.mark.parametrize("cells", [2000, pytest.param(20_000, marks=pytest.mark.slow)])
 def test_many_cells_are_planned_stored_and_surveyed(tmp_path, monkeypatch, capsys, cells):
-    """`--dry-run` tries some of them; everything else takes the same for each, 2 ms with the types checked as here."""
+    """`--rehearse` tries some of them; everything else takes the same for each, 2 ms with the types checked as here."""
     began = time.process_time()
     config = many_cells(cells)
     with Store(tmp_path / "scan", config):

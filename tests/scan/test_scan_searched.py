@@ -232,7 +232,7 @@ def test_the_time_of_the_search_is_told(quick):
 
 def test_a_rehearsal_tells_what_searching_takes(quick, tmp_path):
     told = rehearse(searching(), tmp_path / "out")
-    assert told.to_search == 2 * COUNT
+    assert told.plan.to_search == 2 * COUNT
     assert told.seconds_measuring >= told.seconds_searching > 0
     assert "to search: 16 markets, which keeps one core busy for" in str(told)
     assert "to search" not in str(rehearse(searching(None), tmp_path / "out"))

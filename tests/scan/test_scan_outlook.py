@@ -1,0 +1,75 @@
+"""What a scan would take, without measuring: from the journal, or from a model; numbers worked by hand."""
+
+import subprocess
+import sys
+
+import pytest
+from filled import fill
+from tiny import SIZES, tiny
+
+import pluraljax as plx
+from pluraljax._scan import _outlook
+from pluraljax._scan._journal import Journal
+from pluraljax._scan._outlook import foresee
+from pluraljax._scan._plan import Shard
+
+
+@pytest.fixture(autouse=True)
+def four_cores(monkeypatch):
+    monkeypatch.setattr(_outlook, "num_cores", lambda: 4)
+
+
+def test_it_grows_with_users_outcomes_and_questions(tmp_path):
+    # 2 users, 9 outcomes: 2 * 6.3e-3 * 9^1.1 = 0.1413 ms for conditions, 2 * 2.54e-3 * 9^1.63 = 0.1825 ms on top.
+    found = foresee(tiny(), tmp_path / "out")
+    assert found.seconds == pytest.approx((0.06475 / 1.5, 0.06475 * 4), rel=1e-3)
+    assert (found.plan.markets, found.plan.missing, found.by_journal) == (400, {0: 134, 1: 133, 2: 133}, False)
+    assert foresee(tiny(equilibria=False), tmp_path).seconds[1] == pytest.approx(400 * 0.1413e-3 / 2 * 4, rel=1e-3)
+    # One set of no provider, and two of one: each a third as much as the conditions.
+    exits = foresee(tiny(equilibria=False, robust=plx.Exits((0, 1))), tmp_path)
+    assert exits.seconds[1] == pytest.approx(400 * 0.1413e-3 / 2 * 4 * 2, rel=1e-3)
+    # 60 markets at 35 ms of the one thread that searches, which is longer than all else.
+    searching = foresee(tiny(search=plx.WorstSearch(markets=20, budget=8)), tmp_path)
+    assert searching.plan.to_search == 60
+    assert searching.seconds[1] == pytest.approx(60 * 35e-3 * 4)
+    assert "to search: 60 markets" in str(searching)
+    half = foresee(tiny(), tmp_path, Shard(1, 2))
+    assert 0 < half.seconds[1] < found.seconds[1]
+
+
+def test_shapes_and_play_are_told(tmp_path):
+    grid = tuple(plx.FamilyGrid("gaussian", SIZES | sizes) for sizes in ({"users": 1}, {"providers": 1}, {"states": 4}))
+    found = foresee(tiny(grid=grid, equilibria=plx.Search(starts=4)), tmp_path)
+    assert found.shapes == 3
+    assert "3 array shapes, which takes 3 min 0 s to 9 min 0 s the first time" in str(found)
+    assert "play: takes longer than all else, and is not in that time" in str(found)
+
+
+def test_a_journal_tells_more_than_a_model(tmp_path):
+    fill(tmp_path / "scan", tiny(markets=200))
+    (tmp_path / "scan" / "journal.jsonl").unlink(missing_ok=True)
+    journal = Journal(tmp_path / "scan")
+    # The first chunk waited for the compiler; of cell 2 nothing is known but it.
+    for cell, seconds in ((2, 500.0), (0, 4.8), (1, 9.6)):
+        name = f"cell-{cell:05}-rows-0000000000-0000000048.parquet"
+        journal.record(name, 48, seconds, {"host": "here", "process": 1})
+    found = foresee(tiny(), tmp_path / "scan")
+    assert found.by_journal
+    assert found.plan.stored == 200
+    assert found.plan.missing == {0: 67, 1: 66, 2: 67}
+    expected = 67 * 0.1 + 66 * 0.2 + 67 * 0.15
+    assert found.seconds == pytest.approx((expected / 1.5, expected * 1.5))
+    assert "by the chunks that are stored" in str(found)
+
+
+def test_it_compiles_nothing_and_loads_no_jax(tmp_path):
+    code = (
+        "import sys; from pluraljax._cli import main\n"
+        f"assert main(['scan', '--dry-run', '--out', {str(tmp_path / 'out')!r}]) == 0\n"
+        "assert 'jax' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "24,576 markets in 48 cells, 0 of them stored" in done.stdout
+    assert "--rehearse does, and tells more precisely" in done.stdout
+    assert not (tmp_path / "out").exists()
