@@ -39,19 +39,22 @@ class UserAnswer:
     """One user's row: numbers in expected utility, shares of the way from silent (0) to aligned (1), and a sentence.
 
     Shares are NaN where silent and aligned coincide: no conversation is worth anything to her then. `served` are None
-    where that is undecided. `reasons` say why, first for personalized policies and then for anonymous ones.
+    where that is undecided. `weak_weights` are those of weak alignment, by provider, and the others prove the
+    guarantees. `reasons` say why, first for personalized policies and then for anonymous ones.
     """
 
     name: str
     silent: float
     aligned: float
     weak_error: tuple[float, float]
-    weights: dict[str, float]
+    weak_weights: dict[str, float]
     personalized_guarantee: float
+    personalized_weights: dict[str, float]
     personalized_worst: tuple[float, float]
     personalized_share: tuple[float, float]
     personalized_served: bool | None
     anonymous_guarantee: float
+    anonymous_weights: dict[str, float]
     anonymous_worst: tuple[float, float]
     anonymous_share: tuple[float, float]
     anonymous_served: bool | None
@@ -117,8 +120,8 @@ class Study:
         for user in self.users:
             row: dict[str, Any] = {}
             for name, value in vars(user).items():
-                if name == "weights":
-                    row |= {f"weight of {provider}": weight for provider, weight in value.items()}
+                if isinstance(value, dict):
+                    row |= {f"{name} of {provider}": weight for provider, weight in value.items()}
                 elif isinstance(value, tuple) and name != "reasons":
                     row |= {f"{name}_lower": value[0], f"{name}_upper": value[1]}
                 else:

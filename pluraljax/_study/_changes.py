@@ -52,10 +52,10 @@ def _payment(
     known: Known, arrays: Arrays, rows: Rows, delta: float, name: str, unserved: np.ndarray
 ) -> tuple[str, dict[str, Any]]:
     """The least payment that aligns: the users who are not served if personalized, or everybody at once."""
-    prior, user, provider, mass = arrays
+    prior, user_value, provider, mass = arrays
     labels = np.arange(len(mass)) if name == "personalized" else np.zeros(len(mass), int)
     with jax.enable_x64(True):
-        found = least_subsidy(Market(prior, user, provider, mass), labels)
+        found = least_subsidy(Market(prior, user_value, provider, mass), labels)
     whom = unserved if name == "personalized" else np.ones(len(mass), bool)
     names = [each for each, yes in zip(known.names.users, whom, strict=True) if yes]
     condition = "weak" if name == "personalized" else "strong"
@@ -63,28 +63,44 @@ def _payment(
         return f"No payment was found that brings {condition} alignment.", {"solved": False}
     payment = np.where(whom[:, None, None], np.asarray(found.payment), 0.0)
     cost = float(0.5 * np.einsum("j,jay->", mass, payment**2))
-    paid = ask_guarantees((prior, user, provider + payment[None], mass), rows, delta)
+    paid = ask_guarantees((prior, user_value, provider + payment[None], mass), rows, delta)
     sure = paid.apart if name == "personalized" else paid.together[0]
-    served = sure >= known.level
-    who = "everyone" if len(names) == len(mass) > 1 else together(names)
-    is_one = who == "everyone" or len(names) == 1
-    then = (
-        f"{who} {'is' if is_one else 'are'} served for sure" if served[whom].all() else "ties may still be in the way"
-    )
-    sentence = (
-        f"If policies are {name}: the least payments for what {who} {'does' if is_one else 'do'} that bring "
-        f"{condition} alignment are from {payment.min():.3g} to {payment.max():.3g} for an action in a state, and cost "
-        f"{cost:.3g} (plx.least_subsidy); then {then}."
-    )
-    data = {
+    served = known.serves(sure)
+    most = _largest(known, payment)
+    sentence = _payment_sentence(name, names, len(mass), condition, cost, most, bool(served[whom].all()))
+    return sentence, {
         "solved": True,
         "users": names,
         "cost": cost,
-        "least": float(payment.min()),
-        "most": float(payment.max()),
+        "largest": most,
         "served": bool(served[whom].all()),
     }
-    return sentence, data
+
+
+def _largest(known: Known, payment: np.ndarray) -> dict[str, Any]:
+    """The largest payment either way: the first of those that a solver does not tell apart."""
+    size = np.abs(payment)
+    user, action, state = np.argwhere(size >= (1 - 1e-4) * size.max())[0].tolist()
+    names = known.names
+    return {
+        "user": names.users[user],
+        "action": names.actions[action],
+        "state": names.states[state],
+        "payment": float(payment[user, action, state]),
+    }
+
+
+def _payment_sentence(
+    scheme: str, names: list[str], count: int, condition: str, cost: float, most: dict[str, Any], served: bool
+) -> str:
+    who = "everyone" if len(names) == count > 1 else together(names)
+    is_one = who == "everyone" or len(names) == 1
+    what = f"{shown(most['action'])}, state {shown(most['state'])}, to whoever serves {shown(most['user'])}"
+    then = f"{who} {'is' if is_one else 'are'} served for sure" if served else "ties may still be in the way"
+    return (
+        f"If policies are {scheme}: payments for what {who} {'does' if is_one else 'do'} bring {condition} alignment, "
+        f"at a cost of {cost:.3g} (plx.least_subsidy), the largest {most['payment']:.3g} for {what}; then {then}."
+    )
 
 
 def _served_after(known: Known, worst: np.ndarray) -> np.ndarray:
@@ -99,7 +115,7 @@ def _exits(known: Known, worst: np.ndarray, sure: np.ndarray) -> tuple[list[str]
     sentences, harmless = [], []
     names = lambda mask: [name for name, yes in zip(users, mask, strict=True) if yes]
     now = known.personalized.served
-    everybody_sure = (known.anonymous.guarantee >= known.level).all()
+    everybody_sure = known.serves(known.anonymous.guarantee).all()
     for provider, served, guaranteed in zip(providers, after, sure[1:], strict=True):
         lost, doubtful = names((now == YES) & (served == NO)), names((now == YES) & (served == UNDECIDED))
         gained = names((now != YES) & (served == YES))
@@ -110,7 +126,7 @@ def _exits(known: Known, worst: np.ndarray, sure: np.ndarray) -> tuple[list[str]
             sentences.append(f"{start}{_would(doubtful)} perhaps no longer be served if policies are personalized.")
         if gained:
             sentences.append(f"{start}{_would(gained)} be served if policies are personalized.")
-        if everybody_sure and not (guaranteed >= known.level).all():
+        if everybody_sure and not known.serves(guaranteed).all():
             sentences.append(f"{start}anonymous policies would no longer serve everyone for sure.")
         if not (lost or doubtful or gained):
             harmless.append(provider)

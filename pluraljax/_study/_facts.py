@@ -48,11 +48,14 @@ class Guarantees(NamedTuple):
 
 
 class Shared(NamedTuple):
-    """The worst anonymous equilibrium: a bracket, whom everybody talks to where one was found, and silence."""
+    """The worst anonymous equilibrium: a bracket, whom everybody talks to where one was found, and silence.
+
+    `limit` says what kept a search from saying more, in words.
+    """
 
     worst: Float[np.ndarray, "end user"]
     served_by: Int[np.ndarray, "user everyone"]
-    is_searched: bool
+    limit: str
     silence: bool | None
 
 
@@ -139,8 +142,15 @@ def search_shared(
     found = worst_equilibria(batch, users, delta, budget, unsearched=base[:, None])
     worst = intersected(np.stack([found.lower[0], found.upper[0]]), base, payoff_range)
     _, types, evidences, _ = market.prior.shape
-    is_searched = budget > 0 and is_small(len(users), types, evidences, market.user_value.shape[1])
-    return Shared(worst, found.served_by[0], is_searched, silence)
+    if budget == 0:
+        limit = "no search was asked for"
+    elif not is_small(len(users), types, evidences, market.user_value.shape[1]):
+        limit = "the market is too large for a search"
+    elif not found.nodes.any():
+        limit = "near-ties, or too many signals, rule a search out"
+    else:
+        limit = "a larger budget may tell more"
+    return Shared(worst, found.served_by[0], limit, silence)
 
 
 def is_silence_equilibrium(market: Market, segments: np.ndarray, delta: float) -> bool | None:

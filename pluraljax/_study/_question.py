@@ -144,18 +144,21 @@ def _user(known: Known, user: int) -> UserAnswer:
     conditions, apart, together = known.conditions, known.personalized, known.anonymous
     ends = lambda scheme: (float(scheme.lower[user]), float(scheme.upper[user]))
     shares = lambda scheme: (float(known.share(scheme.lower)[user]), float(known.share(scheme.upper)[user]))
+    weights = lambda every: dict(zip(known.names.providers, every[user].tolist(), strict=True))
     low, high = conditions.weak_error[:, user].tolist()
     return UserAnswer(
         name=known.names.users[user],
         silent=float(conditions.silent[user]),
         aligned=float(conditions.aligned[user]),
         weak_error=(low, high),
-        weights=dict(zip(known.names.providers, conditions.weak_weights[user].tolist(), strict=True)),
+        weak_weights=weights(conditions.weak_weights),
         personalized_guarantee=float(apart.guarantee[user]),
+        personalized_weights=weights(apart.weights),
         personalized_worst=ends(apart),
         personalized_share=shares(apart),
         personalized_served=as_truth(int(apart.served[user])),
         anonymous_guarantee=float(together.guarantee[user]),
+        anonymous_weights=weights(together.weights),
         anonymous_worst=ends(together),
         anonymous_share=shares(together),
         anonymous_served=as_truth(int(together.served[user])),

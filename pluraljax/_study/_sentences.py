@@ -57,6 +57,10 @@ class Known:
         """Whether one mixture fits everybody's utility with error 0."""
         return bool(self.conditions.strong_error[1] <= ZERO * self.payoff_range.max())
 
+    def serves(self, guaranteed: np.ndarray) -> np.ndarray:
+        """Whom a guarantee serves: whoever has nothing to gain by conversation is served by any."""
+        return self.idle | (guaranteed >= self.level)
+
     @property
     def is_alone(self) -> bool:
         """Whether there is a single provider."""
@@ -190,8 +194,7 @@ def _together(known: Known, user: int) -> str:
             return f"in anything worse {_carriers(known, scheme, user)} would gain by telling everybody everything"
         return f"in anything worse {_somebody(known)} would gain by a policy that wins some of the users"
     if scheme.served[user] == UNDECIDED:
-        why = "" if shared.is_searched else ", and the market is too large for a search, or none was asked for"
-        return _open(known, scheme, user) + why
+        return f"{_open(known, scheme, user)}; {shared.limit}"
     return f"an equilibrium gives her {_at_most(known, scheme, user)}: {_talks(known, user)}"
 
 

@@ -6,6 +6,7 @@ The users want to be right about the state: silence is worth 1/2 and all the evi
 import io
 import json
 import re
+import sys
 
 import jax
 import numpy as np
@@ -61,8 +62,8 @@ def test_opposed_providers_need_personalization(answers):
     assert found.users[0].sentence == "Ann is served only if policies are personalized."
     np.testing.assert_allclose(worst(found.personalized), ALIGNED, atol=1e-6)
     np.testing.assert_allclose(worst(found.anonymous), SILENT, atol=1e-3)
-    assert found.users[0].weights == pytest.approx({"Zoe": 1.0, "Max": 0.0}, abs=1e-6)
-    assert found.users[1].weights == pytest.approx({"Zoe": 0.0, "Max": 1.0}, abs=1e-6)
+    assert found.users[0].weak_weights == pytest.approx({"Zoe": 1.0, "Max": 0.0}, abs=1e-6)
+    assert found.users[1].weak_weights == pytest.approx({"Zoe": 0.0, "Max": 1.0}, abs=1e-6)
     assert found.users[0].reasons[0] == "Personalized: Zoe wants what she wants."
     assert found.users[1].reasons[0] == "Personalized: Max wants what she wants."
     assert found.users[0].reasons[1].startswith("Anonymous: an equilibrium gives her no more than silence: ")
@@ -103,7 +104,10 @@ def test_payments_that_align_are_certified(answers):
     paid = plx.least_subsidy(market(FOES), plx.anonymous(2))
     assert found["served"]
     assert found["cost"] == pytest.approx(float(paid.cost), rel=1e-6)
-    assert found["most"] == pytest.approx(float(np.asarray(paid.payment).max()), rel=1e-6)
+    most = found["largest"]
+    assert abs(most["payment"]) == pytest.approx(float(np.abs(np.asarray(paid.payment)).max()), rel=1e-6)
+    place = [list(getattr(answers["foes"].names, f"{axis}s")).index(most[axis]) for axis in ("user", "action", "state")]
+    assert most["payment"] == pytest.approx(float(np.asarray(paid.payment)[tuple(place)]), abs=1e-6)
     assert answers["foes"].changes[1].endswith("then everyone is served for sure.")
 
 
@@ -129,8 +133,8 @@ def test_what_no_search_decides_is_undecided():
         "undecided: Bo is served if policies are personalized, and perhaps if they are anonymous."
     )
     assert found.users[0].reasons[1] == (
-        "Anonymous: undecided, her worst equilibrium gives her between 0 % and 100 % of the way, and the market is too "
-        "large for a search, or none was asked for."
+        "Anonymous: undecided, her worst equilibrium gives her between 0 % and 100 % of the way; no search was asked "
+        "for."
     )
     assert not found.is_decided
     assert found.users[0].anonymous_served is None
@@ -242,6 +246,12 @@ def test_rows_become_a_data_frame(answers):
     pytest.importorskip("pandas")
     frame = answers["opposed"].to_pandas()
     assert list(frame.index) == ["Ann", "Bo"]
-    assert frame.loc["Ann", "weight of Zoe"] == pytest.approx(1.0)
+    assert frame.loc["Ann", "weak_weights of Zoe"] == pytest.approx(1.0)
     assert frame.loc["Bo", "personalized_share_lower"] == pytest.approx(1.0, abs=1e-5)
     frame.to_csv(io.StringIO())
+
+
+def test_without_pandas_there_is_no_data_frame(answers, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match="to_pandas needs pandas, which is not installed"):
+        answers["foes"].to_pandas()
