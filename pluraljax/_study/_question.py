@@ -64,7 +64,8 @@ def study(market: Market, names: Any = None, *, delta: Any = 0.0, budget: int = 
     """
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(market)):
         raise ValueError("study works on one market with concrete arrays: call it outside jit and vmap.")
-    with jax.enable_x64(True):
+    # One market is nothing for an accelerator.
+    with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
         arrays: Arrays = tuple(  # pyright: ignore[reportAssignmentType]
             np.asarray(leaf, np.float64)
             for leaf in (market.prior, market.user_value, market.provider_value, market.mass)
