@@ -47,7 +47,7 @@ def lower(program: Callable[..., Any], arguments: tuple[Any, ...], *key: Any) ->
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Keeps Python's garbage collector away: tracing makes millions of objects that stay, and it looks at all of them."""
+    """Keeps the garbage collector away: tracing makes millions of objects that stay, and it looks at all of them."""
     was_on = gc.isenabled()
     gc.disable()
     try:
