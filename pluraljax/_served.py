@@ -22,10 +22,10 @@ CROSSED = 1e-5
 YES, NO, UNDECIDED = 1, 0, -1
 
 # The same in words.
-SHARE = "99 % of the way from silent to aligned, at least"
+SHARE = f"{100 * SERVED:.0f} % of the way from silent to aligned, at least"
 MEANING = (
-    "Served: every equilibrium gives every user at least 99 % of the way from what she gets in silence to what a "
-    "perfectly aligned model would give her."
+    f"Served: every equilibrium gives every user at least {100 * SERVED:.0f} % of the way from what she gets in "
+    "silence to what a perfectly aligned model would give her."
 )
 
 

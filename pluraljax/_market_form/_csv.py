@@ -1,7 +1,6 @@
 """Markets from a spreadsheet: a row for each payoff, in the columns who, user, action, state and payoff."""
 
 import io
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +8,7 @@ from typing import NamedTuple
 from .._files._rows import csv_rows
 from .._printable import did_you_mean, listed, quoted
 from ._form import Draft, Form, finite_number
-from ._names import MarketNames
+from ._names import MarketNames, repeated_names
 
 # Bytes and rows of a file.
 MOST_BYTES, MOST_ROWS = 2**25, 2**19
@@ -84,7 +83,7 @@ def _text(path: Path) -> str:
 
 
 def _check_header(path: Path, where: str, header: list[str]) -> None:
-    if repeated := sorted(name for name, times in Counter(header).items() if times > 1):
+    if repeated := sorted(repeated_names(header)):
         raise ValueError(f"{path}, {where}: its columns {listed(repeated)} appear twice.")
     for name in header:
         if name not in _COLUMNS:

@@ -1,11 +1,12 @@
 """What users, providers, actions and states of a market are called."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 from .._arguments import described
-from .._printable import did_you_mean, quoted
+from .._printable import did_you_mean, listed, quoted
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,11 @@ def _checked(axis: str, given: Any, numbered: tuple[str, ...]) -> tuple[str, ...
         raise ValueError(f"names of {axis} must be a list of texts, got {described(given)}.")
     if len(given) != len(numbered):
         raise ValueError(f"names of {axis} must be {len(numbered)}, as many as the market has, got {len(given)}.")
-    seen: set[str] = set()
-    for name in given:
-        if name in seen:
-            raise ValueError(f"names of {axis} must differ, got {quoted(name)} twice.")
-        seen.add(name)
+    if repeated := repeated_names(given):
+        raise ValueError(f"names of {axis} must differ, got {listed(repeated)} twice.")
     return tuple(given)
+
+
+def repeated_names(names: Sequence[str]) -> list[str]:
+    """The names that are there more than once, each once."""
+    return [name for name, times in Counter(names).items() if times > 1]

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from .._files._toml import read_toml
-from .._printable import did_you_mean, printable, quoted
+from .._printable import did_you_mean, listed, printable, quoted
 from ._form import Draft, Form, finite_number, unknown_name
-from ._names import MarketNames
+from ._names import MarketNames, repeated_names
 
 _TOP = ("actions", "states", "prior", "users", "providers")
 _OF_USER = ("payoff", "prior", "mass")
@@ -123,9 +123,6 @@ def _table(path: Path, where: str, value: Any) -> Mapping[str, Any]:
 def _names(path: Path, where: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not value or not all(isinstance(each, str) and each for each in value):
         raise ValueError(f"{path}, {where}: needs a list of names, got {quoted(value)}.")
-    seen: set[str] = set()
-    for name in value:
-        if name in seen:
-            raise ValueError(f"{path}, {where}: {quoted(name)} appears a second time.")
-        seen.add(name)
+    if repeated := repeated_names(value):
+        raise ValueError(f"{path}, {where}: {listed(repeated)} appears a second time.")
     return tuple(value)

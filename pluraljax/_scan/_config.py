@@ -1,12 +1,11 @@
 """What to scan: the families, the grid of their parameters, how many markets, and the seed. Imports no JAX."""
 
-import difflib
 import importlib.metadata
 import json
 import math
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, Literal
 
 from .._families import is_reference
 from .._files._toml import check_nesting, read_toml
-from .._printable import quoted
+from .._printable import did_you_mean, quoted
 from ._columns import COLUMNS
 from ._definition import Cell, canonical, columns_version, identity_of
 from ._exits import Exits, as_exits, as_plain_exits
@@ -227,7 +226,7 @@ def _parse(mapping: Mapping[str, Any], folder: Path | None) -> ScanConfig:
     known = [each.name for each in fields(ScanConfig)]
     for key in mapping:
         if key not in known:
-            raise ValueError(f"unknown key {quoted(key)}.{suggestion(key, known)}")
+            raise ValueError(f"unknown key {quoted(key)}.{did_you_mean(key, known)}")
     tables = mapping.get("grid", ())
     if not isinstance(tables, list | tuple) or not tables:
         raise ValueError("grid needs at least one [[grid]] table with a family.")
@@ -236,7 +235,7 @@ def _parse(mapping: Mapping[str, Any], folder: Path | None) -> ScanConfig:
         if not isinstance(table, Mapping):
             raise ValueError(f"grid holds tables ([[grid]]), got {quoted(table)}.")
         if "family" not in table:
-            guess = next((key for key in table if suggestion(key, ["family"])), None)
+            guess = next((key for key in table if did_you_mean(key, ["family"])), None)
             hint = f" (its key {quoted(guess)}: did you mean 'family'?)" if guess else ""
             raise ValueError(f"[[grid]] table {number} has no family{hint}.")
         _check_family(table["family"])
@@ -247,12 +246,6 @@ def _parse(mapping: Mapping[str, Any], folder: Path | None) -> ScanConfig:
     read = {"equilibria": asked, "until": as_until(mapping.get("until")), "robust": as_exits(mapping.get("robust"))}
     read["search"] = as_worst_search(mapping.get("search"))
     return ScanConfig(**{**mapping, "grid": tuple(grid), **read})
-
-
-def suggestion(key: str, known: Iterable[str]) -> str:
-    """The sentence `Did you mean ...?` when a known name is close, else nothing."""
-    close = difflib.get_close_matches(str(key)[:100], known, n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 def _check_family(name: Any) -> None:

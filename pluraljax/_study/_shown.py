@@ -6,17 +6,13 @@ import textwrap
 from collections.abc import Callable, Sequence
 
 from .._printable import printable, printable_lines
-from .._served import SERVED
+from .._served import MEANING
 from ._answer import Study, UserAnswer
 from ._sentences import percent_above, percent_below
 
 _WIDTH = 80
 # Characters of a name, and digits of a number: the first with which a table fits.
 _LAYOUTS = ((16, 4), (12, 4), (12, 3), (8, 3), (8, 2))
-_MEANING = (
-    f"Served: every equilibrium gives a user {100 * SERVED:.0f} % of the way from what she gets in silence to what a "
-    "perfectly aligned model would give her."
-)
 _SHARES = ("user", "served", "at least", "worst", "served", "at least", "worst")
 _PAYOFFS = ("user", "silent", "aligned", "weak error", "worst personalized", "worst anonymous")
 _TRUTH = {True: "yes", False: "no", None: "?"}
@@ -44,7 +40,7 @@ def as_text(study: Study) -> str:
         parts += [_wrapped(user.sentence), *(_wrapped(reason, "  ") for reason in user.reasons)]
     if study.changes:
         parts += ["", "What would change it:", *(_wrapped(change, "  ") for change in study.changes)]
-    parts += ["", *_silence(study), _wrapped(_MEANING)]
+    parts += ["", *_silence(study), _wrapped(MEANING)]
     return printable_lines("\n".join(parts))
 
 
@@ -62,7 +58,7 @@ def as_html(study: Study) -> str:
         f"<div><p><b>{html.escape(printable(study.sentence, None))}</b></p>{listed(study.reasons)}"
         f"<table><caption>Shares of the way from silent to aligned</caption>{spans}{row(_SHARES, 'th')}{shares}</table>"
         f"<table><caption>Expected payoffs</caption>{row(_PAYOFFS, 'th')}{payoffs}</table>"
-        f"{listed(sentences)}{changes}<p>{html.escape(_MEANING)}</p></div>"
+        f"{listed(sentences)}{changes}<p>{html.escape(MEANING)}</p></div>"
     )
 
 
