@@ -34,6 +34,7 @@ import pyarrow.parquet as pq
 import pluraljax as plx
 from pluraljax._cli._tune_settings import read_settings
 from pluraljax._families._table_file import RATINGS, read_grid
+from pluraljax._market_form import Form, read_csv_form, read_toml_form
 from pluraljax._scan._columns import COLUMNS
 from pluraljax._scan._journal import read_journal
 from pluraljax._scan._kept import Kept
@@ -562,6 +563,180 @@ def _table(folder: Path) -> Maker:
     return make
 
 
+# Markets that somebody wrote
+
+_FORM = "who,user,action,state,payoff\nprior,*,,hot,0.25\nprior,,,cold,.75\nmass,Bo,,,2\nmass,Ann,,,1e0\n"
+_FORM += "".join(
+    f"user,{u},{a},{x},{len(u + a) - len(x)}\n" for u in ("Ann", "Bo") for a in "st" for x in ("hot", "cold")
+)
+_FORM += "Max,*,s,,1\nMax,*,t,hot,2\nMax,,t,cold,-3\nZoë,Ann,s,,0\nZoë,Bo,s,*,1\nZoë,,t,,2\n"
+_SMALL_FORM = "action,payoff,who\ns,1,user\nt,-2.5e-3,user\ns,0,Max\nt,1,Max\n"
+_WORDS = (*_ENTRIES, "user", "prior", "mass", "*", "Ann", "Max", "s", "hot", "0", "-0.5", "0.25", "1e-7", "User")
+_TOML_FORM = """actions = ["s", "t"]
+states = ["hot", "cold"]
+prior = [0.25, 0.75]
+[users.Ann]
+payoff = {s = 1, t = [2, -0.5]}
+mass = 1
+[users."Bo B"]
+payoff = [[1, 2], {cold = 1e3, hot = 0}]
+mass = 2.5
+[providers.Max]
+payoff = [1, {hot = 2, cold = 3}]
+[providers.Zoe.from]
+Ann = [0, 1]
+"Bo B" = {t = [7, 8], s = 9}
+"""
+
+
+class _Written:
+    """What a form says, entry by entry, each of them once; the obvious reader's."""
+
+    def __init__(self, users: list[str], providers: list[str], actions: list[str], states: list[str]):
+        self.names = tuple(map(tuple, (users, providers, actions, states)))
+        self.payoff, self.prior, self.mass = {}, {}, {}
+
+    def put(self, where: dict[Any, float], value: float, *axes: tuple[str | None, list[str]]) -> None:
+        for place in itertools.product(*(names if name is None else [name] for name, names in axes)):
+            if place in where or any(at not in names for at, (_, names) in zip(place, axes, strict=True)):
+                raise ValueError(f"{place} is unknown, or there twice")
+            where[place] = value
+
+    def check(self, form: Form) -> None:
+        users, providers, actions, states = self.names
+        names = form.names
+        _same("names", (names.users, names.providers, names.actions, names.states), self.names)
+        shape = len(users), len(actions), len(states)
+        own = [self.payoff["", u, a, x] for u in users for a in actions for x in states]
+        _same("payoffs of users", form.user_value.tolist(), np.reshape(own, shape).tolist())
+        theirs = [self.payoff[i, u, a, x] for i in providers for u in users for a in actions for x in states]
+        wanted = np.reshape(theirs, (len(providers), *shape))
+        _same("payoffs of providers", form.provider_value.tolist(), wanted.tolist())
+        prior = [[self.prior[u, x] for x in states] for u in users] if self.prior else None
+        _same("prior", prior if form.prior is None else form.prior.tolist(), prior)
+        if prior is not None and not np.allclose(np.sum(prior, axis=1), 1, atol=1e-5):
+            raise Wrong(f"a prior that is none: {prior}")
+        mass = [self.mass[u,] for u in users] if self.mass else None
+        _same("mass", mass if form.mass is None else form.mass.tolist(), mass)
+
+
+def _number(entry: Any) -> float:
+    if isinstance(entry, str) and not _DECIMAL.fullmatch(entry):
+        raise ValueError(f"{entry!r} is no number")
+    if isinstance(entry, bool) or not isinstance(entry, str | int | float) or not math.isfinite(float(entry)):
+        raise ValueError(f"{entry!r} is no number")
+    return float(entry)
+
+
+def _csv_form_twin(path: Path) -> _Written:
+    text = path.read_bytes().decode("utf-8-sig")
+    header, *rows = ([e.strip() for e in row] for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row)
+    lines = [dict(zip(map(str.lower, header), row, strict=True)) for row in rows if any(row)]
+    for line in lines:
+        line |= {name: "" for name in ("user", "action", "state") if line.get(name, "") in ("", "*")}
+    several = lambda key, some: list(dict.fromkeys(line[key] for line in some if line[key]))
+    own = [line for line in lines if line["who"] == "user"]
+    priors = [line for line in lines if line["who"] == "prior"]
+    others = [line for line in lines if line["who"] not in ("user", "prior", "mass")]
+    users = several("user", own) or several("user", lines) or ["everybody"]
+    states = several("state", priors) or several("state", own) or several("state", lines) or ["always"]
+    actions, providers = several("action", own), several("who", others)
+    found = _Written(users, providers, actions, states)
+    for line in lines:
+        who, value, user, state = line["who"], _number(line["payoff"]), line["user"] or None, line["state"] or None
+        if who == "mass":
+            found.put(found.mass, value, (user, users))
+        elif who == "prior":
+            found.put(found.prior, value, (user, users), (state, states))
+        else:
+            axes = (user, users), (line["action"], actions), (state, states)
+            found.put(found.payoff, value, ("" if who == "user" else who, [*providers, ""]), *axes)
+    return found
+
+
+def _toml_form_twin(path: Path) -> _Written:
+    raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    users, providers, actions = list(raw["users"]), list(raw["providers"]), raw["actions"]
+    states = raw.get("states", ["always"])
+    found = _Written(users, providers, actions, states)
+    entries = lambda value, names: value if isinstance(value, dict) else dict(zip(names, value, strict=True))
+
+    def put(provider: str, user: str | None, payoff: Any) -> None:
+        for action, entry in entries(payoff, actions).items():
+            for state, value in (entries(entry, states) if isinstance(entry, dict | list) else {None: entry}).items():
+                axes = (user, users), (action, actions), (state, states)
+                found.put(found.payoff, _number(value), (provider, [*providers, ""]), *axes)
+
+    for user, prior in [(None, raw.get("prior", {}))] + [
+        (u, table.get("prior", {})) for u, table in raw["users"].items()
+    ]:
+        for state, value in entries(prior, states).items():
+            found.put(found.prior, _number(value), (user, users), (state, states))
+    for user, table in raw["users"].items():
+        put("", user, table["payoff"])
+        if "mass" in table:
+            found.put(found.mass, _number(table["mass"]), (user, users))
+    for provider, table in raw["providers"].items():
+        for user, payoff in table["from"].items() if "from" in table else [(None, table["payoff"])]:
+            put(provider, user, payoff)
+    return found
+
+
+def _form(path: Path, read: Callable[[Path], Form], twin: Callable[[Path], _Written], write: Any) -> Maker:
+    def take() -> bool:
+        form = _reads(path, lambda: read(path))
+        if form is None:
+            return False
+        try:
+            wanted = twin(path)
+        except Exception as error:
+            raise Wrong(f"taken, and no market: {type(error).__name__}: {error}") from error
+        wanted.check(form)
+        return True
+
+    def make(rng: random.Random) -> Callable[[], bool]:
+        path.write_bytes(write(rng))
+        return take
+
+    return make
+
+
+def _csv_form(folder: Path) -> Maker:
+    def write(rng: random.Random) -> bytes:
+        rows = [line.split(",") for line in rng.choice((_FORM, _FORM, _SMALL_FORM)).splitlines()]
+        for _ in range(rng.choice((0, 1, 1, 2, 4))):
+            row = rng.choice(rows)
+            match rng.randrange(6):
+                case 0:
+                    row.append(rng.choice(_WORDS))
+                case 1:
+                    rows.append(list(row))
+                case 2 if len(rows) > 1:
+                    rows.remove(row)
+                case 3:
+                    rng.shuffle(rows)
+                case _:
+                    row[rng.randrange(len(row))] = rng.choice(_WORDS)
+        data = rng.choice(("\n", "\n", "\r\n", "\r")).join(map(",".join, rows)).encode()
+        return mangled(rng, data) if rng.random() < 0.3 else data
+
+    return _form(folder / "market.csv", read_csv_form, _csv_form_twin, write)
+
+
+def _toml_form(folder: Path) -> Maker:
+    def write(rng: random.Random) -> bytes:
+        if rng.random() < 0.6:
+            return _toml(rng, _TOML_FORM)
+        text = _TOML_FORM
+        for _ in range(rng.choice((1, 1, 2))):
+            words = list(re.finditer(r"[A-Za-z]+|-?[0-9][0-9.e]*", text))
+            word, other = rng.choice(words), rng.choice(words)
+            text = text[: word.start()] + other.group() + text[word.end() :]
+        return text.encode()
+
+    return _form(folder / "market.toml", read_toml_form, _toml_form_twin, write)
+
+
 # What a scan keeps
 
 _THINGS = (None, True, 0, -1, 1.5, 2**70, 1e308, math.nan, math.inf, "", "x" * 3000, "\x1b[2J\u202e", [], {}, [[]])
@@ -742,6 +917,8 @@ KINDS: dict[str, Callable[[Path], Maker]] = {
     "checkpoint": _checkpoint,
     "table": _table,
     "parquet": _parquet,
+    "csv form": _csv_form,
+    "toml form": _toml_form,
     "manifest": _manifest,
     "journal": _journal,
     "chunk": _chunk,
