@@ -189,6 +189,19 @@ def test_a_pipe_that_nobody_reads_holds_nothing_up():
     process.communicate()
 
 
+def test_the_workers_of_a_local_cluster_end_too():
+    """They hold this process's standard error, and one still starting would print a traceback there."""
+    begun = "import multiprocessing as m; child = m.get_context('spawn').Process(target=time.sleep, "
+    begun += "args=(60,)); child.start(); print(child.pid, flush=True); time.sleep(60)"
+    process = start("scan", work=begun)
+    assert int(process.stdout.readline()) > 0
+    # Who holds the other end of a pipe keeps it open: this waits for the worker, too.
+    code, took, errors = end(process, signal.SIGTERM)
+    assert code == 143
+    assert took < 5
+    assert "Traceback" not in errors
+
+
 def test_what_a_command_returns_and_raises_comes_through():
     process = start("status", "return 7")
     assert end(process)[0] == 7

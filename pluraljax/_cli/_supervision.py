@@ -96,8 +96,16 @@ def _leave(code: int, farewell: str) -> None:
         print(f"{cursor}{printable_lines(farewell)}", file=sys.stderr, flush=True)
         sys.stdout.flush()
 
+    _end_children()
     with suppress(RuntimeError):  # no memory for a thread
         saying = threading.Thread(target=say, daemon=True)
         saying.start()
         saying.join(_SAYING)
     os._exit(code)
+
+
+def _end_children() -> None:
+    """Ends the workers of a local cluster: one that is still starting would print a traceback when its parent is gone."""
+    if (multiprocessing := sys.modules.get("multiprocessing")) is not None:
+        for child in multiprocessing.active_children():
+            child.kill()
