@@ -103,4 +103,5 @@ def test_there_is_one_version_number():
 
 def test_constraints_hold_versions_and_nothing_else():
     for line in (ROOT / "constraints.txt").read_text().splitlines():
-        assert re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.]*( ; [a-z_]+ [<>=!]+ '[\w.]+')?", line), line
+        where = r"[a-z_]+ [<>=!]+ '[\w.]+'"
+        assert re.fullmatch(rf"[a-z0-9-]+==[0-9][0-9a-z.]*( ; {where}( and {where})*)?", line), line
