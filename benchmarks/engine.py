@@ -38,8 +38,8 @@ study, out, markets, devices, planned = sys.argv[1], sys.argv[2], *map(int, sys.
 if devices:
     jax.config.update("jax_num_cpu_devices", devices)
 import pluraljax as plx
-from pluraljax._scan import _batch, _run
-from pluraljax._scan._store import Store
+from pluraljax._scan.engine import _batch, _run
+from pluraljax._scan.store._store import Store
 
 spent = {}
 def timed(owner, name, key):

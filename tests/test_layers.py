@@ -24,7 +24,9 @@ LAYERS = (
     ("_counted",),
     ("_printable",),
     ("_served",),
+    ("_progress", "_statistics"),
     ("_files",),
+    ("_compiling",),
     ("_market_form",),
     ("_market_file",),
     ("_segments",),
@@ -45,6 +47,10 @@ LAYERS = (
     ("_tuning",),
     ("_proposals",),
     ("_certify",),
+    ("_scan.measure",),
+    ("_scan.config",),
+    ("_scan.store",),
+    ("_scan.engine",),
     ("_scan",),
     ("_report",),
     ("_audit",),
@@ -54,11 +60,16 @@ LAYERS = (
     ("__init__",),
 )
 RANK = {layer: rank for rank, layers in enumerate(LAYERS) for layer in layers}
+# A package of several rooms is a layer for each of them, and one for what it shows of them.
+HOUSES = frozenset(layer.partition(".")[0] for layer in RANK if "." in layer)
 
 SOLVERS = frozenset(layer for layer, rank in RANK.items() if RANK["_families"] <= rank <= RANK["_tuning"])
 HEAVY = frozenset(
     ("jax", "jaxlib", "equinox", "optax", "jaxtyping", "numpy", "scipy", "matplotlib", "pyarrow", "pandas", "xarray")
 )
+# Numbers in, numbers out; and what describes and reads scans. None of them imports JAX, at import or later.
+WITHOUT_JAX = frozenset(("_statistics", "_scan.config", "_scan.store", "_report"))
+JAX = frozenset(("jax", "jaxlib", "equinox", "optax"))
 # What the exact checker does without: solvers, and the arithmetic whose results it checks.
 NOT_FOR_CHECKER = frozenset(("jax", "jaxlib", "equinox", "optax", "jaxtyping", "scipy", "highspy"))
 
@@ -100,7 +111,15 @@ def layer_of(name: str) -> str | None:
     if head != PACKAGE:
         return None
     is_module = rest and (rest[0] in RANK or rest[0].startswith("_"))
-    return rest[0] if is_module else "__init__"
+    if not is_module:
+        return "__init__"
+    room = ".".join(rest[:2])
+    return room if rest[0] in HOUSES and room in RANK else rest[0]
+
+
+def home_of(parts: tuple[str, ...]) -> str:
+    """The layer of a file of the package, by its path without the ending."""
+    return ".".join(parts[:2]) if parts[0] in HOUSES and parts[1] != "__init__" else parts[0]
 
 
 def package_violations(package: Path) -> list[str]:
@@ -108,7 +127,7 @@ def package_violations(package: Path) -> list[str]:
     found = []
     for file in sorted(package.rglob("*.py")):
         parts = file.relative_to(package).with_suffix("").parts
-        own = parts[0]
+        own = home_of(parts)
         where = f"{package.name}/{file.relative_to(package)}"
         if own not in RANK:
             found.append(f"{where}:1: {own} has no layer; give it one in LAYERS")
@@ -136,6 +155,8 @@ def violation(own: str, name: str) -> str | None:
     apart = (None, "_arguments", "_certify", "_proposals")
     if own == "_certify" and (name.split(".")[0] in NOT_FOR_CHECKER or other not in apart):
         return f"_certify imports {name}: what checks shares nothing with what it checks"
+    if own in WITHOUT_JAX and name.split(".")[0] in JAX:
+        return f"{own} imports {name}: it does without JAX"
     if other is None or other == own:
         return None
     if other not in RANK:
@@ -144,6 +165,8 @@ def violation(own: str, name: str) -> str | None:
         return f"{own} imports {other}, and neither may import the other"
     if RANK[other] > RANK[own]:
         return f"{own} imports {other}, which lies above it"
+    if own in WITHOUT_JAX and name.endswith("_rows") and other == "_scan.measure":
+        return f"{own} imports {name}, which measures: it describes and reads"
     if own == "_report" and other in SOLVERS:
         return f"_report imports {other}: it reads stores, never solvers"
     return None
@@ -189,7 +212,11 @@ def test_scripts_use_public_names_only(folder):
 
 PLANTS = {
     "relative back-import": ("_market.py", "from ._alignment import fit", "_market.py:1: _market imports _alignment"),
-    "absolute back-import": ("_status.py", "import pluraljax._scan._run", "_status.py:1: _status imports _scan"),
+    "absolute back-import": (
+        "_status.py",
+        "import pluraljax._scan.engine._run",
+        "_status.py:1: _status imports _scan.engine",
+    ),
     "from the package": ("_market.py", "from . import _guarantee", "_market imports _guarantee"),
     "inside a function": (
         "_families/_spatial.py",
@@ -201,7 +228,41 @@ PLANTS = {
         "import importlib\nimportlib.import_module('pluraljax._tuning')",
         "_payoff.py:2: _payoff imports _tuning",
     ),
-    "from a sub-package": ("_scan/_sub/_deep.py", "from ..._report import table", "_scan imports _report"),
+    "from a sub-package": ("_scan/engine/_deep.py", "from ..._report import table", "_scan.engine imports _report"),
+    "in no room": ("_scan/_run.py", "import math", "_scan/_run.py:1: _scan._run has no layer"),
+    "in a new room": ("_scan/attic/_run.py", "import math", "_scan/attic/_run.py:1: _scan.attic has no layer"),
+    "measure from the config": (
+        "_scan/measure/_columns.py",
+        "from ..config._config import ScanConfig",
+        "_scan.measure imports _scan.config, which lies above it",
+    ),
+    "config from the store": (
+        "_scan/config/_plan.py",
+        "def plan():\n    from ..store._read import walk\n    return walk",
+        "_plan.py:2: _scan.config imports _scan.store, which lies above it",
+    ),
+    "store from the engine": (
+        "_scan/store/_survey.py",
+        "from ..engine._adaptive import State",
+        "_scan.store imports _scan.engine, which lies above it",
+    ),
+    "room from its house": ("_scan/engine/_run.py", "from .. import read_table", "_scan.engine imports _scan, which"),
+    "store with what measures": (
+        "_scan/store/_store.py",
+        "from ..measure import _found_rows",
+        "it describes and reads",
+    ),
+    "store with JAX": (
+        "_scan/store/_read.py",
+        "def read():\n    import jax",
+        "_scan.store imports jax: it does without",
+    ),
+    "statistics with JAX": ("_statistics/_sums.py", "from jax import numpy", "_statistics imports jax.numpy"),
+    "statistics with a scan": (
+        "_statistics/_power.py",
+        "from .._scan.config._config import ScanConfig",
+        "_statistics imports _scan.config, which lies above it",
+    ),
     "from a sub-package's own file": ("_scan/__init__.py", "from .._cli import main", "_scan imports _cli"),
     "bounds from candidates": ("_bounds/_fit.py", "from .._candidates import solve", "neither may import the other"),
     "candidates from bounds": ("_candidates/_fit.py", "from .._bounds import fit", "neither may import the other"),
@@ -209,7 +270,7 @@ PLANTS = {
     "checker with candidates": ("_certify/_run.py", "from .._candidates import solve", "shares nothing with what it"),
     "checker with bounds": ("_certify/_outcomes.py", "from .._bounds import Prices", "shares nothing with what it"),
     "checker with JAX": ("_certify/_rational.py", "import jax.numpy as jnp", "shares nothing with what it checks"),
-    "public names from below": ("_scan/_run.py", "import pluraljax as plx", "_scan imports __init__"),
+    "public names from below": ("_scan/store/_run.py", "import pluraljax as plx", "_scan.store imports __init__"),
     "report with a solver": ("_report/_table.py", "from .._families import spatial", "never solvers"),
     "new module": ("_novel.py", "import math", "_novel.py:1: _novel has no layer"),
     "import of a new module": ("_cli/_run.py", "from .._novel import x", "_novel, which has no layer"),
@@ -236,6 +297,9 @@ def test_downward_imports_pass(tmp_path):
         "_report/_table.py": "import numpy as np\nfrom .._scan import open_scan\nfrom .._status import Status",
         "_report/__init__.py": "from ._table import table",
         "_cli/__init__.py": "import argparse\ndef main():\n    import jax\n    from .._scan import scan",
+        "_scan/__init__.py": "from .store._read import open_scan\nfrom .config._config import ScanConfig",
+        "_scan/engine/_run.py": "import jax\nfrom ..store._store import Store\nfrom ..measure import _found_rows",
+        "_scan/store/_store.py": "from ..config._config import ScanConfig",
         "_guarantee.py": "from . import _bounds, _candidates\nfrom ._market import Market",
         "__init__.py": "from ._market import Market",
     }
@@ -291,7 +355,7 @@ def test_light_modules_load_nothing_heavy(code):
 @pytest.mark.parametrize(
     "code",
     [
-        "import pluraljax._scan._columns, pluraljax._scan._config",
+        "import pluraljax._scan.measure._columns, pluraljax._scan.config._config",
         "import pluraljax; pluraljax.ScanConfig, pluraljax.default_config(), pluraljax.open_scan, pluraljax.families",
         "from pluraljax._report import *",
     ],

@@ -10,8 +10,8 @@ from jaxtyping import Bool, Int
 
 from .._arguments import described
 from .._printable import quoted
-from .._scan._estimate_intervals import CONFIDENCE, check_confidence, clopper_pearson
-from .._scan._progress import Progress, Silent
+from .._progress import Progress, Silent
+from .._statistics._intervals import CONFIDENCE, check_confidence, clopper_pearson
 from ._least import MOST_RAYS, least_removal, num_rays
 from ._mixtures import survival
 from ._prompt import Prompt

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from .._audit import audit, models_of, prompts_file, summary_lines, write_audit
-    from .._scan._progress import make_progress
+    from .._progress import make_progress
 
     try:
         removed = _numbers(args.removed)

@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _certificate(args: argparse.Namespace) -> Any:
-    from .._scan._prepare import prepare_jax
+    from .._compiling._prepare import prepare_jax
 
     if not 0 <= args.delta < float("inf"):
         raise ValueError(f"--delta must be >= 0, got {args.delta}.")

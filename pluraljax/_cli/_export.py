@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
     """Writes the file; returns the exit code."""
     import warnings
 
-    from .._scan._export import export
+    from .._scan.store._export import export
 
     try:
         with warnings.catch_warnings(record=True) as caught:

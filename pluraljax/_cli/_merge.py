@@ -25,7 +25,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Merges; returns the exit code."""
-    from .._scan._merge import merge
+    from .._scan.store._merge import merge
 
     try:
         merged = merge(args.directories, args.out, mix_versions=args.mix_versions)

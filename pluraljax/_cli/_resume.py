@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _stored_config(directory: str) -> "ScanConfig":
     from .._scan import ScanConfig, read_manifest
-    from .._scan._store import check_current
+    from .._scan.store._store import check_current
 
     manifest = read_manifest(directory)
     check_current(directory, manifest)

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from .._scan import ScanConfig
-    from .._scan._plan import Shard
-    from .._scan._run import Measure
+    from .._scan.config._plan import Shard
+    from .._scan.engine._run import Measure
 
 EXIT_CODES = """exit codes: 0 done; 2 something is wrong with the arguments, the config or the folder, or the disk is
 full; 130 interrupted by Ctrl-C, 143 by SIGTERM (the same command, or resume, continues)"""
@@ -127,13 +127,13 @@ def run_into(out: str | Path, make_config: "Callable[[], ScanConfig]", args: arg
 
 
 def _shard(text: str | None) -> "Shard | None":
-    from .._scan._plan import Shard
+    from .._scan.config._plan import Shard
 
     return None if text is None else Shard.parse(text)
 
 
 def _power(config: "ScanConfig") -> int:
-    from .._scan._power import power_report
+    from .._scan.config._power import power_report
 
     say(power_report(config).rstrip("\n"))
     return 0
@@ -155,25 +155,25 @@ def _config(args: argparse.Namespace) -> "ScanConfig":
 
 def prepare_for(mapping: "Mapping[str, Any]") -> None:
     """Settles JAX's devices where making a config runs code of the user's, which may use them."""
-    from .._scan._config import names_own_families
+    from .._scan.config._config import names_own_families
 
     if names_own_families(mapping):
-        from .._scan._prepare import prepare_jax
+        from .._compiling._prepare import prepare_jax
 
         prepare_jax()
 
 
 def _scan(config: "ScanConfig", out: Path, shard: "Shard | None", args: argparse.Namespace, *, shown: bool) -> None:
-    from .._scan._progress import make_progress
-    from .._scan._store import Store
+    from .._progress import make_progress
+    from .._scan.store._store import Store
 
     # The folder is checked before JAX is loaded, so that a wrong one is known at once.
     with Store(out, config, mix_versions=args.mix_versions) as store:
         progress = make_progress(shown)
-        from .._scan._prepare import prepare_jax
+        from .._compiling._prepare import prepare_jax
 
         prepare_jax()
-        from .._scan._run import run
+        from .._scan.engine._run import run
 
         with _measure_on(args.cluster) as measure:
             summary = run(config, store, progress, shard=shard, measure=measure)
@@ -189,23 +189,23 @@ def _measure_on(cluster: str | None) -> "AbstractContextManager[Measure | None]"
     """What measures: the workers of a cluster, or by default this process."""
     if cluster is None:
         return nullcontext()
-    from .._scan._cluster import connect
+    from .._scan.engine._cluster import connect
 
     return connect(cluster)
 
 
 def _foresee(config: "ScanConfig", out: Path, shard: "Shard | None") -> int:
-    from .._scan._outlook import foresee
+    from .._scan.engine._outlook import foresee
 
     say(foresee(config, out, shard))
     return 0
 
 
 def _rehearse(config: "ScanConfig", out: Path, shard: "Shard | None", *, shown: bool) -> int:
-    from .._scan._prepare import prepare_jax
+    from .._compiling._prepare import prepare_jax
 
     prepare_jax()
-    from .._scan._rehearse import rehearse
+    from .._scan.engine._rehearse import rehearse
 
     if shown:
         print("scan: compiling, and measuring some markets of every cell", file=sys.stderr, flush=True)

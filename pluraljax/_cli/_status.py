@@ -7,7 +7,7 @@ from .._printable import printable
 from ._words import fail, say, warn
 
 if TYPE_CHECKING:
-    from .._scan._survey import CellSurvey, Survey
+    from .._scan.store._survey import CellSurvey, Survey
 
 _MOST_CELLS, _MOST_FILES = 5, 5
 
@@ -34,7 +34,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Prints the status; returns the exit code."""
-    from .._scan._survey import survey
+    from .._scan.store._survey import survey
 
     try:
         found = survey(args.directory, verify=not args.quick)
@@ -52,8 +52,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _lines(found: "Survey") -> list[str]:
-    from .._scan._progress import duration
-    from .._scan._versions import spelled
+    from .._progress import duration
+    from .._scan.store._versions import spelled
 
     share = 100 * found.stored / max(found.wanted, 1)
     wanted = f"at most {found.wanted:,}" if found.until else f"{found.wanted:,}"

@@ -26,7 +26,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Tunes, certifies and writes the results; returns the exit code."""
-    from .._scan._prepare import prepare_jax
+    from .._compiling._prepare import prepare_jax
 
     out = Path(args.out) if args.out else Path("tune-results") / Path(args.config).stem
     try:

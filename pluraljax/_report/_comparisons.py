@@ -3,8 +3,8 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 
-from .._scan._adaptive import Stopping
-from .._scan._estimate import CellSummary, PairedProportions
+from .._scan.config._stopping import Stopping
+from ._summary import CellSummary, PairedProportions
 
 # The heading of a column, and the text of its entry for one cell.
 Entry = tuple[str, Callable[[CellSummary], str]]

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from .._printable import for_spreadsheets
-from .._scan._adaptive import Stopping
-from .._scan._estimate import CONFIDENCE, CellSummary, Moments, PairedProportions, Proportion
+from .._scan.config._stopping import Stopping
 from .._status import Status
 from ._served import OUTCOMES, searched, share_of, surely, undecided
+from ._summary import CONFIDENCE, CellSummary, Moments, PairedProportions, Proportion
 
 # Quantiles over markets of what is guaranteed, on the scale from silent to aligned.
 SPREAD = (0.05, 0.5, 0.95)

@@ -2,7 +2,7 @@
 
 import math
 
-from .._scan._estimate import CellSummary
+from ._summary import CellSummary
 
 
 def wendel(providers: int, dimension: int) -> float:

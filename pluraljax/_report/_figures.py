@@ -22,11 +22,11 @@ from matplotlib.ticker import MaxNLocator
 
 from .._files._atomic import replacing
 from .._printable import for_figures
-from .._scan._estimate import CONFIDENCE, PAIR_BINS, BracketMoments, CellSummary, Proportion, normal_quantile
 from ._comparisons import interval_name, is_sequential
 from ._exact import exact_weak_alignment
 from ._layout import Group, group_cells, readable
 from ._served import OUTCOMES, searched, surely, undecided
+from ._summary import CONFIDENCE, PAIR_BINS, BracketMoments, CellSummary, Proportion, normal_quantile
 
 ALIGNMENT = ("weakly_aligned", "strongly_aligned")
 EXACT = "weakly aligned, in theory"

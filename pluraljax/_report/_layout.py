@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._printable import printable
-from .._scan._estimate import CellSummary
+from ._summary import CellSummary
 
 # The parameter that a group runs over, where it varies.
 MAIN_AXIS = "providers"

@@ -10,14 +10,14 @@ from importlib.resources import files
 from typing import Any
 
 from .._printable import printable_lines
-from .._scan._config import as_toml
-from .._scan._estimate import CONFIDENCE, CellSummary, Proportion
-from .._scan._versions import spelled
+from .._scan.config._config import as_toml
+from .._scan.store._versions import spelled
 from .._status import Status
 from ._layout import readable, show
 from ._page_data import families, measures
 from ._page_served import served_section
 from ._served import searched
+from ._summary import CONFIDENCE, CellSummary, Proportion
 from ._table import check_lines, show_percent, table_sections
 
 # Bytes that a page may have; diagrams of the largest scans offer less.

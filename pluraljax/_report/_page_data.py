@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .._scan._columns import COLUMNS, EVENTS
-from .._scan._estimate import SCHEMES, BracketMoments, CellSummary, Moments, Proportion, normal_quantile
+from .._scan.measure._columns import COLUMNS, EVENTS
 from ._layout import Group, group_cells, readable, show
+from ._summary import SCHEMES, BracketMoments, CellSummary, Moments, Proportion, normal_quantile
 
 _ABOUT = {column.name: column for column in COLUMNS}
 _SHARE = "silent = 0, aligned = 1"

@@ -4,9 +4,9 @@ import html
 from collections.abc import Sequence
 
 from .._printable import printable_lines
-from .._scan._estimate import CellSummary, PairedProportions
 from ._layout import Group, group_cells, readable, show
 from ._served import MEANING, OUTCOMES, headline, known_of_undecided, searched, surely, undecided
+from ._summary import CellSummary, PairedProportions
 
 # Sizes of a panel in units of its drawing: a bar with the room beside it, its height, and the room for labels.
 _BAR, _GAP, _HEIGHT, _LABEL, _LEFT = 24, 6, 120, 18, 42

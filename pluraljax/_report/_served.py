@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .._scan._estimate import CellSummary, PairedProportions, Proportion
 from .._served import MEANING as MEANING
 from ._comparisons import Entry
+from ._summary import CellSummary, PairedProportions, Proportion
 
 _YES, _NO, _OPEN = 0, 1, 2
 

@@ -11,9 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from .._printable import printable
-from .._scan._adaptive import Stopping
-from .._scan._columns import EQUILIBRIA, FOUND, ROBUST, SEARCHED
-from .._scan._estimate import CONFIDENCE, BracketMoments, CellSummary, Proportion
+from .._scan.config._stopping import Stopping
+from .._scan.measure._columns import EQUILIBRIA, FOUND, ROBUST, SEARCHED
 from .._status import Status
 from ._comparisons import interval_name, paired_columns, stopping_columns, stopping_line
 from ._layout import Group, group_cells, readable, show
@@ -30,6 +29,7 @@ from ._served import (
     surely,
     undecided,
 )
+from ._summary import CONFIDENCE, BracketMoments, CellSummary, Proportion
 
 PLAIN_WIDTH = 100
 WIDEST_NAME = 16

@@ -7,15 +7,15 @@ from pathlib import Path
 from rich.console import Console
 
 from .._files._atomic import sweep, write_text
-from .._scan._adaptive import Stopping
-from .._scan._columns import COLUMNS
-from .._scan._estimate import CONFIDENCE, CellSummary, check_confidence, merge_summaries, summarize
-from .._scan._manifest import Manifest, read_manifest
-from .._scan._read import read_parts
-from .._scan._versions import spelled
+from .._scan.config._stopping import Stopping
+from .._scan.measure._columns import COLUMNS
+from .._scan.store._manifest import Manifest, read_manifest
+from .._scan.store._read import read_parts
+from .._scan.store._versions import spelled
 from ._csv import summary_csv
 from ._figures import FORMATS, draw_figures, save_figure
 from ._page import PageTooLarge, page
+from ._summary import CONFIDENCE, CellSummary, check_confidence, merge_summaries, summarize
 from ._table import plain_report, print_report
 
 

@@ -2,20 +2,20 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ._config import ScanConfig
-from ._default import default_config
-from ._estimate_intervals import confidence_sequence
-from ._exits import Exits
-from ._grid import FamilyGrid
-from ._manifest import read_manifest
-from ._power import markets_needed
-from ._read import open_scan, read_table
-from ._search import Search
-from ._until import Until
-from ._worst_search import WorstSearch
+from .._statistics._intervals import confidence_sequence
+from .._statistics._power import markets_needed
+from .config._config import ScanConfig
+from .config._default import default_config
+from .config._grid import FamilyGrid
+from .config._until import Until
+from .measure._exits import Exits
+from .measure._search import Search
+from .measure._worst_search import WorstSearch
+from .store._manifest import read_manifest
+from .store._read import open_scan, read_table
 
 if TYPE_CHECKING:
-    from ._run import scan
+    from .engine._run import scan
 
 __all__ = [
     "Exits",
@@ -38,6 +38,6 @@ def __getattr__(name: str) -> Any:
     # Running a scan needs JAX; describing and reading one does not.
     if name != "scan":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from ._run import scan
+    from .engine._run import scan
 
     return scan

@@ -7,8 +7,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from .._scan._rarely import QUICKLY
-from .._scan._traced import compile_with, lower
+from .._compiling._rarely import QUICKLY
+from .._compiling._traced import compile_with, lower
 
 
 def run(function: Callable[..., Any], *arguments: Any) -> Any:

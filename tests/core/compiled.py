@@ -10,7 +10,7 @@ import numpy as np
 
 import pluraljax as plx
 from pluraljax._candidates import solve
-from pluraljax._scan import _measure
+from pluraljax._scan.measure import _conditions_rows
 
 # Half the time to compile, for the price of a slower run; the package's own instructions are the same.
 CHEAP = {"xla_backend_optimization_level": 0}
@@ -53,7 +53,7 @@ def _forever(markets):
 def _measure_batch():
     def question(market, delta, share):
         with _scaled_errors(share):
-            return _measure.measure(market, delta)
+            return _conditions_rows.measure(market, delta)
 
     return jax.jit(jax.vmap(question, in_axes=(0, None, None)), compiler_options=CHEAP)
 
@@ -72,14 +72,14 @@ def _scaled_errors(share):
 
         return ask
 
-    questions = {name: getattr(_measure, name) for name in ("weak_alignment", "strong_alignment")}
+    questions = {name: getattr(_conditions_rows, name) for name in ("weak_alignment", "strong_alignment")}
     for name, question in questions.items():
-        setattr(_measure, name, scaled(question))
+        setattr(_conditions_rows, name, scaled(question))
     try:
         yield
     finally:
         for name, question in questions.items():
-            setattr(_measure, name, question)
+            setattr(_conditions_rows, name, question)
 
 
 def _compile(question):

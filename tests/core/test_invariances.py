@@ -10,7 +10,7 @@ import pytest
 from compiled import MEASURED, ROWS, float64, measured
 
 import pluraljax as plx
-from pluraljax._scan._columns import CONDITIONS
+from pluraljax._scan.measure._columns import CONDITIONS
 
 # All kinds, degenerate ones too; what is compared is closed to 1e-6 at worst and to 1e-8 as a rule.
 MARKETS = cases.many(tuple(cases.CASES), ROWS, MEASURED)

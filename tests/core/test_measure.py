@@ -11,11 +11,11 @@ from hypothesis.extra import numpy as hnp
 
 import pluraljax as plx
 from pluraljax import Status
-from pluraljax._scan import _measure
-from pluraljax._scan._columns import CONDITIONS
+from pluraljax._scan.measure import _conditions_rows
+from pluraljax._scan.measure._columns import CONDITIONS
 
 EVENTS = tuple(column.name for column in CONDITIONS if column.kind == "event")
-YES, NO, UNDECIDED = _measure.YES, _measure.NO, _measure.UNDECIDED
+YES, NO, UNDECIDED = _conditions_rows.YES, _conditions_rows.NO, _conditions_rows.UNDECIDED
 U = np.array([[1.0, 0, 0], [0, 1, 0], [0, 0, 1]])
 V = np.array([[0.3, 0.2, 0], [0, 0.1, 0.5], [0.9, 0, 0.4]])
 
@@ -109,7 +109,7 @@ def test_invalid_markets_are_marked_and_leave_the_others_alone():
 
 
 def test_an_event_needs_every_user_and_fails_with_one():
-    decide = lambda yes, no: int(_measure.decide(jnp.array(yes), jnp.array(no)))
+    decide = lambda yes, no: int(_conditions_rows.decide(jnp.array(yes), jnp.array(no)))
     assert decide([True, True], [False, False]) == YES
     assert decide([True, False], [False, False]) == UNDECIDED
     assert decide([True, False], [False, True]) == NO

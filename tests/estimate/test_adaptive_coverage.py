@@ -6,9 +6,9 @@ from math import comb
 import numpy as np
 import pytest
 
-from pluraljax._scan._adaptive import State, first_look, is_narrow, replay
-from pluraljax._scan._estimate_intervals import clopper_pearson, confidence_sequence
-from pluraljax._scan._until import Until
+from pluraljax._scan.config._stopping import State, first_look, is_narrow, replay
+from pluraljax._scan.config._until import Until
+from pluraljax._statistics._intervals import clopper_pearson, confidence_sequence
 
 SCANS = 1000
 

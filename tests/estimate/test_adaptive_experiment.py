@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pluraljax import Until
-from pluraljax._scan._adaptive import State, replay
+from pluraljax._scan.config._stopping import State, replay
 
 
 @pytest.fixture

@@ -7,13 +7,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from pluraljax._scan._estimate_intervals import (
-    _log_ratio,
-    clopper_pearson,
-    confidence_sequence,
-    rule_of_three,
-    wilson,
-)
+from pluraljax._statistics._intervals import _log_ratio, clopper_pearson, confidence_sequence, rule_of_three, wilson
 
 
 @pytest.mark.parametrize("confidence", [0.9, 0.95, 0.999])

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from pluraljax._scan._estimate_quantiles import BracketQuantiles, Quantiles
-from pluraljax._scan._estimate_sums import Moments, PairedProportions, Proportion
+from pluraljax._statistics._quantiles import BracketQuantiles, Quantiles
+from pluraljax._statistics._sums import Moments, PairedProportions, Proportion
 
 
 def merged(parts, kind, rng):

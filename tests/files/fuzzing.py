@@ -33,15 +33,15 @@ import pyarrow.parquet as pq
 
 import pluraljax as plx
 from pluraljax._cli._tune_settings import read_settings
+from pluraljax._compiling._kept import Kept
 from pluraljax._families._table_file import RATINGS, read_grid
 from pluraljax._market_form import Form, read_csv_form, read_toml_form
-from pluraljax._scan._columns import COLUMNS
-from pluraljax._scan._journal import read_journal
-from pluraljax._scan._kept import Kept
-from pluraljax._scan._plan import missing_blocks
-from pluraljax._scan._read import read_manifest, read_table
-from pluraljax._scan._store import Store
-from pluraljax._scan._survey import survey
+from pluraljax._scan.config._plan import missing_blocks
+from pluraljax._scan.measure._columns import COLUMNS
+from pluraljax._scan.store._journal import read_journal
+from pluraljax._scan.store._read import read_manifest, read_table
+from pluraljax._scan.store._store import Store
+from pluraljax._scan.store._survey import survey
 from pluraljax._tuning._tune import _Checkpoint
 
 SECONDS = 10.0

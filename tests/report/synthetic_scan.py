@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from pluraljax._scan._columns import COLUMNS, FOUND, SEARCHED
+from pluraljax._scan.measure._columns import COLUMNS, FOUND, SEARCHED
 
 TYPES = {"value": pa.float64(), "event": pa.bool_(), "status": pa.int8()}
 PARAMETERS = {

@@ -9,14 +9,7 @@ from scipy import stats
 from synthetic_scan import realistic, row, table
 
 from pluraljax import Status
-from pluraljax._scan._estimate import (
-    Moments,
-    Proportion,
-    clopper_pearson,
-    merge_summaries,
-    normal_quantile,
-    summarize,
-)
+from pluraljax._report._summary import Moments, Proportion, clopper_pearson, merge_summaries, normal_quantile, summarize
 
 
 @pytest.mark.parametrize("confidence", [0.9, 0.95, 0.999])

@@ -14,7 +14,7 @@ from synthetic_scan import realistic
 from test_report_page import MANIFEST
 
 from pluraljax._report._page import page as report_page
-from pluraljax._scan._estimate import summarize
+from pluraljax._report._summary import summarize
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 # As root there is no sandbox; the rest keeps the browser from looking for hosts of its own.

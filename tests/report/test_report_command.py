@@ -8,9 +8,9 @@ import pytest
 
 from pluraljax._cli import main
 from pluraljax._scan import FamilyGrid, ScanConfig
-from pluraljax._scan._columns import COLUMNS, SEARCHED
-from pluraljax._scan._plan import missing_blocks
-from pluraljax._scan._store import Store
+from pluraljax._scan.config._plan import missing_blocks
+from pluraljax._scan.measure._columns import COLUMNS, SEARCHED
+from pluraljax._scan.store._store import Store
 
 FIGURES = [
     f"{name}.{end}" for name in ("alignment", "guarantee", "equilibria", "personalization") for end in ("png", "svg")

@@ -18,7 +18,7 @@ from pluraljax._report._figures import (
     save_figure,
 )
 from pluraljax._report._layout import group_cells
-from pluraljax._scan._estimate import normal_quantile, summarize
+from pluraljax._report._summary import normal_quantile, summarize
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,10 @@ from pluraljax._printable import for_spreadsheets, listed, printable, quoted
 from pluraljax._report._csv import summary_csv
 from pluraljax._report._figures import draw_figures, save_figure
 from pluraljax._report._page import page
+from pluraljax._report._summary import summarize
 from pluraljax._report._table import plain_report, print_report
-from pluraljax._scan._config import _toml_value
-from pluraljax._scan._estimate import summarize
-from pluraljax._scan._export import _for_spreadsheets
+from pluraljax._scan.config._config import _toml_value
+from pluraljax._scan.store._export import _for_spreadsheets
 
 NAMES = {
     "screen": "\x1b[2J\x1b]0;owned\x07",

@@ -15,7 +15,7 @@ from synthetic_scan import realistic, row, table
 
 from pluraljax._report import _page
 from pluraljax._report._page import page
-from pluraljax._scan._estimate import clopper_pearson, summarize
+from pluraljax._report._summary import clopper_pearson, summarize
 
 VOID = {"meta", "link", "input", "br"}
 MANIFEST = {

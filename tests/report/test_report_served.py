@@ -13,9 +13,9 @@ from pluraljax._report._csv import summary_csv
 from pluraljax._report._figures import draw_figures, figure_style, served_figure
 from pluraljax._report._layout import group_cells
 from pluraljax._report._page import page
+from pluraljax._report._summary import clopper_pearson, merge_summaries, summarize
 from pluraljax._report._table import check_lines, plain_report
-from pluraljax._scan._columns import COLUMNS, SEARCHED
-from pluraljax._scan._estimate import clopper_pearson, merge_summaries, summarize
+from pluraljax._scan.measure._columns import COLUMNS, SEARCHED
 
 MANIFEST = {
     "identity": "0" * 64,

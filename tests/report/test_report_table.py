@@ -11,9 +11,9 @@ from synthetic_scan import realistic, row, table
 from pluraljax import Status
 from pluraljax._report._csv import summary_csv
 from pluraljax._report._layout import group_cells
+from pluraljax._report._summary import Proportion, summarize
 from pluraljax._report._table import PLAIN_WIDTH, plain_report, print_report
-from pluraljax._scan._columns import EQUILIBRIA
-from pluraljax._scan._estimate import Proportion, summarize
+from pluraljax._scan.measure._columns import EQUILIBRIA
 
 
 def _cell(cell, family, parameters, weak, own=1.0, everyone=0.5, **numbers):

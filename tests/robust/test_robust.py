@@ -7,7 +7,7 @@ from cases import Shape, as_market, build
 from removal_oracle import coverage_errors, weak_errors, worst
 
 import pluraljax as plx
-from pluraljax._scan._robust import measure_robust
+from pluraljax._scan.measure._robust_rows import measure_robust
 
 SMALL = Shape(providers=5, users=2)
 # Ties and duplicates, payoffs that cancel, and providers who do not care.

@@ -17,7 +17,7 @@ import stand_in
 from tiny import tiny
 
 from pluraljax._files import _atomic
-from pluraljax._scan._store import Store
+from pluraljax._scan.store._store import Store
 
 
 def main(out: str, mode: str) -> int:
@@ -67,7 +67,7 @@ def main(out: str, mode: str) -> int:
     import pluraljax as plx
 
     if mode == "run":
-        from pluraljax._scan._prepare import prepare_jax
+        from pluraljax._compiling._prepare import prepare_jax
 
         prepare_jax()
     plx.scan(tiny(), out)
@@ -78,9 +78,9 @@ def cluster(out: str) -> int:
     """Loses a worker after two chunks; says how many workers there were and how many markets were measured."""
     # Workers are processes of their own, in which the stand-in is to be put in place, too.
     os.environ["DASK_DISTRIBUTED__WORKER__PRELOAD"] = "stand_in"
-    from pluraljax._scan._cluster import connect
-    from pluraljax._scan._progress import Silent
-    from pluraljax._scan._run import run
+    from pluraljax._progress import Silent
+    from pluraljax._scan.engine._cluster import connect
+    from pluraljax._scan.engine._run import run
 
     class Killing(Silent):
         chunks = 0

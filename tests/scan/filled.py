@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pluraljax._scan._columns import COLUMNS
-from pluraljax._scan._plan import missing_blocks
-from pluraljax._scan._store import Store
+from pluraljax._scan.config._plan import missing_blocks
+from pluraljax._scan.measure._columns import COLUMNS
+from pluraljax._scan.store._store import Store
 
 USERS = 2
 # Two cells, one of them of a table that is not there any more, of a scan that stopped by itself; made with the last

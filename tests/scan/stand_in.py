@@ -8,8 +8,8 @@ import numpy as np
 
 from pluraljax._market import Market, benchmarks
 from pluraljax._precision import float64_scope
-from pluraljax._scan import _equilibria, _found, _measure
-from pluraljax._scan._columns import COLUMNS, CONDITIONS, EQUILIBRIA, FOUND
+from pluraljax._scan.measure import _conditions_rows, _equilibria_rows, _found_rows
+from pluraljax._scan.measure._columns import COLUMNS, CONDITIONS, EQUILIBRIA, FOUND
 from pluraljax._status import Status
 
 
@@ -64,13 +64,13 @@ def measure_equilibria_again(market: Market, delta: float, alone: bool, known: d
 def functions() -> list:
     """What the scan calls, as (module, name, function of this module)."""
     again = [
-        (_measure, "measure_again", measure_again),
-        (_equilibria, "measure_equilibria_again", measure_equilibria_again),
+        (_conditions_rows, "measure_again", measure_again),
+        (_equilibria_rows, "measure_equilibria_again", measure_equilibria_again),
     ]
     return [
-        (_measure, "measure", measure),
-        (_equilibria, "measure_equilibria", measure_equilibria),
-        (_found, "measure_found", measure_found),
+        (_conditions_rows, "measure", measure),
+        (_equilibria_rows, "measure_equilibria", measure_equilibria),
+        (_found_rows, "measure_found", measure_found),
         *again,
     ]
 
@@ -83,7 +83,7 @@ def install() -> None:
 
 def signal_in_a_callback(number: int) -> None:
     """Has the third chunk send its process a signal from a callback that discards what is raised in it."""
-    from pluraljax._scan._batch import Programs
+    from pluraljax._scan.engine._batch import Programs
 
     launch, calls = Programs.launch, []
 

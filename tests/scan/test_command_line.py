@@ -10,9 +10,9 @@ from tiny import tiny
 
 from pluraljax._cli import main
 from pluraljax._cli._status import _amount
-from pluraljax._scan._columns import COLUMNS
-from pluraljax._scan._plan import missing_blocks
-from pluraljax._scan._store import Store
+from pluraljax._scan.config._plan import missing_blocks
+from pluraljax._scan.measure._columns import COLUMNS
+from pluraljax._scan.store._store import Store
 
 
 def measured(rows):

@@ -22,8 +22,9 @@ from tiny import SIZES, tiny
 import pluraljax as plx
 from pluraljax._cli import main
 from pluraljax._families import FAMILIES
-from pluraljax._scan import _measure, read_manifest
-from pluraljax._scan._cluster import _programs
+from pluraljax._scan import read_manifest
+from pluraljax._scan.engine._cluster import _programs
+from pluraljax._scan.measure import _conditions_rows
 
 HERE = Path(__file__).parent
 GAUSSIAN = plx.families.gaussian(**SIZES, shared=1.0)
@@ -280,7 +281,7 @@ def test_bad_payoffs_are_rows_with_a_status(stand_in_measure, monkeypatch):
     honest = lambda market, delta: (
         stand_in.measure(market, delta) | {"status": plx.market_status(market).astype(jnp.int8)}
     )
-    monkeypatch.setattr(_measure, "measure", honest)
+    monkeypatch.setattr(_conditions_rows, "measure", honest)
     dataset = plx.scan(small(broken, equilibria=False), progress=False)
     bad = dataset.status.values == plx.Status.NOT_FINITE
     assert 0 < bad.sum() < 120
@@ -359,7 +360,7 @@ def test_a_store_is_read_without_the_module(stand_in_measure, files, tmp_path, c
 
 
 def test_workers_hold_the_same_source(stand_in_measure, files, monkeypatch):
-    monkeypatch.setattr("pluraljax._scan._cluster._own_devices", jax.local_devices)
+    monkeypatch.setattr("pluraljax._scan.engine._cluster._own_devices", jax.local_devices)
     config = small(f"{files[0]}:Wrapped")
     text = json.dumps([config.identity, config.to_mapping()])
     found, programs, _ = _programs(text, 24)
@@ -400,7 +401,7 @@ def test_a_registered_name_is_found_by_grids(stand_in_measure):
 
 
 NOTEBOOK = """
-import sys, pluraljax as plx, pluraljax._scan._store as store
+import sys, pluraljax as plx, pluraljax._scan.store._store as store
 import linecache, jax.random as jr
 from dataclasses import dataclass
 

@@ -9,7 +9,7 @@ import stand_in
 
 import pluraljax as plx
 from pluraljax._cli import main
-from pluraljax._scan._estimate_intervals import clopper_pearson
+from pluraljax._statistics._intervals import clopper_pearson
 
 PAGE = (Path(__file__).parents[2] / "docs" / "own_family.md").read_text()
 FAMILY, TOML, PYTHON = re.findall(r"```(?:python|toml)\n(.*?)```", PAGE, re.DOTALL)

@@ -125,7 +125,7 @@ def test_a_full_disk_says_that_nothing_is_lost(stand_in_measure, tmp_path, monke
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pluraljax._scan._store.Store.write", full)
+    monkeypatch.setattr("pluraljax._scan.store._store.Store.write", full)
     (tmp_path / "study.toml").write_text(tiny().to_toml())
     fails([tmp_path / "study.toml", "--quiet", "--out", tmp_path / "scan"], "make room, and run the same", capsys)
 

@@ -12,8 +12,8 @@ from tiny import SIZES, tiny
 import pluraljax as plx
 from pluraljax._cli import main
 from pluraljax._scan import read_table
-from pluraljax._scan._rehearse import rehearse
-from pluraljax._scan._store import Store
+from pluraljax._scan.engine._rehearse import rehearse
+from pluraljax._scan.store._store import Store
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import pytest
 from tiny import tiny
 
 from pluraljax._scan import FamilyGrid, ScanConfig, default_config
-from pluraljax._scan._definition import differences
+from pluraljax._scan.config._definition import differences
 
 GOOD = """
 seed = 3

@@ -16,11 +16,11 @@ from tiny import tiny
 
 import pluraljax as plx
 from pluraljax._cli import main
-from pluraljax._scan import _cluster
-from pluraljax._scan._journal import Journal, read_journal
-from pluraljax._scan._plan import Block
-from pluraljax._scan._progress import Silent
-from pluraljax._scan._store import Memory, Store
+from pluraljax._progress import Silent
+from pluraljax._scan.config._plan import Block
+from pluraljax._scan.engine import _cluster
+from pluraljax._scan.store._journal import Journal, read_journal
+from pluraljax._scan.store._store import Memory, Store
 
 HERE = Path(__file__).parent
 

@@ -10,11 +10,12 @@ from tiny import SIZES, tiny
 
 import pluraljax as plx
 from pluraljax._candidates import METHODS as PLAYED
-from pluraljax._scan import _batch, _found
-from pluraljax._scan._columns import FOUND
-from pluraljax._scan._config import ScanConfig
-from pluraljax._scan._measure import NO, UNDECIDED, YES
-from pluraljax._scan._search import METHODS
+from pluraljax._scan.config._config import ScanConfig
+from pluraljax._scan.engine import _batch
+from pluraljax._scan.measure import _found_rows
+from pluraljax._scan.measure._columns import FOUND
+from pluraljax._scan.measure._conditions_rows import NO, UNDECIDED, YES
+from pluraljax._scan.measure._search import METHODS
 
 SEARCH = plx.Search(starts=3, steps=20)
 
@@ -96,8 +97,8 @@ def found_at(market, share, verdict=plx.Verdict.CERTIFIED):
 def test_the_check_fails_for_equilibria_below_what_is_proved_or_above_aligned(x64):
     market = plx.families.gaussian(**SIZES)(jr.key(0))
     marks = plx.benchmarks(market)
-    proved = {name: marks.silent + 0.5 * (marks.aligned - marks.silent) for name in _found.PROVED}
-    check = lambda *found: _found._rows(market, proved, *found)
+    proved = {name: marks.silent + 0.5 * (marks.aligned - marks.silent) for name in _found_rows.PROVED}
+    check = lambda *found: _found_rows._rows(market, proved, *found)
     assert int(check(found_at(market, 0.6), found_at(market, 0.7))["found_theorem"]) == YES
     assert int(check(found_at(market, 0.4), found_at(market, 0.7))["found_theorem"]) == NO
     assert int(check(found_at(market, 0.6), found_at(market, 0.4))["found_theorem"]) == NO

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from pluraljax._scan._compiled import FOLDER, seal_compilation_cache
-from pluraljax._scan._kept import Kept
+from pluraljax._compiling._cache import FOLDER, seal_compilation_cache
+from pluraljax._compiling._kept import Kept
 
 
 def mode(path):

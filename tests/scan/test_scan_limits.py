@@ -13,10 +13,11 @@ import pluraljax as plx
 from pluraljax._cli import main
 from pluraljax._families import make_family
 from pluraljax._files._toml import MOST_BYTES, check_nesting, read_toml
-from pluraljax._scan import FamilyGrid, ScanConfig, Search, _batch, _rehearse
-from pluraljax._scan._grid import MAX_CELLS
-from pluraljax._scan._plan import Shard, missing_blocks
-from pluraljax._scan._store import Store
+from pluraljax._scan import FamilyGrid, ScanConfig, Search
+from pluraljax._scan.config._grid import MAX_CELLS
+from pluraljax._scan.config._plan import Shard, missing_blocks
+from pluraljax._scan.engine import _batch, _rehearse
+from pluraljax._scan.store._store import Store
 
 HUGE = 10**18
 LONG = 10**400  # no float holds it
@@ -244,7 +245,7 @@ def test_a_scan_of_more_cells_than_draws_are_kept(monkeypatch, tmp_path):
         grid=(FamilyGrid("gaussian", SIZES | {"shared": [0.0, 0.25, 0.5, 0.75, 1.0]}),), markets=320, chunk=32
     )
     wanted = plx.scan(config, progress=False)
-    for module in (_batch, sys.modules["pluraljax._scan._run"]):
+    for module in (_batch, sys.modules["pluraljax._scan.engine._run"]):
         monkeypatch.setattr(module, "MOST_DRAWS", 2)
     assert plx.scan(config, progress=False).equals(wanted)
 

@@ -8,10 +8,10 @@ from filled import fill
 from tiny import SIZES, tiny
 
 import pluraljax as plx
-from pluraljax._scan import _outlook
-from pluraljax._scan._journal import Journal
-from pluraljax._scan._outlook import foresee
-from pluraljax._scan._plan import Shard
+from pluraljax._scan.config._plan import Shard
+from pluraljax._scan.engine import _outlook
+from pluraljax._scan.engine._outlook import foresee
+from pluraljax._scan.store._journal import Journal
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tiny import tiny
 
 from pluraljax._scan import FamilyGrid
-from pluraljax._scan._plan import Block, missing_blocks, parameter_types, replicates
+from pluraljax._scan.config._plan import Block, missing_blocks, parameter_types, replicates
 
 NUM_CELLS = 3
 

@@ -18,10 +18,11 @@ import stand_in
 from tiny import SIZES, tiny
 
 import pluraljax as plx
-from pluraljax._scan import _measure, _run
-from pluraljax._scan._batch import Programs
-from pluraljax._scan._progress import Lines, Silent, make_progress
-from pluraljax._scan._store import Memory, Store
+from pluraljax._progress import Lines, Silent, make_progress
+from pluraljax._scan.engine import _run
+from pluraljax._scan.engine._batch import Programs
+from pluraljax._scan.measure import _conditions_rows
+from pluraljax._scan.store._store import Memory, Store
 
 HERE = Path(__file__).parent
 
@@ -184,7 +185,7 @@ def test_open_rows_get_a_second_pass(stand_in_measure, monkeypatch):
 
     first = plx.scan(tiny(), progress=False)
     assert {plx.Status.OK, plx.Status.RESCUED} == set(np.unique(first.status))
-    monkeypatch.setattr(_measure, "measure_again", again)
+    monkeypatch.setattr(_conditions_rows, "measure_again", again)
     memory = Memory(tiny())
     summary = _run.run(tiny(), memory)
     rescued = memory.dataset().status == plx.Status.RESCUED

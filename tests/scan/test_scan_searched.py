@@ -10,13 +10,14 @@ from tiny import tiny
 import pluraljax as plx
 from pluraljax._cli import main
 from pluraljax._market import Market
-from pluraljax._scan import _run, _searched
-from pluraljax._scan._batch import Programs
-from pluraljax._scan._columns import EQUILIBRIA, SEARCHED
-from pluraljax._scan._measure import NO, UNDECIDED, YES
-from pluraljax._scan._plan import Block, Shard
-from pluraljax._scan._rehearse import rehearse
-from pluraljax._scan._store import Memory, Store
+from pluraljax._scan.config._plan import Block, Shard
+from pluraljax._scan.engine import _run
+from pluraljax._scan.engine._batch import Programs
+from pluraljax._scan.engine._rehearse import rehearse
+from pluraljax._scan.measure import _searched_rows
+from pluraljax._scan.measure._columns import EQUILIBRIA, SEARCHED
+from pluraljax._scan.measure._conditions_rows import NO, UNDECIDED, YES
+from pluraljax._scan.store._store import Memory, Store
 from pluraljax._worst_shared import WorstEquilibria, _question, worst_equilibria
 
 SMALL = {"users": 2, "actions": 2, "states": 2}
@@ -103,7 +104,7 @@ def test_numbers_are_those_of_one_market_alone(quick):
         with jax.enable_x64(True):
             market = family(jax.random.fold_in(jax.random.key(0, impl="threefry2x32"), number))
         alone = jax.tree.map(lambda leaf: np.asarray(leaf)[None], market)
-        found = worst_equilibria(alone, (0, 0), budget=BUDGET, level=1.0 - _searched.SERVED)
+        found = worst_equilibria(alone, (0, 0), budget=BUDGET, level=1.0 - _searched_rows.SERVED)
         row = rows.sel(market=number)
         np.testing.assert_allclose(row.anonymous_searched_lower, found.lower[0], atol=1e-9)
         np.testing.assert_allclose(row.anonymous_searched_upper, found.upper[0], atol=1e-9)
@@ -125,10 +126,10 @@ def known(markets, **ends):
 
 def test_a_batch_is_a_loop():
     markets = batch()
-    found = _searched.measure_searched(markets, 0.0, known(markets), BUDGET)
+    found = _searched_rows.measure_searched(markets, 0.0, known(markets), BUDGET)
     for place in range(4):
         alone = jax.tree.map(lambda leaf, place=place: leaf[place : place + 1], markets)
-        one = _searched.measure_searched(alone, 0.0, known(alone), BUDGET)
+        one = _searched_rows.measure_searched(alone, 0.0, known(alone), BUDGET)
         for name, value in one.items():
             np.testing.assert_array_equal(found[name][place], value[0])
     # A search that is over once it is known whom competition serves: its brackets hold those of the whole search.
@@ -141,7 +142,7 @@ def test_a_batch_is_a_loop():
 def test_markets_too_large_to_search_keep_the_bracket_that_is_known(monkeypatch):
     monkeypatch.setattr(_question, "unsearched", None)  # nothing is computed that a scan knows already
     markets = batch(users=6)
-    found = _searched.measure_searched(markets, 0.0, known(markets, anonymous_worst_lower=0.995), BUDGET)
+    found = _searched_rows.measure_searched(markets, 0.0, known(markets, anonymous_worst_lower=0.995), BUDGET)
     assert (found["anonymous_searched_lower"] == 0.995).all()
     assert (found["anonymous_searched_upper"] == 9.0).all()
     assert (found["anonymous_served"] == YES).all()
@@ -152,15 +153,15 @@ def test_events_say_whom_competition_serves(monkeypatch):
     upper = [[1.0, 1.00], [1.0, 1.00], [1.0, 0.9], [np.nan, np.nan]]
     blank = np.zeros((4, 2), int)
     answer = WorstEquilibria(np.array(lower), np.array(upper), blank, blank, blank)
-    monkeypatch.setattr(_searched, "worst_equilibria", lambda *_, **__: answer)
+    monkeypatch.setattr(_searched_rows, "worst_equilibria", lambda *_, **__: answer)
     personalized = {"personalized_worst_lower": lower[::-1], "personalized_worst_upper": upper[::-1]}
-    rows = _searched.measure_searched(batch(), 0.0, known(batch(), **personalized), BUDGET)
+    rows = _searched_rows.measure_searched(batch(), 0.0, known(batch(), **personalized), BUDGET)
     expected = [YES, UNDECIDED, NO, UNDECIDED]
     assert rows["personalized_served"].tolist() == expected[::-1]
     # An unknown bracket is as wide as the one without a search.
     assert rows["anonymous_served"].tolist() == expected
     closed = known(batch(), anonymous_worst_lower=0.995, anonymous_worst_upper=1.0)
-    rows = _searched.measure_searched(batch(), 0.0, closed, BUDGET)
+    rows = _searched_rows.measure_searched(batch(), 0.0, closed, BUDGET)
     # Where the two contradict each other nothing is decided.
     assert rows["anonymous_served"].tolist()[1:3] == [YES, UNDECIDED]
 
@@ -171,7 +172,7 @@ def test_what_is_not_a_market_is_undecided():
     for name in ("prior", "user_value", "provider_value", "mass"):
         object.__setattr__(broken, name, np.array(getattr(markets, name)))
     broken.user_value[0, 0, 0, 0] = np.nan
-    rows = _searched.measure_searched(broken, 0.0, known(broken), BUDGET)
+    rows = _searched_rows.measure_searched(broken, 0.0, known(broken), BUDGET)
     assert np.isnan(rows["anonymous_searched_lower"][0]).all()
     assert np.isfinite(rows["anonymous_searched_lower"][1]).all()
     assert rows["anonymous_served"][0] == UNDECIDED
@@ -184,8 +185,8 @@ def test_a_search_stops_between_two_steps():
         asked.append(None)
         return len(asked) > 1
 
-    with pytest.raises(_searched.Stopped):
-        _searched.measure_searched(markets, 0.0, known(markets), 300, stopped)
+    with pytest.raises(_searched_rows.Stopped):
+        _searched_rows.measure_searched(markets, 0.0, known(markets), 300, stopped)
     assert len(asked) == 2
 
 
@@ -193,7 +194,7 @@ def test_what_goes_wrong_in_a_search_is_raised(quick, monkeypatch):
     def broken(*_):
         raise ArithmeticError("a search went wrong")
 
-    monkeypatch.setattr(_searched, "measure_searched", broken)
+    monkeypatch.setattr(_searched_rows, "measure_searched", broken)
     with pytest.raises(ArithmeticError, match="a search went wrong"):
         plx.scan(searching(), progress=False)
 
@@ -239,8 +240,8 @@ def test_a_rehearsal_tells_what_searching_takes(quick, tmp_path):
 
 
 def test_what_nobody_searched_is_undefined():
-    rows = _searched.undefined((3, 2))
+    rows = _searched_rows.undefined((3, 2))
     assert rows.keys() == {column.name for column in SEARCHED}
     assert np.isnan(rows["anonymous_searched_lower"]).all()
     assert (rows["anonymous_served"] == UNDECIDED).all()
-    assert {column.name for column in EQUILIBRIA} & set(_searched.KNOWN)
+    assert {column.name for column in EQUILIBRIA} & set(_searched_rows.KNOWN)

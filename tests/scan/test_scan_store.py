@@ -11,12 +11,12 @@ from filled import contents, fill, invented
 from tiny import tiny
 
 from pluraljax._scan import FamilyGrid, open_scan, read_manifest, read_table
-from pluraljax._scan._chunk import ChunkFormat, DamagedChunk
-from pluraljax._scan._columns import COLUMNS
-from pluraljax._scan._manifest import FORMAT_VERSION
-from pluraljax._scan._plan import missing_blocks
-from pluraljax._scan._store import Store
-from pluraljax._scan._versions import versions
+from pluraljax._scan.config._plan import missing_blocks
+from pluraljax._scan.measure._columns import COLUMNS
+from pluraljax._scan.store._chunk import ChunkFormat, DamagedChunk
+from pluraljax._scan.store._manifest import FORMAT_VERSION
+from pluraljax._scan.store._store import Store
+from pluraljax._scan.store._versions import versions
 
 
 @pytest.fixture
@@ -252,7 +252,7 @@ class TestRefusals:
         def refuse(*args, **options):
             raise PermissionError(13, "Permission denied")
 
-        monkeypatch.setattr("pluraljax._scan._store._Lock", refuse)
+        monkeypatch.setattr("pluraljax._scan.store._store._Lock", refuse)
         self.refused(tmp_path / "scan", tiny(), r"cannot be written to \(Permission denied\)")
 
     def test_another_config(self, folder):

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 import pluraljax as plx
-from pluraljax._scan import _batch, _measure, _traced
+from pluraljax._compiling import _traced
+from pluraljax._scan.engine import _batch
+from pluraljax._scan.measure import _conditions_rows
 
 SPEC = (jax.ShapeDtypeStruct((3,), jnp.float32),)
 VALUES = np.arange(3, dtype=np.float32)
@@ -54,12 +56,12 @@ def test_it_is_traced_once_per_key_shape_and_setting(kept):
     assert [lower(program, "one", 2), lower(program, "one", 2)] == [1, 0]
     assert lower(program, "one", 3) == 1
     assert lower(program, "one", 2.0) == 1
-    assert lower(program, "one", _measure.measure) == 1
+    assert lower(program, "one", _conditions_rows.measure) == 1
     assert lower(program, "one", 2, spec=(jax.ShapeDtypeStruct((3,), jnp.int32),)) == 1
     with jax.numpy_dtype_promotion("standard"):
         assert lower(program, "one", 2) == 1
     assert len(kept()) == 6
-    assert [lower(program, "one", 2), lower(program, "one", _measure.measure)] == [0, 0]
+    assert [lower(program, "one", 2), lower(program, "one", _conditions_rows.measure)] == [0, 0]
 
 
 def test_another_source_or_version_is_traced_again(kept, monkeypatch):

@@ -14,11 +14,11 @@ import pluraljax as plx
 from pluraljax._cli import main
 from pluraljax._report import _write
 from pluraljax._scan import FamilyGrid, ScanConfig, read_manifest
-from pluraljax._scan._adaptive import State, Stopping, replay
-from pluraljax._scan._estimate_intervals import clopper_pearson, confidence_sequence
-from pluraljax._scan._power import power_report
-from pluraljax._scan._run import run
-from pluraljax._scan._store import Store
+from pluraljax._scan.config._power import power_report
+from pluraljax._scan.config._stopping import State, Stopping, replay
+from pluraljax._scan.engine._run import run
+from pluraljax._scan.store._store import Store
+from pluraljax._statistics._intervals import clopper_pearson, confidence_sequence
 
 UNTIL = plx.Until("weakly_aligned", half_width=0.1, most=1000)
 

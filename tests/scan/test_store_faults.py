@@ -15,12 +15,13 @@ from tiny import tiny
 
 from pluraljax._cli import main
 from pluraljax._report import _write
-from pluraljax._scan import _manifest, read_manifest, read_table
-from pluraljax._scan._chunk import DamagedChunk
-from pluraljax._scan._journal import JOURNAL, Journal, read_journal
-from pluraljax._scan._plan import Block
-from pluraljax._scan._read import chunk_format
-from pluraljax._scan._store import Store
+from pluraljax._scan import read_manifest, read_table
+from pluraljax._scan.config._plan import Block
+from pluraljax._scan.store import _manifest
+from pluraljax._scan.store._chunk import DamagedChunk
+from pluraljax._scan.store._journal import JOURNAL, Journal, read_journal
+from pluraljax._scan.store._read import chunk_format
+from pluraljax._scan.store._store import Store
 
 READERS = {
     "status": lambda folder: ("status", folder),

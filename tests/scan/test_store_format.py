@@ -15,13 +15,14 @@ from tiny import SIZES, tiny
 
 import pluraljax as plx
 from pluraljax._cli import main
-from pluraljax._report import _page_data, _write
-from pluraljax._scan import FamilyGrid, _config, _estimate, _estimate_rows, open_scan, read_manifest, read_table
-from pluraljax._scan._columns import COLUMNS, EVENTS, ROBUST, SEARCHED, Column
-from pluraljax._scan._estimate import merge_summaries, summarize
-from pluraljax._scan._plan import missing_blocks
-from pluraljax._scan._read import chunk_format, read_parts
-from pluraljax._scan._store import Store
+from pluraljax._report import _page_data, _summary, _summary_rows, _write
+from pluraljax._report._summary import merge_summaries, summarize
+from pluraljax._scan import FamilyGrid, open_scan, read_manifest, read_table
+from pluraljax._scan.config import _config
+from pluraljax._scan.config._plan import missing_blocks
+from pluraljax._scan.measure._columns import COLUMNS, EVENTS, ROBUST, SEARCHED, Column
+from pluraljax._scan.store._read import chunk_format, read_parts
+from pluraljax._scan.store._store import Store
 
 
 @pytest.fixture(autouse=True)
@@ -115,9 +116,9 @@ def test_a_scan_is_read_where_its_table_has_moved_and_its_family_is_unknown(tmp_
 def test_a_scan_without_a_column_that_this_version_has_is_read(tmp_path, monkeypatch, capsys):
     fill(tmp_path / "scan", tiny())
     later = (*COLUMNS, Column("regret", "user", "value", "utility", "?"), Column("fair", "market", "event", "", "?"))
-    for module in (_config, _estimate, _estimate_rows):
+    for module in (_config, _summary, _summary_rows):
         monkeypatch.setattr(module, "COLUMNS", later)
-    monkeypatch.setattr(_estimate, "EVENTS", (*EVENTS, "fair"))
+    monkeypatch.setattr(_summary, "EVENTS", (*EVENTS, "fair"))
     monkeypatch.setitem(_page_data._ABOUT, "regret", later[-2])
     assert open_scan(tmp_path / "scan").sizes["market"] == 400
     assert command("status", tmp_path / "scan") == 0
@@ -135,9 +136,9 @@ def test_a_scan_with_a_column_that_this_version_does_not_know_is_read(tmp_path, 
     columns += [Column("fair", "market", "event", "", "?"), Column("regret", "user", "value", "", "?")]
     with Store(tmp_path / "this", config) as store:
         manifest = read_manifest(store.path)
-    data = {**manifest.definition, "columns": plx._scan._definition.columns_version(columns)}
+    data = {**manifest.definition, "columns": plx._scan.config._definition.columns_version(columns)}
     config_data = manifest.config | {"until": {"event": "fair", "half_width": 0.4}}
-    other = plx._scan._manifest.Manifest.new(data, config_data, columns, manifest.versions[0])
+    other = plx._scan.store._manifest.Manifest.new(data, config_data, columns, manifest.versions[0])
     with Store(tmp_path / "that", other) as store:
         for block in missing_blocks(config, 20, {}):
             rows = {n: v for n, v in invented(block, 3).items() if n not in left_out}
@@ -187,9 +188,9 @@ def test_the_digest_is_of_the_rows_and_of_what_is_said_of_them(tmp_path):
     path = min((tmp_path / "scan" / "rows").iterdir())
     table = chunks.read(path).table
     note = {"cell": 0}
-    digest = plx._scan._digest.digest_of(table, note)
-    assert digest == plx._scan._digest.digest_of(pa.concat_tables([table.slice(0, 7), table.slice(7)]), note)
-    assert digest != plx._scan._digest.digest_of(table, {"cell": 1})
+    digest = plx._scan.store._digest.digest_of(table, note)
+    assert digest == plx._scan.store._digest.digest_of(pa.concat_tables([table.slice(0, 7), table.slice(7)]), note)
+    assert digest != plx._scan.store._digest.digest_of(table, {"cell": 1})
     for place, field in enumerate(table.schema):
         values = table.column(place).to_pylist()
         odd = {pa.bool_(): not values[3], pa.string(): "x"}.get(field.type, values[3])
@@ -198,4 +199,4 @@ def test_the_digest_is_of_the_rows_and_of_what_is_said_of_them(tmp_path):
             values[3] = None if values[3] is not None else 7
         changed = table.set_column(place, field, pa.array(values, field.type))
         if not changed.equals(table):
-            assert digest != plx._scan._digest.digest_of(changed, note), field.name
+            assert digest != plx._scan.store._digest.digest_of(changed, note), field.name

@@ -15,13 +15,15 @@ from tiny import tiny
 
 import pluraljax as plx
 from pluraljax._cli import main
+from pluraljax._progress import Silent
 from pluraljax._report import _write
-from pluraljax._scan import _cluster, _journal, _run, _store, read_manifest, read_table
-from pluraljax._scan._journal import read_journal
-from pluraljax._scan._plan import Block, Shard, missing_blocks
-from pluraljax._scan._progress import Silent
-from pluraljax._scan._store import Store
-from pluraljax._scan._versions import versions
+from pluraljax._scan import read_manifest, read_table
+from pluraljax._scan.config._plan import Block, Shard, missing_blocks
+from pluraljax._scan.engine import _cluster, _run
+from pluraljax._scan.store import _journal, _store
+from pluraljax._scan.store._journal import read_journal
+from pluraljax._scan.store._store import Store
+from pluraljax._scan.store._versions import versions
 
 LATER = versions() | {"jax": "9.9.0", "jaxlib": "9.9.1"}
 
