@@ -33,6 +33,8 @@ PAGES = (
         "What answers are made of.",
         "_bracket _status _warnings _candidates _ties",
     ),
+    # Names of modules that nobody has put on a page yet.
+    ("more", "More", "Other names.", ""),
 )
 
 

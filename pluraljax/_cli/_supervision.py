@@ -105,7 +105,7 @@ def _leave(code: int, farewell: str) -> None:
 
 
 def _end_children() -> None:
-    """Ends the workers of a local cluster: one that is still starting would print a traceback when its parent is gone."""
+    """Ends the workers of a local cluster: one that still starts would print a traceback when its parent is gone."""
     if (multiprocessing := sys.modules.get("multiprocessing")) is not None:
         for child in multiprocessing.active_children():
             child.kill()
