@@ -109,7 +109,7 @@ def check_guarantees(markets, labels, delta, tally):
 def check_alignment(markets, labels, options, tally):
     found = jax.tree.map(np.asarray, compiled(*options)(cases.stack(markets), jnp.asarray(labels)))
     for i, market in enumerate(markets):
-        lower, upper, scale = found.error.lower[i], found.error.upper[i], payoff_scale(market)
+        lower, upper, scale = found.value.lower[i], found.value.upper[i], payoff_scale(market)
         if options[2] == "free":
             # No programme has this optimum: HiGHS says of both ends whether they are reached.
             held = oracles.alignment_contained(market, labels[i], lower, upper, SLACK * scale, *options)
@@ -190,13 +190,13 @@ def bracket_of_guarantee(market, labels, delta):
 
 
 def bracket_of_worst(market, _, delta):
-    found = plx.frontier(market, delta)
-    return found.worst.lower, found.worst.upper, found.status
+    found = plx.worst_equilibrium(market, plx.personalized(market.num_users), delta)
+    return found.value.lower, found.value.upper, found.status
 
 
 def bracket_of_gain(market, labels, delta):
     found = plx.silence(market, labels, delta)
-    return found.gain.lower, found.gain.upper, found.status
+    return found.value.lower, found.value.upper, found.status
 
 
 # What is asked of (market, labels, delta): bracket ends and statuses per user or provider, the exact optima, and the

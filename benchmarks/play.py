@@ -52,7 +52,7 @@ def reply(market, key):
     talk = plx.Conversation()
     silent = plx.silent_profile(market, plx.personalized(1), talk)
     found = plx.best_response(market, plx.personalized(1), talk, silent, key)
-    return found.gain[0], found.relaxed_gain[0], found.optimum.upper[0], found.ratio[0], found.status[0]
+    return found.gain[0], found.relaxed_gain[0], found.value.upper[0], found.ratio[0], found.status[0]
 
 
 def in_chunks(function, count, *arguments, chunk=250):
@@ -93,12 +93,12 @@ def personalized(count):
         markets, keys = draw(family, count)
         alignment, marks = jax.jit(jax.vmap(plx.weak_alignment))(markets), jax.jit(jax.vmap(plx.benchmarks))(markets)
         scale = np.ptp(np.asarray(markets.user_value), axis=(2, 3))
-        holds = (np.asarray(alignment.error.upper) <= 1e-9 * scale).all(axis=1)
+        holds = (np.asarray(alignment.value.upper) <= 1e-9 * scale).all(axis=1)
         found = in_chunks(lambda market, key: find(market, key, (0, 1)), count, markets, keys)
-        certified = found.verdict[holds] == plx.Verdict.CERTIFIED
+        certified = found.holds[holds] == plx.Truth.HOLDS
         lost = (np.asarray(marks.aligned)[:, None] - found.user_value)[holds] / scale[holds][:, None]
         weights = np.asarray(alignment.weights).sum(axis=-1) / np.asarray(markets.mass)
-        allowed = found.gain.upper.max(axis=-1)[holds][..., None] * (weights / scale)[holds][:, None]
+        allowed = found.value.upper.max(axis=-1)[holds][..., None] * (weights / scale)[holds][:, None]
         yield {
             "family": name,
             "markets with weak error 0": int(holds.sum()),
@@ -115,11 +115,11 @@ def anonymous(count):
     alignment, marks = jax.jit(jax.vmap(plx.weak_alignment))(markets), jax.jit(jax.vmap(plx.benchmarks))(markets)
     scale = np.ptp(np.asarray(markets.user_value), axis=(2, 3))
     found = in_chunks(lambda market, key: find(market, key, (0, 0)), count, markets, keys)
-    certified = found.verdict == plx.Verdict.CERTIFIED
+    certified = found.holds == plx.Truth.HOLDS
     below = (found.user_value < np.asarray(marks.aligned)[:, None] - 1e-6 * scale[:, None]).any(axis=-1) & certified
     for name, among in (
         ("all", np.ones(count, bool)),
-        ("weak error 0", (np.asarray(alignment.error.upper) <= 1e-9 * scale).all(axis=1)),
+        ("weak error 0", (np.asarray(alignment.value.upper) <= 1e-9 * scale).all(axis=1)),
     ):
         some, total = int(below[among].any(axis=1).sum()), int(among.sum())
         yield {

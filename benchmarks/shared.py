@@ -33,9 +33,9 @@ def families(providers: int, users: int):
 def measure(family, markets: int, budget: int) -> dict[str, float]:
     batch = jax.vmap(family)(jax.vmap(lambda i: jr.fold_in(jr.key(0), i))(np.arange(markets)))
     base = jax.vmap(plx.benchmarks)(batch)
-    plx.worst_equilibrium(batch, budget=0)
+    plx.worst_equilibrium(batch, plx.anonymous(batch.num_users), budget=0)
     start = time.process_time()
-    found = plx.worst_equilibrium(batch, budget=budget)
+    found = plx.worst_equilibrium(batch, plx.anonymous(batch.num_users), budget=budget)
     cost = time.process_time() - start
     span = np.asarray(base.aligned - base.silent)
     on_scale = lambda end: (np.asarray(end) - np.asarray(base.silent)) / np.where(span > 0, span, 1.0)

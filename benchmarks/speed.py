@@ -182,7 +182,7 @@ def alignment():
         "weak alignment, 8 states x 4 actions x 5 providers",
         plx.weak_alignment,
         markets,
-        lambda found: (found.error.lower[:, 0], found.error.upper[:, 0]),
+        lambda found: (found.value.lower[:, 0], found.value.upper[:, 0]),
         lambda i: fitter.value(user[i], provider[i]),
     )
 
@@ -198,7 +198,7 @@ def public():
         "public persuasion, 4 users x 3 actions x 8 states",
         lambda market: plx.silence(market, plx.anonymous(4)),
         markets,
-        lambda found: (np.asarray(found.gain.lower)[:, 0] + silent, np.asarray(found.gain.upper)[:, 0] + silent),
+        lambda found: (np.asarray(found.value.lower)[:, 0] + silent, np.asarray(found.value.upper)[:, 0] + silent),
         lambda i: persuader.value(user[i], provider[i, 0] * mass[i][:, None, None]),
         passes=1,
     )
@@ -206,7 +206,9 @@ def public():
 
 def frontier(delta):
     markets = draw(4, 4, 4, alignment=1.0)
-    first, seconds, found = clock(jax.jit(jax.vmap(lambda market: plx.frontier(market, delta))), markets)
+    apart = plx.personalized(markets.num_users)
+    ask = jax.jit(jax.vmap(lambda market: plx.worst_equilibrium(market, apart, delta)))
+    first, seconds, found = clock(ask, markets)
     user, provider = arrays(markets)
     span = np.asarray(jax.vmap(lambda m: plx.benchmarks(m).aligned - plx.benchmarks(m).silent)(markets))[:, 0]
     spread = np.ptp(np.asarray(markets.provider_value), axis=(2, 3, 4))
@@ -219,7 +221,7 @@ def frontier(delta):
     exact = (time.perf_counter() - begin) / SAMPLE
     return report(f"frontier, 4 providers, 4 x 4, delta {delta:g}", first, seconds, exact) | {
         "programmes of HiGHS per market": solved / SAMPLE,
-        "largest width, share of the span": float((np.asarray(found.worst.width)[:, 0] / np.maximum(span, 1e-9)).max()),
+        "largest width, share of the span": float((np.asarray(found.value.width)[:, 0] / np.maximum(span, 1e-9)).max()),
         "open": int((np.asarray(found.status) == plx.Status.OPEN).sum()),
     }
 

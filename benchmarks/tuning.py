@@ -30,10 +30,10 @@ WANTED_SECONDS = 300.0
 STEPS = 200
 FIELDS = ("user_value", "provider_value", "mass", "prior")
 OPTIMA = {
-    "weak_alignment": lambda market: plx.weak_alignment(market).error.upper,
-    "strong_alignment": lambda market: plx.strong_alignment(market).error.upper[None],
+    "weak_alignment": lambda market: plx.weak_alignment(market).value.upper,
+    "strong_alignment": lambda market: plx.strong_alignment(market).value.upper[None],
     "guarantee": lambda market: plx.guarantee(market, (0, 1), 0.02).lower,
-    "worst_value": lambda market: plx.worst_value(market, 0.02).worst.upper,
+    "worst_value": lambda market: plx.worst_value(market, 0.02).value.upper,
 }
 
 

@@ -58,7 +58,7 @@ class Result:
     path: tuple[float, ...] = field(repr=False)
 
 
-errors = jax.jit(jax.vmap(lambda market: (plx.weak_alignment(market).error, plx.weak_alignment(market, "hull").error)))
+errors = jax.jit(jax.vmap(lambda market: (plx.weak_alignment(market).value, plx.weak_alignment(market, "hull").value)))
 benchmarks = jax.jit(jax.vmap(plx.benchmarks))
 
 

@@ -61,7 +61,7 @@ def program(market: plx.Market, present: jax.Array):
     here = present[:, None, None].astype(float)
     inside = plx.Market(market.prior, market.user_value * here, market.provider_value * here[None], market.mass)
     sure = plx.guarantee(inside, plx.anonymous(here.shape[0])).lower
-    return plx.strong_alignment(inside).error, sure, plx.benchmarks(inside)
+    return plx.strong_alignment(inside).value, sure, plx.benchmarks(inside)
 
 
 def every_set(markets: plx.Market, users: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -69,7 +69,7 @@ def study(user_value, provider_value):
     """Weights of hull and cone, and what equilibria give each user on the scale from silent (0) to aligned (1)."""
     market = plx.observed_market(user_value, provider_value)
     weights = [plx.weak_alignment(market, weights=name).weights for name in ("hull", "cone")]
-    marks, worst = plx.benchmarks(market), plx.frontier(market).worst
+    marks, worst = plx.benchmarks(market), plx.worst_equilibrium(market, plx.personalized(market.num_users)).value
     sure = plx.guarantee(market, plx.anonymous(user_value.shape[0]))
     scale = jnp.where(marks.aligned - marks.silent > 1e-9, marks.aligned - marks.silent, jnp.nan)
     values = {"personalized": worst.lower, "personalized, at most": worst.upper, "anonymous": sure.lower}

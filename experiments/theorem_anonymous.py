@@ -49,14 +49,14 @@ class Result:
 @jax.jit
 @jax.vmap
 def program(market: plx.Market):
-    weak, base = plx.weak_alignment(market).error, plx.benchmarks(market)
+    weak, base = plx.weak_alignment(market).value, plx.benchmarks(market)
     return weak, base, plx.silence(market, plx.anonymous(USERS)).is_equilibrium
 
 
 def measure_one(config: Config, name: str, parameter: float, family) -> Result:
     markets = draw_markets(family, config.markets, config.seed)
     weak, base, silence = in_tiles(program, config.markets, markets)
-    worst = jax.tree.map(np.asarray, plx.worst_equilibrium(markets, budget=config.budget).value)
+    worst = jax.tree.map(np.asarray, plx.worst_equilibrium(markets, plx.anonymous(USERS), budget=config.budget).value)
     span = base.aligned - base.silent
     # A certified equilibrium gives her at most worst.upper; none gives her less than worst.lower.
     below = ((base.aligned - worst.upper > 0.01 * span) & (span > 1e-9)).any(axis=1)

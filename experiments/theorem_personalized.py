@@ -49,8 +49,8 @@ class Result:
 @jax.vmap
 def program(market: plx.Market):
     everyone = plx.personalized(USERS)
-    weak, base = plx.weak_alignment(market).error, plx.benchmarks(market)
-    return weak, base, plx.frontier(market), plx.guarantee(market, everyone)
+    weak, base = plx.weak_alignment(market).value, plx.benchmarks(market)
+    return weak, base, plx.worst_equilibrium(market, everyone).value, plx.guarantee(market, everyone)
 
 
 def measure(config: Config) -> Iterator[Result]:
@@ -60,7 +60,7 @@ def measure(config: Config) -> Iterator[Result]:
         weak, base, worst, sure = in_tiles(program, config.markets, markets)
         size = payoff_range(markets)
         bound = 2 * weak.upper
-        loss = base.aligned - worst.worst.upper
+        loss = base.aligned - worst.upper
         left_open = base.aligned - sure.lower
         # What certificates may be off by: the least delta they are read with, and rounding.
         near = 1e-6 * size

@@ -65,7 +65,7 @@ def program(market: plx.Market, policies: jax.Array):
     strong, base = plx.strong_alignment(market), plx.benchmarks(market)
     found = jax.vmap(lambda policy: plx.deviation(market, together, plx.Profile(policy)))(policies)
     sure = plx.guarantee(market, together).lower
-    return strong, base, (found.gain.upper, found.user_value, found.is_equilibrium), sure
+    return strong, base, (found.value.upper, found.user_value, found.is_equilibrium), sure
 
 
 def policies_of(count: int, seed: int) -> np.ndarray:
@@ -79,7 +79,7 @@ def measure_one(config: Config, name: str, parameter: float, family) -> Result:
     markets = draw_markets(family, config.markets, config.seed)
     policies = policies_of(config.markets, config.seed)
     strong, base, (gain, value, stable), sure = in_tiles(program, config.markets, markets, policies)
-    worst = np.asarray(plx.worst_equilibrium(markets, budget=config.budget).value.upper)
+    worst = np.asarray(plx.worst_equilibrium(markets, plx.anonymous(USERS), budget=config.budget).value.upper)
     size = payoff_range(markets).mean(axis=1)
     average = lambda values: values.mean(axis=-1)  # users have equal mass
     bound = 2 * average(strong.user_error) / size

@@ -72,7 +72,7 @@ def count_aligned(config: Config, dimension: int, providers: int) -> tuple[int, 
     def measure(index):
         key = jr.fold_in(jr.fold_in(jr.key(config.seed), 100 * dimension + providers), index)
         market = family(key)
-        error = plx.weak_alignment(market).error
+        error = plx.weak_alignment(market).value
         return error.lower[0], error.upper[0], market.user_value.max() - market.user_value.min()
 
     # One loop per device, without a collective in its predicate.

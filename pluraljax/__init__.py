@@ -83,9 +83,6 @@ if TYPE_CHECKING:
         Play as Play,
     )
     from ._equilibrium import (
-        Verdict as Verdict,
-    )
-    from ._equilibrium import (
         best_response as best_response,
     )
     from ._equilibrium import (
@@ -98,16 +95,10 @@ if TYPE_CHECKING:
         gradient_policies as gradient_policies,
     )
     from ._frontier import (
-        Frontier as Frontier,
-    )
-    from ._frontier import (
         FrontierCurve as FrontierCurve,
     )
     from ._frontier import (
         Persuasion as Persuasion,
-    )
-    from ._frontier import (
-        frontier as frontier,
     )
     from ._frontier import (
         frontier_curve as frontier_curve,
@@ -198,6 +189,7 @@ if TYPE_CHECKING:
     from ._study import Study as Study
     from ._study import UserAnswer as UserAnswer
     from ._study import study as study
+    from ._truth import Truth as Truth
     from ._tuning import Certified as Certified
     from ._tuning import Entrant as Entrant
     from ._tuning import Instrument as Instrument
@@ -233,7 +225,6 @@ _HOME = {
     "BestResponse": "_equilibrium",
     "equilibrium": "_equilibrium",
     "best_response_play": "_equilibrium",
-    "Verdict": "_equilibrium",
     "Play": "_equilibrium",
     "Equilibrium": "_equilibrium",
     "Equilibria": "_equilibrium",
@@ -250,7 +241,6 @@ _HOME = {
     "Certificate": "_certify",
     "Exits": "_scan",
     "FamilyGrid": "_scan",
-    "Frontier": "_frontier",
     "FrontierCurve": "_frontier",
     "Guarantee": "_guarantee",
     "Market": "_market",
@@ -260,6 +250,7 @@ _HOME = {
     "Silence": "_deviation",
     "Stakes": "_market",
     "Status": "_status",
+    "Truth": "_truth",
     "StrongAlignment": "_alignment",
     "anonymous": "_segments",
     "benchmarks": "_market",
@@ -268,7 +259,6 @@ _HOME = {
     "default_config": "_scan",
     "deviation": "_deviation",
     "families": "_families",
-    "frontier": "_frontier",
     "frontier_curve": "_frontier",
     "guarantee": "_guarantee",
     "in_one_round": "_conversation",

@@ -9,9 +9,11 @@ from typing import Any, Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
+from ._answer import Answer
 from ._arguments import checked
 from ._bounds import (
     Fit,
@@ -56,31 +58,55 @@ _CLOSE = 5e-9
 _SEARCH_LANES = 8
 
 
-class Alignment(eqx.Module):
+class Alignment(Answer):
     """Alignment of each user (or of her segment).
 
-    `error` brackets the least error, `max eps_j / scale_j` over the users of her segment, in utility; the rest says
-    what reaches its upper end: `|sum_i weights_i v_ij + offset_j - scale_j u_j| <= user_error_j`.
-    `status` is a `Status` code per user; where the market's data are invalid, every number is NaN.
+    `value` brackets the least error, `max eps_j / scale_j` over the users of her segment, in utility. Its upper end is
+    reached by the `witness`, which is `weights`: `|sum_i weights_i v_ij + offset_j - scale_j u_j| <= user_error_j`. Its
+    lower end is proved by `direction`, a signed measure of situations (docs/mathematics.md, section 4): a row for each
+    action and state, in one part, or in a part for each state where the offset depends on it. `status` is a `Status`
+    code per user; where the market's data are invalid, every number is NaN.
     """
 
-    error: Bracket
+    value: Bracket
     user_error: Float[Array, " user"]
     weights: Float[Array, "user provider"]
     scale: Float[Array, " user"]
     offset: Float[Array, "user state"]
+    direction: Float[Array, "user part row"]
     status: Int[Array, " user"]
 
+    @property
+    def witness(self) -> Array | np.ndarray:
+        """What reaches the upper end: `weights`."""
+        return self.weights
 
-class StrongAlignment(eqx.Module):
+    @property
+    def proof(self) -> Array | np.ndarray:
+        """What proves the lower end: `direction`."""
+        return self.direction
+
+
+class StrongAlignment(Answer):
     """Alignment of all users at once, by one vector of weights; fields as in `Alignment`."""
 
-    error: Bracket
+    value: Bracket
     user_error: Float[Array, " user"]
     weights: Float[Array, " provider"]
     scale: Float[Array, " user"]
     offset: Float[Array, "user state"]
+    direction: Float[Array, "user part row"]
     status: Int[Array, ""]
+
+    @property
+    def witness(self) -> Array | np.ndarray:
+        """What reaches the upper end: `weights`."""
+        return self.weights
+
+    @property
+    def proof(self) -> Array | np.ndarray:
+        """What proves the lower end: `direction`."""
+        return self.direction
 
 
 @checked(market=one_market)
@@ -129,11 +155,12 @@ def strong_alignment(
     found = segment_alignment(market, anonymous(users), weights, offset, scale, solver=solver)
     first = lambda leaf: leaf[0]  # every user shares the one segment
     return StrongAlignment(
-        error=Bracket(first(found.error.lower), first(found.error.upper)),
+        value=Bracket(first(found.value.lower), first(found.value.upper)),
         user_error=found.user_error,
         weights=first(found.weights),
         scale=found.scale,
         offset=found.offset,
+        direction=found.direction,
         status=first(found.status),
     )
 
@@ -157,7 +184,7 @@ def segment_alignment(
     - `segments`: an integer label per user; equal labels share a segment. Labels known at compile time are faster.
     - `weights`, `offset`, `scale`, `solver`: as for `weak_alignment` and `strong_alignment`.
 
-    **Returns:** an `Alignment` in which all users of a segment report the same `error` and `weights`.
+    **Returns:** an `Alignment` in which all users of a segment report the same `value` and `weights`.
     """
     hull = _choice("weights", weights, ("cone", "hull")) == "hull"
     free = _choice("scale", scale, ("unit", "free")) == "free"
@@ -306,7 +333,7 @@ def _start_search(fits: Fit, hull: bool) -> _Search:
 @in_float64
 def _unfinished(fits: Fit, searches: _Search) -> Array:
     size = jax.vmap(lambda fit: payoff_range(fit.user).max())(fits)
-    return searches.bracket.width > _CLOSE * size
+    return jnp.asarray(searches.bracket.width > _CLOSE * size)
 
 
 @in_float64
@@ -351,7 +378,13 @@ def _collect(
     providers = market.provider_value.shape[0]
     empty = lambda *shape: jnp.full((users, *shape), jnp.nan, jnp.float64)
     result = Alignment(
-        Bracket(empty(), empty()), empty(), empty(providers), empty(), empty(states), jnp.zeros(users, jnp.int32)
+        value=Bracket(empty(), empty()),
+        user_error=empty(),
+        weights=empty(providers),
+        scale=empty(),
+        offset=empty(states),
+        direction=empty(*fits[0].user.shape[2:]),
+        status=jnp.zeros(users, jnp.int32),
     )
     for block, fit, (candidate, outcome) in zip(blocks(labels), fits, found, strict=True):
         user, provider = _in_units(with_zeros_if_invalid(market, status), block, hull)
@@ -369,11 +402,12 @@ def _in_own_units(found: Alignment, unit: _Units) -> Alignment:
     def one(found: Alignment, user: Array, weight: Array) -> Alignment:
         utility = lambda leaf: leaf * user
         return Alignment(
-            error=jax.tree.map(utility, found.error),
+            value=jax.tree.map(utility, found.value),
             user_error=utility(found.user_error),
             weights=found.weights * weight[None],
             scale=found.scale,
             offset=utility(found.offset),
+            direction=found.direction,
             status=found.status,
         )
 
@@ -396,11 +430,12 @@ def _evaluate(fit: Fit, candidate: FitCandidate, outcome, user_first, provider_f
     shift = fit_offset(fit, candidate.weights, candidate.scale) + base
     solved = jnp.where(outcome == Outcome.RESCUED, jnp.int32(Status.RESCUED), jnp.int32(Status.OK))
     return Alignment(
-        error=jax.tree.map(lambda end: jnp.broadcast_to(end, members), bracket),
+        value=jax.tree.map(lambda end: jnp.broadcast_to(end, members), bracket),
         user_error=errors,
         weights=jnp.broadcast_to(candidate.weights, (members, candidate.weights.shape[0])),
         scale=candidate.scale,
         offset=jnp.broadcast_to(shift, user_first.shape),
+        direction=candidate.direction,
         status=jnp.broadcast_to(jnp.where(closed, solved, jnp.int32(Status.OPEN)), members),
     )
 

@@ -1,9 +1,14 @@
 """An optimum, as an interval that contains it."""
 
+from typing import Any
+
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Num
+
+from ._shown import is_concrete, shown
 
 # A bracket is exact when it is narrower than this share of the payoff scale that it is measured on.
 TOLERANCE = 1e-6
@@ -14,16 +19,26 @@ CROSSING = 1e-10
 class Bracket(eqx.Module):
     """An interval that contains an optimum; both ends were evaluated at a candidate (design: no number without proof).
 
-    `lower` and `upper` are in units of expected utility. Both are NaN where the market's data were invalid.
+    `lower` and `upper` are in units of expected utility, unless said otherwise. Both are NaN where the market's data
+    were invalid.
     """
 
-    lower: Float[Array, "..."]
-    upper: Float[Array, "..."]
+    lower: Num[Array, "..."]
+    upper: Num[Array, "..."]
+
+    def __repr__(self) -> str:
+        if not is_concrete(self):
+            return super().__repr__()
+        return f"Bracket(lower={shown(self.lower)}, upper={shown(self.upper)})"
 
     @property
-    def width(self) -> Float[Array, "..."]:
+    def width(self) -> Any:
         """Length of the interval; never negative beyond rounding where both ends are valid."""
-        return self.upper - self.lower
+        if not is_concrete(self):
+            return self.upper - self.lower
+        # Whatever JAX is set to.
+        with jax.enable_x64(True):
+            return self.upper - self.lower
 
     def is_exact(self, scale: Float[Array, "..."]) -> Bool[Array, "..."]:
         """Whether the interval is narrower than `TOLERANCE` times `scale` (in the units of the bracket).

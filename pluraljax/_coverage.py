@@ -10,6 +10,7 @@ from jax import lax
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
+from ._answer import Answer
 from ._arguments import checked, described
 from ._bounds import Stand, coverage_cap, coverage_lower, coverage_upper
 from ._bracket import Bracket
@@ -20,7 +21,7 @@ from ._precision import float64_scope, in_float64
 from ._status import Status
 
 
-class Coverage(eqx.Module):
+class Coverage(Answer):
     """How far each user is from being covered.
 
     `value` brackets the least violation, in expected utility: 0 where she is covered. `weights` reach its upper end,
@@ -32,6 +33,16 @@ class Coverage(eqx.Module):
     weights: Float[Array, "*user provider"]
     deviation: Float[Array, "*user type evidence action"]
     status: Int[Array, "*user"]
+
+    @property
+    def witness(self) -> Array | np.ndarray:
+        """What reaches the upper end: `weights`."""
+        return self.weights
+
+    @property
+    def proof(self) -> Array | np.ndarray:
+        """What proves the lower end: `deviation`."""
+        return self.deviation
 
 
 def known_baseline(name: str, value: Any, arguments: dict[str, Any]) -> Any:

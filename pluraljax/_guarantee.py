@@ -11,6 +11,7 @@ from jax import lax
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
+from ._answer import Answer
 from ._arguments import checked
 from ._bounds import (
     SegmentStakes,
@@ -40,17 +41,38 @@ from ._segments import Block, Labels, as_labels, blocks, gather, user_labels
 from ._status import Status
 
 
-class Guarantee(eqx.Module):
+class Guarantee(Answer):
     """A bracket of what every delta-equilibrium gives each user at least, in expected utility.
 
-    `weights[j]` are the multipliers that prove the lower end for user j, in the units of alignment weights: her payoff
-    is compared with `sum_i weights[j, i] v_ij`. `status` is a `Status` code per user; where the market's data are
-    invalid, every number is NaN.
+    `value` brackets the bound: the least utility that the inequalities of equilibria leave her. `weights[j]` are the
+    multipliers that prove its lower end for user j, the `proof`, in the units of alignment weights: her payoff is
+    compared with `sum_i weights[j, i] v_ij`. `outcome[j]` meets the inequalities and reaches the upper end, the
+    `witness`: the probability of each action of the members of her segment, in their order, given type and evidence.
+    `status` is a `Status` code per user; where the market's data are invalid, every number is NaN.
     """
 
-    lower: Float[Array, "*user"]
-    upper: Float[Array, "*user"]
+    value: Bracket
+    weights: Float[Array, "user provider"]
+    outcome: Float[Array, "user member type evidence action"]
+    status: Int[Array, " user"]
+
+    @property
+    def witness(self) -> Array | np.ndarray:
+        """What reaches the upper end: `outcome`."""
+        return self.outcome
+
+    @property
+    def proof(self) -> Array | np.ndarray:
+        """What proves the lower end: `weights`."""
+        return self.weights
+
+
+class _Found(eqx.Module):
+    """The numbers of a block of segments `[segment member]`, in the units of `counted`."""
+
+    value: Bracket
     weights: Float[Array, "*user provider"]
+    outcome: Float[Array, "*user member situation action"]
     status: Int[Array, "*user"]
 
 
@@ -246,24 +268,30 @@ def _collect(
     providers, users = market.provider_value.shape[:2]
     nothing = jnp.full(users, jnp.nan, jnp.float64)
     weights = jnp.full((users, providers), jnp.nan, jnp.float64)
-    result = Guarantee(nothing, nothing, weights, jnp.zeros(users, jnp.int32))
+    largest = max(block.members.shape[1] for block in blocks(labels))
+    situations, actions = segment_stakes[0].user.shape[2:]
+    outcome = jnp.zeros((users, largest, situations, actions), jnp.float64)
+    result = _Found(Bracket(nothing, nothing), weights, outcome, jnp.zeros(users, jnp.int32))
     unit = counted(market)
     payoff_range = action_range(unit.market.user_value).max(axis=-1)
     for block, stakes_of_block, solution in zip(blocks(labels), segment_stakes, solutions, strict=True):
         found = _evaluate_block(stakes_of_block, gather(payoff_range, block, 0), solution, delta)
         result = _scatter(result, block, found)
-    result = _in_own_units(result, unit)
+    types, evidences = market.prior.shape[1:3]
+    result = _in_own_units(result, unit, (types, evidences))
     masked = jax.tree.map(lambda leaf: jnp.where(valid, leaf, jnp.nan), eqx.filter(result, eqx.is_inexact_array))
     return eqx.tree_at(lambda r: r.status, eqx.combine(masked, result), jnp.where(valid, result.status, status))
 
 
-def _in_own_units(found: Guarantee, unit: Counted) -> Guarantee:
+def _in_own_units(found: _Found, unit: Counted, situations: tuple[int, int]) -> Guarantee:
     weights = found.weights * unit.user_unit[:, None] / unit.provider_unit[None]
-    return Guarantee(unit.user_value(found.lower), unit.user_value(found.upper), weights, found.status)
+    users, members, _, actions = found.outcome.shape
+    outcome = found.outcome.reshape(users, members, *situations, actions)
+    return Guarantee(jax.tree.map(unit.user_value, found.value), weights, outcome, found.status)
 
 
-def _evaluate_block(block: SegmentStakes, payoff_range: Array, solutions: Solution, delta: Array) -> Guarantee:
-    def one(stakes: SegmentStakes, target: Array, scale: Array, solution: Solution) -> Guarantee:
+def _evaluate_block(block: SegmentStakes, payoff_range: Array, solutions: Solution, delta: Array) -> _Found:
+    def one(stakes: SegmentStakes, target: Array, scale: Array, solution: Solution) -> _Found:
         candidate = lax.stop_gradient(
             read_guarantee(
                 stakes.user,
@@ -285,7 +313,7 @@ def _evaluate_block(block: SegmentStakes, payoff_range: Array, solutions: Soluti
 
 def _evaluate(
     stakes: SegmentStakes, target: Array, scale: Array, candidate: GuaranteeCandidate, outcome: Array, delta: Array
-) -> Guarantee:
+) -> _Found:
     multipliers = jnp.maximum(candidate.multipliers, 0.0)
     lower = guarantee_lower(stakes, delta, target, multipliers)
     upper = guarantee_upper(stakes, delta, target, candidate.outcome)
@@ -295,8 +323,11 @@ def _evaluate(
     hangs = Bracket(lower, upper.almost).is_exact(scale)
     status = jnp.where(hangs, jnp.int32(Status.IN_DOUBT), jnp.int32(Status.OPEN))
     status = jnp.where(bracket.is_exact(scale), solved, status)
-    return Guarantee(bracket.lower, bracket.upper, (target @ stakes.mass) * multipliers, status)
+    return _Found(bracket, (target @ stakes.mass) * multipliers, candidate.outcome, status)
 
 
-def _scatter(result: Guarantee, block: Block, values: Guarantee) -> Guarantee:
+def _scatter(result: _Found, block: Block, values: _Found) -> _Found:
+    spare = result.outcome.shape[1] - block.members.shape[1]
+    padded = jnp.pad(values.outcome, ((0, 0), (0, 0), (0, spare), (0, 0), (0, 0)))
+    values = eqx.tree_at(lambda v: v.outcome, values, padded)
     return jax.tree.map(lambda old, new: old.at[block.users].set(new[block.row, block.place]), result, values)

@@ -6,23 +6,15 @@ Solvers are run here and nowhere in the checker. Everything comes out as NumPy a
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
-from ._alignment import Offset, Scale, Weights, _lay_out_segments, _read, _search_scales, _units_of, segment_alignment
-from ._bounds import SegmentStakes, aligned_action
-from ._candidates import FitCandidate, GuaranteeCandidate, LinearProgram, Solution, read_guarantee, solve
+from ._alignment import Offset, Scale, Weights, segment_alignment
 from ._conversation import Profile
-from ._counted import counted
 from ._deviation import deviation, silence
 from ._frontier import Links, Points, frontier_proof, persuasion_proof
-from ._guarantee import _collect, _delta_of, _targets, solve_guarantees
+from ._guarantee import guarantee
 from ._market import Market
-from ._precision import float64_scope, in_float64
-from ._segments import Labels, blocks
 
 
 class FitProposal(NamedTuple):
@@ -83,18 +75,6 @@ class DeviationProposal(NamedTuple):
     segments: list[SegmentProposal]
 
 
-class _Recorder:
-    """Solves as `solve` does, and keeps the solutions."""
-
-    def __init__(self) -> None:
-        self.solutions: list[Solution] = []
-
-    def __call__(self, programs: LinearProgram) -> Solution:
-        self.solutions.append(solve(programs))
-        return self.solutions[-1]
-
-
-@float64_scope
 def propose_fits(
     market: Market,
     labels: tuple[int, ...],
@@ -102,77 +82,37 @@ def propose_fits(
     offset: Offset = "constant",
     scale: Scale = "unit",
 ) -> list[FitProposal]:
-    """Runs `segment_alignment`, and keeps what proves it for every segment."""
-    hull = weights == "hull"
-    fits = _lay_out_segments(market, labels, hull, offset)
-    if scale == "free":
-        found = segment_alignment(market, np.array(labels), weights, offset, scale)
-        candidates = [_search_scales(fit, hull, solve)[0] for fit in fits]
-    else:
-        recorder = _Recorder()
-        found = segment_alignment(market, np.array(labels), weights, offset, scale, solver=recorder)
-        pairs = zip(fits, recorder.solutions, strict=True)
-        candidates = [_read(fit, hull, solution) for fit, solution in pairs]
-    candidates = [
-        _in_own_units(candidate, _units_of(market, block, hull))
-        for candidate, block in zip(candidates, blocks(labels), strict=True)
-    ]
+    """Asks `segment_alignment`, and takes what proves it for every segment."""
+    found = jax.tree.map(np.asarray, segment_alignment(market, np.array(labels), weights, offset, scale))
     proposals = []
-    for members, candidate in _segments(labels, candidates):
-        first = members[0]
-        bracket = float(found.error.lower[first]), float(found.error.upper[first])
-        proposals.append(FitProposal(members, *bracket, candidate.weights, candidate.scale, candidate.direction))
-    return sorted(proposals, key=lambda proposal: proposal.users)
-
-
-def _in_own_units(candidates: FitCandidate, unit: Any) -> FitCandidate:
-    """Takes the weights of a block of segments back to the units of its users and providers."""
-    return eqx.tree_at(lambda c: c.weights, candidates, candidates.weights * unit.weight)
-
-
-def _segments(labels: Labels, found: list[Any]) -> list[tuple[list[int], Any]]:
-    """Splits what was found for blocks of segments into segments, as NumPy arrays."""
-    rows = []
-    for block, leaves in zip(blocks(labels), found, strict=True):
-        for row, members in enumerate(np.asarray(block.members).tolist()):
-            rows.append((members, jax.tree.map(lambda leaf, row=row: np.asarray(leaf[row]), leaves)))
-    return rows
-
-
-@float64_scope
-def propose_guarantees(market: Market, labels: tuple[int, ...], delta: float) -> list[GuaranteeProposal]:
-    """Runs `guarantee`, and keeps what proves it for every user."""
-    blocks_of_stakes, solutions = solve_guarantees(market, labels, jnp.asarray(delta, jnp.float64), solve)
-    found = _collect(market, labels, blocks_of_stakes, solutions, _delta_of(market, jnp.asarray(delta, jnp.float64)))
-    candidates = [
-        _read_guarantees(stakes, solution) for stakes, solution in zip(blocks_of_stakes, solutions, strict=True)
-    ]
-    types, evidences = market.prior.shape[1:3]
-    # Candidates are in the units of `counted`.
-    own = counted(market)
-    user_unit, objective_unit = np.asarray(own.user_unit), np.asarray(own.objective_unit)
-    proposals: list[tuple[int, GuaranteeProposal]] = []
-    for members, candidate in _segments(labels, candidates):
-        for place, user in enumerate(members):
-            outcome = candidate.outcome[place].reshape(len(members), types, evidences, -1)
-            bracket = float(found.lower[user]), float(found.upper[user])
-            with np.errstate(over="ignore"):
-                multipliers = candidate.multipliers[place] * user_unit[user] / objective_unit
-            # Those that float64 does not hold prove nothing in it.
-            multipliers = np.where(np.isfinite(multipliers), multipliers, 0.0)
-            proposals.append((user, GuaranteeProposal(members, place, *bracket, multipliers, outcome)))
-    return [proposal for _, proposal in sorted(proposals, key=lambda pair: pair[0])]
-
-
-@in_float64
-def _read_guarantees(stakes: SegmentStakes, solutions: Solution) -> GuaranteeCandidate:
-    def one(stakes: SegmentStakes, target: Array, solution: Solution) -> GuaranteeCandidate:
-        return read_guarantee(
-            stakes.user, stakes.provider, stakes.probability, stakes.mass, aligned_action(stakes), target, solution
+    for users in _segments(labels):
+        bracket = float(found.lower[users[0]]), float(found.upper[users[0]])
+        proposals.append(
+            FitProposal(users, *bracket, found.weights[users[0]], found.scale[users], found.direction[users])
         )
+    return proposals
 
-    each_member = jax.vmap(one, in_axes=(None, 0, 0))
-    return jax.vmap(lambda s, solution: each_member(s, _targets(s), solution))(stakes, solutions)
+
+def _segments(labels: tuple[int, ...]) -> list[list[int]]:
+    """The users of each segment, in the order of the first of them."""
+    return [[user for user, own in enumerate(labels) if own == label] for label in dict.fromkeys(labels)]
+
+
+def propose_guarantees(market: Market, labels: tuple[int, ...], delta: float) -> list[GuaranteeProposal]:
+    """Asks `guarantee`, and takes what proves it for every user."""
+    found = jax.tree.map(np.asarray, guarantee(market, np.array(labels), delta))
+    mass = np.asarray(market.mass, np.float64)
+    members_of = {user: users for users in _segments(labels) for user in users}
+    proposals = []
+    for user, users in sorted(members_of.items()):
+        bracket = float(found.lower[user]), float(found.upper[user])
+        with np.errstate(over="ignore"):
+            multipliers = found.weights[user] / mass[user]
+        # Those that float64 does not hold prove nothing in it.
+        multipliers = np.where(np.isfinite(multipliers), multipliers, 0.0)
+        outcome = found.outcome[user, : len(users)]
+        proposals.append(GuaranteeProposal(users, users.index(user), *bracket, multipliers, outcome))
+    return proposals
 
 
 def propose_frontiers(market: Market, delta: float) -> list[FrontierProposal]:
@@ -181,7 +121,7 @@ def propose_frontiers(market: Market, delta: float) -> list[FrontierProposal]:
     proposals = []
     for user in range(market.num_users):
         hers = jax.tree.map(lambda leaf, user=user: leaf[user], found)
-        worst = hers.frontier.worst
+        worst = hers.frontier.value
         proposals.append(
             FrontierProposal(float(worst.lower), float(worst.upper), hers.frontier.outcome, hers.points, hers.links)
         )
@@ -216,8 +156,8 @@ def propose_deviations(
     if recommended is None:
         raise ValueError("A reply says what users do.")
     return DeviationProposal(
-        lower=np.asarray(found.gain.lower),
-        upper=np.asarray(found.gain.upper),
+        lower=np.asarray(found.value.lower),
+        upper=np.asarray(found.value.upper),
         policy=np.asarray(found.reply.policy),
         recommended=np.asarray(recommended),
         prices=found.proof.prices,

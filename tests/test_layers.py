@@ -13,13 +13,15 @@ PACKAGE = "pluraljax"
 
 # Lowest first. Modules that share a line do not import each other.
 LAYERS = (
-    ("_status", "_warnings"),
+    ("_status", "_truth", "_warnings"),
     ("_arguments", "_float64_call"),
     ("_precision",),
     ("_interruption",),
     ("_ties",),
     ("_float_bits",),
+    ("_shown",),
     ("_bracket",),
+    ("_answer",),
     ("_market",),
     ("_counted",),
     ("_printable",),

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
+from .._answer import Answer, truth_of
 from .._arguments import checked, instance_of
 from .._bracket import Bracket
 from .._candidates import Solver, solve
@@ -14,50 +14,77 @@ from .._market import Market, market_status, one_market, slack, with_zeros_if_in
 from .._precision import float64_scope, in_float64
 from .._segments import Labels, as_labels, user_labels
 from .._status import Status
+from .._truth import Truth
 from ._gains import Gains, Proof, find_gains
 from ._standing import Standing, profile_standing, silent_standing
 
 
-class Silence(eqx.Module):
+class _Gains(Answer):
+    """What both questions answer."""
+
+    @property
+    def is_equilibrium(self) -> Any:
+        """Whether it is proved that no provider gains more than delta."""
+        return _truth_in(self) == Truth.HOLDS
+
+    @property
+    def is_refuted(self) -> Any:
+        """Whether it is proved that some provider gains more than delta."""
+        return _truth_in(self) == Truth.FAILS
+
+
+def _truth_in(found: Any) -> Any:
+    return found.holds
+
+
+class Silence(_Gains):
     """What providers gain by breaking silence.
 
-    `gain` brackets each provider's best deviation, in units of its objective, and `most` bounds the gain of a deviation
-    to any conversation at all, even one that treats every user apart. `reply` holds a deviation that reaches the lower
-    end, in the row of its provider; `proof` holds the multipliers of the upper ends. Silence is an equilibrium where
-    `is_equilibrium`, it is none where `is_refuted`, and the question is open where neither holds. `status` is a
-    `Status` code per provider; where the market's data are invalid, every number is NaN.
+    `value` brackets each provider's best deviation, in units of its objective, and `most` bounds the gain of one to any
+    conversation at all, even one that treats every user apart. `reply`, the `witness`, holds a deviation that reaches
+    the lower end, in the row of its provider; `proof` holds the multipliers of the upper ends. `holds` is a `Truth`
+    code: whether silence is an equilibrium. `status` is a `Status` code per provider; where the market's data are
+    invalid, every number is NaN.
     """
 
-    gain: Bracket
+    value: Bracket
     most: Float[Array, " provider"]
-    is_equilibrium: Bool[Array, ""]
-    is_refuted: Bool[Array, ""]
+    holds: Int[Array, ""]
     reply: Profile
     proof: Proof
     status: Int[Array, " provider"]
 
+    @property
+    def witness(self) -> Profile:
+        """What reaches the lower ends: `reply`."""
+        return self.reply
 
-class Deviation(eqx.Module):
+
+class Deviation(_Gains):
     """What providers gain by deviating from a profile.
 
     `user_value` is what each user gets under the profile, from the provider `choice`, and `provider_value` each
-    provider's objective. `gain` brackets each provider's best deviation, in units of its objective, and `most` bounds
-    the gain of a deviation to any conversation at all, even one that treats every user apart. `reply` holds a deviation
-    that reaches the lower end, in the row of its provider; `proof` holds the multipliers of the upper ends. The profile
-    is a delta-equilibrium where `is_equilibrium`, it is none where `is_refuted`, and the question is open where neither
-    holds. `status` is a `Status` code per provider; where market or profile are invalid, every number is NaN.
+    provider's objective. `value` brackets each provider's best deviation, in units of its objective, and `most` bounds
+    the gain of one to any conversation at all, even one that treats every user apart. `reply`, the `witness`, holds a
+    deviation that reaches the lower end, in the row of its provider; `proof` holds the multipliers of the upper ends.
+    `holds` is a `Truth` code: whether the profile is a delta-equilibrium. `status` is a `Status` code per provider;
+    where market or profile are invalid, every number is NaN.
     """
 
-    gain: Bracket
+    value: Bracket
     most: Float[Array, " provider"]
-    is_equilibrium: Bool[Array, ""]
-    is_refuted: Bool[Array, ""]
+    holds: Int[Array, ""]
     user_value: Float[Array, " user"]
     provider_value: Float[Array, " provider"]
     choice: Int[Array, " user"]
     reply: Profile
     proof: Proof
     status: Int[Array, " provider"]
+
+    @property
+    def witness(self) -> Profile:
+        """What reaches the lower ends: `reply`."""
+        return self.reply
 
 
 @checked(market=one_market, segments=user_labels, delta=slack)
@@ -99,9 +126,11 @@ def _ask(market: Market, segments: Any, delta: Any, solver: Solver, decide: bool
     labels = as_labels(segments, market.user_value.shape[0])
     status, standing = _silent(market)
     gains = find_gains(market, labels, standing, None, delta, status, solver, decide)
-    return Silence(
-        gains.gain, gains.most, gains.is_equilibrium, gains.is_refuted, gains.reply, gains.proof, gains.status
-    )
+    return Silence(gains.gain, gains.most, _truth(gains), gains.reply, gains.proof, gains.status)
+
+
+def _truth(gains: Gains) -> Int[Array, ""]:
+    return truth_of(gains.is_equilibrium, gains.is_refuted)
 
 
 @checked(market=one_market, segments=user_labels, profile=instance_of(Profile), delta=slack)
@@ -178,10 +207,9 @@ def _under(market: Market, labels: Labels, profile: Profile) -> tuple[Array, Sta
 def _report(standing: Standing, gains: Gains, status: Array) -> Deviation:
     hide = lambda leaf: jnp.asarray(jnp.where(status < Status.NOT_FINITE, leaf, jnp.nan))
     return Deviation(
-        gain=gains.gain,
+        value=gains.gain,
         most=gains.most,
-        is_equilibrium=gains.is_equilibrium,
-        is_refuted=gains.is_refuted,
+        holds=_truth(gains),
         user_value=hide(standing.user_value * standing.user_unit + standing.user_baseline),
         provider_value=hide(standing.present.sum(axis=-1) * standing.objective_unit + standing.provider_baseline),
         choice=standing.choice,

@@ -2,7 +2,6 @@
 
 from ._find import Equilibria as Equilibria
 from ._find import Equilibrium as Equilibrium
-from ._find import Verdict as Verdict
 from ._find import equilibrium as equilibrium
 from ._gradient import gradient_policies as gradient_policies
 from ._reply import BestResponse as BestResponse

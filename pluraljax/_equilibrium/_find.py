@@ -1,6 +1,5 @@
 """Finds equilibria by play from many starts, and certifies what it finds."""
 
-from enum import IntEnum
 from typing import Any
 
 import equinox as eqx
@@ -11,6 +10,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from .._answer import Answer, truth_of
 from .._arguments import checked, instance_of
 from .._bracket import Bracket
 from .._candidates import METHODS, Annealing
@@ -19,17 +19,10 @@ from .._market import Market, benchmarks, market_status, one_market, patience, s
 from .._precision import float64_scope, in_float64
 from .._segments import known_labels
 from .._status import Status
+from .._truth import Truth
 from ._gradient import INFORMATIVE, SILENT, played_kernels
 from ._menus import Menus, blank, from_kernels, informative, is_personalized, menu_shape, play
 from ._rounds import Looked, certifies, jump, play_rounds
-
-
-class Verdict(IntEnum):
-    """What is known of a profile that play ended with."""
-
-    CERTIFIED = 0
-    OPEN = 1
-    NOT_AN_EQUILIBRIUM = 2
 
 
 class Equilibria(eqx.Module):
@@ -42,33 +35,43 @@ class Equilibria(eqx.Module):
     profile: Profile
     user_value: Float[Array, "start user"]
     provider_value: Float[Array, "start provider"]
-    gain: Bracket
+    value: Bracket
     most: Float[Array, "start provider"]
-    verdict: Int[Array, " start"]
+    holds: Int[Array, " start"]
     is_first: Bool[Array, " start"]
     start: Int[Array, " start"]
 
 
-class Equilibrium(eqx.Module):
+class Equilibrium(Answer):
     """An equilibrium found by play: the certified one that is worst for users, out of `found`.
 
     `profile` are its policies, told as one round (a query is a plan of what to ask). `user_value` is what each user
-    gets, `provider_value` each provider's objective, `gain` brackets its best deviation, and `most` bounds what it
-    gains by any conversation at all. `verdict` is a `Verdict`: where it is not `CERTIFIED`, nothing that was found is
-    an equilibrium for sure, and the profile is only where play from some start ended. `num_certified` counts the starts
+    gets, `provider_value` each provider's objective, `value` brackets its best deviation, and `most` bounds what it
+    gains by any conversation at all. `holds` is a `Truth` code: where it is not `HOLDS`, nothing that was found is an
+    equilibrium for sure, and the profile is only where play from some start ended. `num_certified` counts the starts
     that ended in one. `status` is the `Status` code of this profile's brackets; where the market's data are invalid,
-    every number is NaN and the verdict open.
+    every number is NaN and the question open.
     """
 
     profile: Profile
     user_value: Float[Array, " user"]
     provider_value: Float[Array, " provider"]
-    gain: Bracket
+    value: Bracket
     most: Float[Array, " provider"]
-    verdict: Int[Array, ""]
+    holds: Int[Array, ""]
     num_certified: Int[Array, ""]
     found: Equilibria
     status: Int[Array, ""]
+
+    @property
+    def witness(self) -> Profile:
+        """What gives users `user_value`: `profile`."""
+        return self.profile
+
+    @property
+    def proof(self) -> None:
+        """None: `deviation` holds multipliers for one profile."""
+        return None
 
 
 @checked(market=one_market, segments=known_labels, conversation=instance_of(Conversation, type(None)), delta=slack)
@@ -92,8 +95,8 @@ def equilibrium(
     silence or full information would, up to 2 % of the way between, becomes that; and it is certified. If it is no
     equilibrium, personalized segments go on to the least equilibrium that is worth to each user what she has less 1 %
     of that way; others, and a single provider, play exact best replies. Nothing that fails to certify is called an
-    equilibrium. The conversation shapes gradient play; verdicts are about policies that may tell as much as they like,
-    menus where a segment is one user.
+    equilibrium. The conversation shapes gradient play; certificates are about policies that may tell as much as they
+    like, menus where a segment is one user.
 
     **Arguments:**
 
@@ -190,8 +193,7 @@ def _collect(
 ) -> Equilibrium:
     allowed = patience(market, delta)
     certified = certifies(labels, conversation, looked, allowed[None])
-    verdict = jnp.where(certified, jnp.int32(Verdict.CERTIFIED), jnp.int32(Verdict.OPEN))
-    verdict = jnp.where(looked.is_refuted, jnp.int32(Verdict.NOT_AN_EQUILIBRIUM), verdict)
+    holds = truth_of(certified, looked.holds == Truth.FAILS)
     scale = market.user_value.max(axis=(-2, -1)) - market.user_value.min(axis=(-2, -1))
     mean = (looked.user_value * market.mass[None]).sum(axis=-1)
     # Not `argsort`: its 64-bit integers do not lower under a caller's float32 `jit`.
@@ -199,31 +201,37 @@ def _collect(
     row = lambda tree: jax.tree.map(lambda leaf: leaf[order], tree)
     valid = status < Status.NOT_FINITE
     hide = lambda tree: jax.tree.map(lambda leaf: jnp.where(valid, leaf, jnp.nan), tree)
-    verdict = jnp.where(valid, verdict, jnp.int32(Verdict.OPEN))[order]
+    holds = jnp.where(valid, holds, jnp.int32(Truth.OPEN))[order]
     found = Equilibria(
         profile=jax.vmap(Menus.profile)(row(menus)),
         user_value=hide(row(looked.user_value)),
         provider_value=hide(row(looked.provider_value)),
-        gain=hide(row(looked.gain)),
+        value=hide(row(looked.value)),
         most=hide(row(looked.most)),
-        verdict=verdict,
-        is_first=_first_of_kind(row(looked.user_value), scale, verdict == Verdict.CERTIFIED),
+        holds=holds,
+        is_first=_first_of_kind(row(looked.user_value), scale, holds == Truth.HOLDS),
         start=numbers[order],
     )
-    best = verdict == verdict.min()
+    best = _first_in_rank(holds)
     place = jnp.where(best, numbers, np.int32(numbers.shape[0])).min()  # the first certified one
     take = lambda tree: jax.tree.map(lambda leaf: leaf[place], tree)
     return Equilibrium(
         profile=take(found.profile),
         user_value=found.user_value[place],
         provider_value=found.provider_value[place],
-        gain=take(found.gain),
+        value=take(found.value),
         most=found.most[place],
-        verdict=verdict[place],
-        num_certified=(verdict == Verdict.CERTIFIED).sum(dtype=jnp.int32),
+        holds=holds[place],
+        num_certified=(holds == Truth.HOLDS).sum(dtype=jnp.int32),
         found=found,
         status=jnp.where(valid, jnp.max(row(looked.status)[place]), status).astype(jnp.int32),
     )
+
+
+def _first_in_rank(holds: Int[Array, " start"]) -> Bool[Array, " start"]:
+    """Marks the certified ones; the open ones where there are none, or else all."""
+    proved, still_open = holds == Truth.HOLDS, holds == Truth.OPEN
+    return jnp.where(proved.any(), proved, jnp.where(still_open.any(), still_open, True))
 
 
 # Equilibria whose users' values are all closer than this share of their payoff ranges are taken for the same.

@@ -139,7 +139,7 @@ def with_best_reply(market: Market, labels: tuple[int, ...], menus: Menus, found
     A share `raise_by` of full information is mixed into its reply, if it still gains then: a reply that is only just
     better for her than what she has makes for endless rounds.
     """
-    best = found.gain.lower
+    best = found.value.lower
     everyone = jnp.arange(best.shape[0], dtype=jnp.int32)
     mover = everyone == jnp.where(best == best.max(), everyone, np.int32(best.shape[0])).min()
     shape = (menus.policy.shape[-2], menus.policy.shape[-1])

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -10,6 +9,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
+from .._answer import Answer
 from .._arguments import checked, instance_of
 from .._bracket import Bracket
 from .._candidates import Annealing, gradient_reply, in_common_units, starting_logits
@@ -23,12 +23,12 @@ from .._status import Status
 from ._menus import is_personalized
 
 
-class BestResponse(eqx.Module):
+class BestResponse(Answer):
     """Every provider's best reply to a profile, as gradients find it, and what can be gained at all.
 
     `gain` is what each provider gains by its reply when users respond rationally, never negative (it may stay), and
     `relaxed_gain` what the softened users of the last step would have given it (they err, so it may be above the
-    optimum by about their temperature). `optimum` brackets the gain of the best reply with as many signals as it takes,
+    optimum by about their temperature). `value` brackets the gain of the best reply with as many signals as it takes,
     as `deviation` does, or with queries for users who share a policy bounds it as `most` does; a conversation that is
     too small may not reach it. `ratio` is `gain` over its upper end (1 where that is zero up to 1e-9 of the range of
     the provider's objective). `reply` holds the policies, in the row of their provider; where `gain` is zero they may
@@ -38,10 +38,20 @@ class BestResponse(eqx.Module):
 
     gain: Float[Array, " provider"]
     relaxed_gain: Float[Array, " provider"]
-    optimum: Bracket
+    value: Bracket
     ratio: Float[Array, " provider"]
     reply: Profile
     status: Int[Array, " provider"]
+
+    @property
+    def witness(self) -> Profile:
+        """What gains `gain`: `reply`."""
+        return self.reply
+
+    @property
+    def proof(self) -> None:
+        """None: `deviation` holds the multipliers of the upper end."""
+        return None
 
 
 @checked(market=one_market, segments=known_labels, conversation=instance_of(Conversation), profile=instance_of(Profile))
@@ -123,7 +133,7 @@ def _best_response(
     take = lambda leaf: jax.vmap(lambda row, at: row[at])(leaf, place)
     gain = jnp.maximum(take(values) - now.provider_value, 0.0)
     asks = conversation.queries > 1 and not is_personalized(labels)
-    optimum = Bracket(jnp.maximum(found.gain.lower, gain), found.most if asks else found.gain.upper)
+    optimum = Bracket(jnp.maximum(found.value.lower, gain), found.most if asks else found.value.upper)
     room = 1e-9 * objective_range(market)
     ratio = jnp.where(optimum.upper <= room, 1.0, gain / jnp.where(optimum.upper <= room, 1.0, optimum.upper))
     hide = lambda tree: jax.tree.map(lambda leaf: jnp.where(found.status < Status.NOT_FINITE, leaf, jnp.nan), tree)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from .._answer import Answer
 from .._arguments import checked
 from .._bracket import Bracket
 from .._conversation import Conversation, Profile, check_profile
@@ -16,6 +17,7 @@ from .._deviation import Deviation, deviation_of_fixed_shape
 from .._market import Market, one_market, slack
 from .._precision import float64_scope, in_float64
 from .._segments import known_labels
+from .._truth import Truth
 from ._menus import (
     Menus,
     blank,
@@ -34,10 +36,9 @@ class Looked(eqx.Module):
     user_value: Float[Array, " user"]
     provider_value: Float[Array, " provider"]
     choice: Int[Array, " user"]
-    gain: Bracket
+    value: Bracket
     most: Float[Array, " provider"]
-    is_equilibrium: Bool[Array, ""]
-    is_refuted: Bool[Array, ""]
+    holds: Int[Array, ""]
     status: Int[Array, " provider"]
 
 
@@ -55,7 +56,7 @@ def play_rounds(
     def advance(menus: Menus, turn: Array) -> tuple[Menus, Looked]:
         looked, found = look(market, labels, menus, delta)
         moved = with_best_reply(market, labels, menus, found, raise_by)
-        still = ~looked.is_refuted | (turn >= rounds)
+        still = (looked.holds != Truth.FAILS) | (turn >= rounds)
         return jax.tree.map(lambda old, new: jnp.where(still, old, new), menus, moved), looked
 
     # The last turn only looks: a second copy of the programme would cost more to compile than its reply to compute.
@@ -69,33 +70,41 @@ def jump(market: Market, labels: tuple[int, ...], menus: Menus, delta: Array) ->
     def advance(state: tuple[Menus, Menus], turn: Array) -> tuple[tuple[Menus, Menus], Looked]:
         menus, to = state
         looked = look(market, labels, menus, delta)[0]
-        return (jax.tree.map(lambda old, new: jnp.where(looked.is_equilibrium, old, new), menus, to), to), looked
+        return (jax.tree.map(lambda old, new: jnp.where(looked.holds == Truth.HOLDS, old, new), menus, to), to), looked
 
     (menus, _), looked = lax.scan(advance, (menus, to), jnp.arange(2, dtype=jnp.int32))
     return menus, looked
 
 
-class Play(eqx.Module):
+class Play(Answer):
     """Best-response play, a row per round: the first is the profile that it starts from.
 
     `user_value` is what each user gets, `choice` the provider that she talks to, `provider_value` each provider's
-    objective, and `gain` brackets its best deviation; `is_equilibrium` says where nobody gains more than delta, and
-    `is_refuted` where somebody does for sure. Play has `converged` where its last profile, `profile`, is an
-    equilibrium; it stays there, after `ended` replies (one more than there were, where it has not). It also stays where
-    neither holds. `status` is a `Status` code per round and provider; where market or start are invalid, numbers are
-    NaN.
+    objective, and `value` brackets its best deviation; `holds` is a `Truth` code: whether nobody gains more than delta.
+    Play has `converged` where its last profile, `profile`, is an equilibrium; it stays there, after `ended` replies
+    (one more than there were, where it has not). It also stays where that is open. `status` is a `Status`
+    code per round and provider; where market or start are invalid, numbers are NaN.
     """
 
     user_value: Float[Array, "round user"]
     provider_value: Float[Array, "round provider"]
     choice: Int[Array, "round user"]
-    gain: Bracket
-    is_equilibrium: Bool[Array, " round"]
-    is_refuted: Bool[Array, " round"]
+    value: Bracket
+    holds: Int[Array, " round"]
     converged: Bool[Array, ""]
     ended: Int[Array, ""]
     profile: Profile
     status: Int[Array, "round provider"]
+
+    @property
+    def witness(self) -> Profile:
+        """Where play ended: `profile`."""
+        return self.profile
+
+    @property
+    def proof(self) -> None:
+        """None: `deviation` holds multipliers for one profile."""
+        return None
 
 
 @checked(market=one_market, segments=known_labels, delta=slack)
@@ -151,22 +160,22 @@ def _best_response_play(
         shape = menu_shape(market, labels, Conversation(queries=queries, signals=signals))
         menus = from_profile(market, labels, shape, start)
     menus, looked = play_rounds(market, labels, menus, rounds, delta, raise_by)
+    ended = looked.holds == Truth.HOLDS
     return Play(
-        looked.user_value,
-        looked.provider_value,
-        looked.choice,
-        looked.gain,
-        looked.is_equilibrium,
-        looked.is_refuted,
-        looked.is_equilibrium[-1],
-        jnp.where(looked.is_equilibrium, 0, 1).sum(dtype=jnp.int32),
-        menus.profile(),
-        looked.status,
+        user_value=looked.user_value,
+        provider_value=looked.provider_value,
+        choice=looked.choice,
+        value=looked.value,
+        holds=looked.holds,
+        converged=ended[-1],
+        ended=jnp.where(ended, 0, 1).sum(dtype=jnp.int32),
+        profile=menus.profile(),
+        status=looked.status,
     )
 
 
 def certifies(labels: tuple[int, ...], conversation: Conversation, looked: Looked, patience: Array) -> Array:
     """Whether a profile is an equilibrium, also against queries if there are any: they could set users apart."""
     if is_personalized(labels) or conversation.queries == 1:
-        return looked.is_equilibrium
-    return looked.is_equilibrium & (looked.most <= patience).all(axis=-1)
+        return looked.holds == Truth.HOLDS
+    return (looked.holds == Truth.HOLDS) & (looked.most <= patience).all(axis=-1)

@@ -10,6 +10,7 @@ from jax import lax
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
+from .._answer import Answer
 from .._arguments import checked
 from .._bounds import (
     Prices,
@@ -31,16 +32,26 @@ from ._search import curve_task
 from ._stakes import UserStakes, fold_actions, lay_out, where_valid, with_strict_truth
 
 
-class Persuasion(eqx.Module):
+class Persuasion(Answer):
     """The most that each provider can get from each user who has no better offer than `floor`.
 
-    `value` is per unit of the user's mass; `outcome` reaches its lower end. `status` is a `Status` code; where the
-    market's data are invalid, every number is NaN.
+    `value` is per unit of the user's mass; `outcome`, the `witness`, reaches its lower end. `status` is a `Status`
+    code; where the market's data are invalid, every number is NaN.
     """
 
     value: Bracket
     outcome: Float[Array, "provider user type evidence action"]
     status: Int[Array, "provider user"]
+
+    @property
+    def witness(self) -> Array | np.ndarray:
+        """What reaches the lower end: `outcome`."""
+        return self.outcome
+
+    @property
+    def proof(self) -> None:
+        """None: `certify` looks for multipliers of the upper end."""
+        return None
 
 
 @checked(market=one_market)

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
+from .._answer import Answer
 from .._arguments import checked
 from .._bounds import value_of
 from .._bracket import Bracket
@@ -19,20 +20,30 @@ from ._search import Search, excess, run_search
 from ._stakes import UserStakes, fold_actions, lay_out, where_valid
 
 
-class Frontier(eqx.Module):
+class Frontier(Answer):
     """The least that a personalized delta-equilibrium gives each user, and an equilibrium that gives it.
 
-    `worst` is in expected utility. In the equilibrium at `worst.upper` every provider offers user j `outcome[j]`, the
+    `value` is in expected utility. In the equilibrium at `value.upper` every provider offers user j `outcome[j]`, the
     probability of each recommended action given her type and the evidence; `gap` brackets the most that a provider
     could gain by another offer to her, per unit of her mass. `turns` counts the rounds of the search. `status` is a
     `Status` code per user; where the market's data are invalid, every number is NaN.
     """
 
-    worst: Bracket
+    value: Bracket
     outcome: Float[Array, "user type evidence action"]
     gap: Bracket
     turns: Int[Array, " user"]
     status: Int[Array, " user"]
+
+    @property
+    def witness(self) -> Array | np.ndarray:
+        """What attains the upper end: `outcome`."""
+        return self.outcome
+
+    @property
+    def proof(self) -> None:
+        """None: `frontier_proof` searches again and keeps it."""
+        return None
 
 
 @checked(market=one_market, delta=slack)
@@ -93,7 +104,7 @@ def collect(market: Market, stakes: UserStakes, search: Search) -> Frontier:
     solved = jnp.where(search.rescued, jnp.int32(Status.RESCUED), jnp.int32(Status.OK))
     row_status = jnp.where(closed, solved, jnp.int32(Status.OPEN))
     return Frontier(
-        worst=where_valid(market, worst),
+        value=where_valid(market, worst),
         outcome=where_valid(market, fold_actions(search.outcome, market.user_value.shape[-2])),
         gap=where_valid(market, gap),
         turns=search.turn,

@@ -1,17 +1,17 @@
 """What is reported about markets after the worst exit."""
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from .._answer import Answer
 from .._bracket import Bracket
 from .._precision import in_float64
 from .._status import Status
 
 
-class Robust(eqx.Module):
+class Robust(Answer):
     """What each user has, or misses, after the exit of some providers that is worst for her.
 
     `value` brackets it, in units of expected utility. `removed` marks a removal for each user that shows the end which
@@ -23,19 +23,39 @@ class Robust(eqx.Module):
     removed: Bool[Array, "user provider"]
     status: Int[Array, " user"]
 
+    @property
+    def witness(self) -> Array | np.ndarray:
+        """What shows one of the ends: `removed`."""
+        return self.removed
 
-class Robustness(eqx.Module):
+    @property
+    def proof(self) -> None:
+        """None: the other end is that of the worst of all removals."""
+        return None
+
+
+class Robustness(Answer):
     """How many providers may leave, whoever they are, before a user is no longer aligned or covered.
 
-    The largest such number is between `lower` and `upper`: -1 where she is not with all of them there, and the number
-    of providers where she needs none. `removed` marks a removal after which she is proved not to be, of `upper + 1`
-    providers, and nobody where there is none. `status` is `OPEN` where the ends differ; invalid markets have -2.
+    `value` brackets the largest such number, in whole numbers: -1 where she is not with all of them there, and the
+    number of providers where she needs none. `removed` marks a removal after which she is proved not to be, of
+    `value.upper + 1` providers, and nobody where there is none. `status` is `OPEN` where the ends differ; invalid
+    markets have -2.
     """
 
-    lower: Int[Array, " user"]
-    upper: Int[Array, " user"]
+    value: Bracket
     removed: Bool[Array, "user provider"]
     status: Int[Array, " user"]
+
+    @property
+    def witness(self) -> Array | np.ndarray:
+        """What shows the upper end: `removed`."""
+        return self.removed
+
+    @property
+    def proof(self) -> None:
+        """None: the other end is that of the worst of all removals."""
+        return None
 
 
 @in_float64

@@ -74,7 +74,7 @@ def robust_alignment(
     scale = _range(market, weights == "hull")
     if (count := math.comb(providers, removed)) <= budget:
         gone = all_removals(providers, removed)
-        found = ask_all(market, gone, lambda m: weak_alignment(m, weights, offset, solver=solver).error)
+        found = ask_all(market, gone, lambda m: weak_alignment(m, weights, offset, solver=solver).value)
         return worst_loss(found, gone, scale, market_status(market))
     check_known(market, "robust_alignment", removed, count, budget)
     swing = np.asarray(_provider_range(market)) / 2
@@ -82,11 +82,11 @@ def robust_alignment(
     def read(user: np.ndarray, gone: np.ndarray, part: Market) -> Losses:
         answer = weak_alignment(part, weights, offset, solver=solver)
         own = _own_weights(np.asarray(answer.weights), gone)
-        upper, most = np.asarray(answer.error.upper), np.asarray(scale)[user] / 2
+        upper, most = np.asarray(answer.value.upper), np.asarray(scale)[user] / 2
         if weights == "hull":
-            return Losses(np.asarray(answer.error.lower), upper, own, np.where(own > 0, np.inf, 0.0), np.inf * most)
+            return Losses(np.asarray(answer.value.lower), upper, own, np.where(own > 0, np.inf, 0.0), np.inf * most)
         own, upper = _drop_traces(own, swing[:, user].T, upper, most)
-        return Losses(np.asarray(answer.error.lower), upper, own, own * swing[:, user].T, most)
+        return Losses(np.asarray(answer.value.lower), upper, own, own * swing[:, user].T, most)
 
     found = find_worst(_asker(market, read), market.num_users, providers, removed, budget)
     return _of_search(market, found, scale, is_gain=False)
@@ -211,7 +211,7 @@ def robust_worst_equilibrium(
     marks = benchmarks(market)
     scale = action_range(market.user_value).max(axis=-1)
     alone = np.array(providers - removed == 1)
-    ask = lambda part: worst_equilibria(part, delta, alone, solver=solver).worst
+    ask = lambda part: worst_equilibria(part, delta, alone, solver=solver).value
     if (count := math.comb(providers, removed)) <= budget:
         gone = all_removals(providers, removed)
         found = ask_all(market, gone, ask)

@@ -80,7 +80,7 @@ def after_exits(market: Market, numbers: tuple[int, ...], condition: Condition, 
     if condition == "coverage":
         ask = lambda part: coverage(part, solver=solver).value
     else:
-        ask = lambda part: weak_alignment(part, solver=solver).error
+        ask = lambda part: weak_alignment(part, solver=solver).value
     return _worst_of_each(ask_all(market, np.concatenate(gone), ask), tuple(map(len, gone)))
 
 
@@ -99,7 +99,7 @@ def _is_traced(market: Market) -> bool:
 def _start(market: Market) -> Robustness:
     providers, users = market.provider_value.shape[:2]
     count = lambda value: jnp.full(users, value, jnp.int32)
-    return Robustness(count(-1), count(providers), jnp.zeros((users, providers), bool), count(Status.OK))
+    return Robustness(Bracket(count(-1), count(providers)), jnp.zeros((users, providers), bool), count(Status.OK))
 
 
 @in_float64
@@ -109,8 +109,10 @@ def _advance(market: Market, found: Robustness, step: Robust, removed: int) -> R
     number = jnp.int32(removed)
     broken = no & (found.upper >= number)
     return Robustness(
-        lower=jnp.where(yes, jnp.maximum(found.lower, number), found.lower),
-        upper=jnp.asarray(jnp.where(broken, number - 1, found.upper)),
+        value=Bracket(
+            jnp.where(yes, jnp.maximum(found.lower, number), found.lower),
+            jnp.asarray(jnp.where(broken, number - 1, found.upper)),
+        ),
         removed=jnp.where(broken[:, None], step.removed, found.removed),
         status=found.status,
     )
@@ -126,6 +128,5 @@ def _end(market: Market, found: Robustness) -> Robustness:
     valid = status < Status.NOT_FINITE
     closed = jnp.where(found.lower == found.upper, jnp.int32(Status.OK), jnp.int32(Status.OPEN))
     number: Any = lambda value: jnp.where(valid, value, jnp.int32(-2))
-    return Robustness(
-        number(found.lower), number(found.upper), found.removed & valid, jnp.asarray(jnp.where(valid, closed, status))
-    )
+    ends = Bracket(number(found.lower), number(found.upper))
+    return Robustness(ends, found.removed & valid, jnp.asarray(jnp.where(valid, closed, status)))

@@ -7,6 +7,7 @@ import numpy as np
 
 from .._market import Market
 from .._served import NO, UNDECIDED, YES, is_served
+from .._status import Status
 from .._tuning import least_subsidy
 from ._answer import as_truth
 from ._facts import Arrays, Rows, ask_guarantees
@@ -59,7 +60,7 @@ def _payment(
     whom = unserved if name == "personalized" else np.ones(len(mass), bool)
     names = [each for each, yes in zip(known.names.users, whom, strict=True) if yes]
     condition = "weak" if name == "personalized" else "strong"
-    if not bool(found.solved):
+    if found.status != Status.OK:
         return f"No payment was found that brings {condition} alignment.", {"solved": False}
     payment = np.where(whom[:, None, None], np.asarray(found.payment), 0.0)
     cost = float(0.5 * np.einsum("j,jay->", mass, payment**2))

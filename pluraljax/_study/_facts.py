@@ -99,7 +99,7 @@ def _conditions(arrays: Any) -> Any:
     market = Market(*arrays)
     marks, weak, strong = benchmarks(market), weak_alignment(market), strong_alignment(market)
     both = lambda bracket: jnp.stack([bracket.lower, bracket.upper])
-    return marks.silent, marks.aligned, both(weak.error), weak.weights, both(strong.error), strong.weights
+    return marks.silent, marks.aligned, both(weak.value), weak.weights, both(strong.value), strong.weights
 
 
 def _guarantees(arrays: Any, kept: Any, delta: Any) -> Any:
@@ -114,7 +114,7 @@ def _guarantees(arrays: Any, kept: Any, delta: Any) -> Any:
 def _worst(arrays: Any, kept: Any, alone: Any, delta: Any) -> Any:
     market = Market(*arrays)
     users, rows = market.num_users, kept.shape[0]
-    found = worst_personalized(_copied(market, kept), delta, jnp.repeat(alone, users)).worst
+    found = worst_personalized(_copied(market, kept), delta, jnp.repeat(alone, users)).value
     return found.lower.reshape(rows, users), found.upper.reshape(rows, users)
 
 

@@ -47,11 +47,11 @@ def _questions():
         bound, worst, marks = guarantee(market, segments, delta), frontier(market, delta), benchmarks(market)
         statuses = [jnp.max(each.status) for each in (weak, shared, bound, worst)]
         return {
-            "weak_error": weak.error.upper,
-            "segment_error": shared.error.upper,
+            "weak_error": weak.value.upper,
+            "segment_error": shared.value.upper,
             "guarantee": bound.lower,
-            "worst_lower": worst.worst.lower,
-            "worst_upper": worst.worst.upper,
+            "worst_lower": worst.value.lower,
+            "worst_upper": worst.value.upper,
             "aligned": marks.aligned,
             "silent": marks.silent,
             "status": jnp.stack([jnp.asarray(each, jnp.int32) for each in statuses]).max(),

@@ -14,6 +14,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from .._answer import Answer
 from .._arguments import checked
 from .._bounds import Prices, value_of
 from .._bracket import Bracket
@@ -29,17 +30,27 @@ _MISSED = 1e-6
 _ALIGNED = 1e-7
 
 
-class WorstValue(eqx.Module):
+class WorstValue(Answer):
     """What the worst personalized equilibrium gives each user, with derivatives.
 
-    `worst` is the certified bracket of `frontier`; both ends carry the derivative of the optimum. Where `kink` is set,
+    `value` is the certified bracket of `frontier`; both ends carry the derivative of the optimum. Where `kink` is set,
     the optimum has no two-sided derivative there (or the duals found do not reproduce it): then the derivative is that
     of one piece and must not be trusted. `status` is that of `frontier`.
     """
 
-    worst: Bracket
+    value: Bracket
     kink: Bool[Array, " user"]
     status: Int[Array, " user"]
+
+    @property
+    def witness(self) -> None:
+        """None: `worst_equilibrium` holds a profile."""
+        return None
+
+    @property
+    def proof(self) -> None:
+        """None: `certify` looks for what proves the lower end."""
+        return None
 
 
 @checked(market=one_market, delta=slack)
@@ -60,8 +71,8 @@ def worst_value(market: Market, delta: Any = 0.0) -> WorstValue:
     **Returns:** a `WorstValue`; where the market's data are invalid, every number is NaN.
     """
     found = frontier(lax.stop_gradient(market), delta)
-    value, kink = _lagrangian(market, jnp.asarray(delta, jnp.float64), lax.stop_gradient(found.worst.upper))
-    return WorstValue(found.worst.with_derivative_of(value), kink, found.status)
+    value, kink = _lagrangian(market, jnp.asarray(delta, jnp.float64), lax.stop_gradient(found.value.upper))
+    return WorstValue(found.value.with_derivative_of(value), kink, found.status)
 
 
 @in_float64
@@ -142,7 +153,7 @@ def one_sided_slopes(
 
     **Arguments:**
 
-    - `question`: market to an array, differentiable (`lambda m: plx.weak_alignment(m).error.upper`).
+    - `question`: market to an array, differentiable (`lambda m: plx.weak_alignment(m).value.upper`).
     - `market`, `direction`: where, and along what; leaves of the same shapes.
     - `step`: how far to either side, in units of the direction; > 0.
 

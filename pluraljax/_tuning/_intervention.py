@@ -15,34 +15,52 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.core import Tracer
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float, Int
 
+from .._answer import Answer
 from .._arguments import checked
+from .._bracket import Bracket
 from .._market import Market, one_market
 from .._precision import float64_scope, in_float64
 from .._segments import as_labels, known_labels, user_labels
+from .._status import Status
 from ._payment import cost_of, least_cost, payment_at
-from ._quadratic import Answer, least_norm_programme, solve_quadratic
+from ._quadratic import Optimum, least_norm_programme, solve_quadratic
 
 By = Literal["outcome", "action"]
 
 
-class Subsidised(eqx.Module):
+class Subsidised(Answer):
     """A payment, what it costs, and the market with it.
 
-    `payment[j, a, y]` goes to whoever serves user j, in units of provider payoffs. `cost` is half the mass-weighted
-    sum of its squares, and `gap` what a cheaper payment could save at most, by a dual bound that does not trust the
-    solver (NaN where none is known). `weights` sum to one in each row. `solved` is false where the programme has no
-    solution or its solver stopped early: cost and gap are NaN then, and the payment must not be used. Alignment itself
-    is certified by the `*_alignment` questions on `market`.
+    `value` brackets the least cost: half the mass-weighted sum of squares of a payment. `payment[j, a, y]`, the
+    `witness`, costs its upper end; it goes to whoever serves user j, in units of provider payoffs. The lower end is a
+    dual bound that does not trust the solver (0 where none is known). `weights` sum to one in each row. `status` is
+    `OPEN` where the programme has no solution, or its solver stopped early: the ends are NaN then, and the payment must
+    not be used. It is also `OPEN` where only the lower end is not known. Alignment itself is certified by the
+    `*_alignment` questions on `market`.
     """
 
     market: Market
+    value: Bracket
     payment: Float[Array, "user action state"]
-    cost: Float[Array, ""]
-    gap: Float[Array, ""]
     weights: Float[Array, "user provider"]
-    solved: Bool[Array, ""]
+    status: Int[Array, ""]
+
+    @property
+    def cost(self) -> Any:
+        """What the payment costs: the upper end of `value`."""
+        return self.value.upper
+
+    @property
+    def witness(self) -> Any:
+        """What costs the upper end: `payment`."""
+        return self.payment
+
+    @property
+    def proof(self) -> None:
+        """None: the dual bound is evaluated where it is found."""
+        return None
 
 
 def pay(market: Market, payment: Float[Array, "user action state"]) -> Market:
@@ -88,9 +106,9 @@ def least_subsidy(
         cost, gap, solved = cost + found.cost, gap + found.gap, solved and found.solved
     with jax.enable_x64(True):
         paid = jnp.asarray(payment)
-        return Subsidised(
-            pay(market, paid), paid, jnp.asarray(cost), jnp.asarray(gap), jnp.asarray(weights), jnp.asarray(solved)
-        )
+        least = jnp.asarray(max(cost - gap, 0.0) if solved else math.nan)
+        status = jnp.asarray(Status.OK if solved else Status.OPEN, jnp.int32)
+        return Subsidised(pay(market, paid), Bracket(least, jnp.asarray(cost)), paid, jnp.asarray(weights), status)
 
 
 class _Paid(NamedTuple):
@@ -135,7 +153,7 @@ def _largest(values: np.ndarray, otherwise: float = 1.0) -> float:
 
 
 def _read(
-    answer: Answer, user: np.ndarray, provider: np.ndarray, target: float, least: float, by_action: bool
+    answer: Optimum, user: np.ndarray, provider: np.ndarray, target: float, least: float, by_action: bool
 ) -> tuple[np.ndarray, np.ndarray, bool]:
     """The weights that a solver's point stands for, the payment that they need, and whether that suffices."""
     providers, members = provider.shape[0], user.shape[0]
@@ -146,7 +164,7 @@ def _read(
     return shares, paid, fits
 
 
-def _prices(answer: Answer, shape: tuple[int, ...], target: float) -> np.ndarray:
+def _prices(answer: Optimum, shape: tuple[int, ...], target: float) -> np.ndarray:
     """The multipliers of the fit of each entry."""
     count = int(np.prod(shape))
     prices = answer.duals[count : 2 * count] - answer.duals[:count] if target > 0 else -answer.prices[1:]
@@ -178,8 +196,8 @@ def gradient_subsidy(
     - `target`, `most_weight`: as for `least_subsidy`.
     - `steps`: gradient steps; >= 1.
 
-    **Returns:** a `Subsidised` without a gap. Whatever the number of steps, its payment makes alignment hold with error
-    at most `target`; with too few steps it costs more than needed.
+    **Returns:** a `Subsidised` whose lower end is 0. Whatever the number of steps, its payment makes alignment hold
+    with error at most `target`; with too few steps it costs more than needed.
     """
     labels = as_labels(segments, market.num_users)
     places = jnp.asarray(np.unique(labels, return_inverse=True)[1] if isinstance(labels, tuple) else labels, jnp.int32)
@@ -222,8 +240,10 @@ def _gradient_subsidy(market: Market, places: Array, target: Array, least: float
     weights, beta, offset = _accelerate(loss, project, start, steepest, steps)
     payment = -excess((weights, beta, offset)).reshape(market.user_value.shape)
     cost = 0.5 * (market.mass[:, None, None] * payment**2).sum()
-    nothing = jnp.full((), jnp.nan, jnp.float64)
-    return Subsidised(pay(market, payment), payment, cost, nothing, together @ weights, jnp.isfinite(cost))
+    known = jnp.asarray(jnp.where(jnp.isfinite(cost), 0.0, jnp.nan))
+    # A payment of nothing is the cheapest.
+    status = jnp.where(cost == 0, jnp.int32(Status.OK), jnp.int32(Status.OPEN))
+    return Subsidised(pay(market, payment), Bracket(known, cost), payment, together @ weights, jnp.asarray(status))
 
 
 def onto_simplex(point: Float[Array, " n"]) -> Float[Array, " n"]:

@@ -27,11 +27,13 @@ def objective_of(
     def loss(ruled: Market, market: Market) -> Array:
         scale = lax.stop_gradient(user_range(market))
         if objective == "weak_error":
-            return averaged(weak_alignment(ruled).error.upper / scale, market)
+            return averaged(weak_alignment(ruled).value.upper / scale, market)
         if objective == "segment_error":
-            return averaged(segment_alignment(ruled, labels).error.upper / scale, market)
+            return averaged(segment_alignment(ruled, labels).value.upper / scale, market)
         found = (
-            guarantee(ruled, labels, delta).lower if objective == "guarantee" else worst_value(ruled, delta).worst.upper
+            guarantee(ruled, labels, delta).value.lower
+            if objective == "guarantee"
+            else worst_value(ruled, delta).value.upper
         )
         return averaged(share_lost(found, market), market)
 

@@ -15,7 +15,7 @@ _TOLERANCE = 1e-11
 
 
 @dataclass(frozen=True)
-class Answer:
+class Optimum:
     """A point, the multipliers of `Gx <= h` and `Ax = b` there, and whether the method converged."""
 
     point: np.ndarray
@@ -68,7 +68,7 @@ def least_norm_programme(
 
 def solve_quadratic(
     square: np.ndarray, rows: np.ndarray, limits: np.ndarray, equal: np.ndarray, values: np.ndarray
-) -> Answer:
+) -> Optimum:
     """Minimises `x'Px/2` subject to `Gx <= h` and `Ax = b`."""
     settings = _clarabel.DefaultSettings()
     settings.verbose = False
@@ -81,4 +81,4 @@ def solve_quadratic(
     found = solver.solve()
     solved = found.status in (_clarabel.SolverStatus.Solved, _clarabel.SolverStatus.AlmostSolved)
     prices, duals = np.split(np.array(found.z), [len(values)])
-    return Answer(np.array(found.x), duals, prices, solved)
+    return Optimum(np.array(found.x), duals, prices, solved)

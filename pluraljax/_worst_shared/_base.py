@@ -82,7 +82,7 @@ def part_of(market: Market, members: tuple[int, ...]) -> Market:
 def _in_segment(market: Market, delta: Float[Array, ""]) -> Unsearched:
     together = anonymous(market.user_value.shape[0])
     sure = guarantee(market, together, _least_delta(market, delta))
-    return base_bracket(market, sure.lower, silence(market, together, delta))
+    return base_bracket(market, sure.value.lower, silence(market, together, delta))
 
 
 @in_float64

@@ -1,4 +1,4 @@
-"""The worst equilibrium of every user when the users of a segment share policies: the question, asked on the host."""
+"""The worst equilibrium of every user, whoever shares policies: the question, and the search on the host."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -24,9 +24,10 @@ from .._market import (
     with_zeros_if_invalid,
 )
 from .._precision import float64_scope, in_float64
-from .._segments import anonymous, known_labels
+from .._segments import known_labels
 from .._signals import Crowd, is_small, lay_out
 from .._status import Status
+from ._apart import worst_apart
 from ._base import TOLERANCE, part_of, unsearched
 from ._pool import run_together
 from ._result import Drawn, WorstEquilibrium, as_profile, draw_profile, without_profile
@@ -35,28 +36,29 @@ from ._tree import Searched, search
 _ROUNDING = 1e-12
 
 
-def _shared_by_default(name: str, value: Any, arguments: dict[str, Any]) -> tuple[int, ...]:
-    """The check of which users share a policy, which has to be known; all of them where nothing is said."""
-    users = arguments["market"].num_users
-    return known_labels(name, anonymous(users) if value is None else value, arguments)
-
-
-@checked(market=instance_of(Market), segments=_shared_by_default, delta=slack)
+@checked(market=instance_of(Market), segments=known_labels, delta=slack)
 @float64_scope
 def worst_equilibrium(
     market: Market,
-    segments: Any = None,
+    segments: Any,
     delta: Any = 0.0,
     budget: int = 300,
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> WorstEquilibrium:
-    """Brackets each user's utility in her worst delta-equilibrium when the users of a segment share public policies.
+    """Brackets each user's utility in her worst delta-equilibrium, for any segments.
 
-    A search on the host, which nothing but a few lines is compiled for. A batch of markets, which is a `Market` with a
-    leading axis, is searched in one pool, and every market gets the bracket that it would get alone. The search cannot
-    be traced; `budget=0`, the bracket without one, also works for one market under `jit` and `vmap`: the guarantee and
-    silence from below, silence or full information from above.
+    Where no two users share a policy (`personalized`) each user's equilibria are a curve away: put
+    `phi_i(r) = max {<V_i, q> : <U, q> >= r}` over her incentive-compatible outcomes q. With two or more providers, q is
+    what some delta-equilibrium gives her exactly when `<V_i, q> >= phi_i(<U, q>) - delta / mass` for all i, or when it
+    gives her all that an aligned model would; with one, `phi_1(silent)` takes the place of `phi_1(<U, q>)`. The bracket
+    closes to 1e-6 of the way from silent to aligned, with several types, too, and also under `jit` and `vmap`; `budget`
+    and `progress` do not matter.
+
+    Where users share public policies, it is a search on the host, which nothing but a few lines is compiled for. A
+    batch of markets, which is a `Market` with a leading axis, is searched in one pool, and every market gets the
+    bracket that it would get alone. The search cannot be traced; `budget=0`, the bracket without one, also works for
+    one market under `jit` and `vmap`: the guarantee and silence from below, silence or full information from above.
 
     Below `value.lower` there is no equilibrium. There, in every part of the space of who serves whom and what users
     get, some provider would gain more than delta by winning some set of users that contains its own. `value.upper` is
@@ -70,18 +72,27 @@ def worst_equilibrium(
     **Arguments:**
 
     - `market`: one market, or a batch of them.
-    - `segments`: an integer label per user; equal labels share a policy. Default: all users share one.
+    - `segments`: an integer label per user, known before compilation; equal labels share a policy.
     - `delta`: how much a provider may leave on the table in an equilibrium, in units of its objective; >= 0. Never read
       as less than 1e-9 of the range of its objective in a segment.
     - `budget`: the number of parts to look at in each market. More never widens a bracket.
     - `progress`: called with the number of searches that have ended, and of all.
 
     **Returns:** a `WorstEquilibrium`. Where `status` is `OPEN` the bracket is valid but wider than 1e-3 of the distance
-    between silent and aligned utility.
+    between silent and aligned utility (1e-6 where no two users share a policy). Derivatives are not provided: they are
+    zero; `tuning.worst_value` has them.
+
+    Example::
+
+        market = plx.families.gaussian(providers=2, users=2)(jax.random.key(0))
+        plx.worst_equilibrium(market, plx.personalized(2)).value
     """
     leaves = jax.tree.leaves((market, delta))
     parts = check_budget(budget)
     is_batch = market.user_value.ndim == 4
+    if len(set(segments)) == market.user_value.shape[-3]:
+        apart = lambda one: worst_apart(one, segments, jnp.asarray(delta, jnp.float64))
+        return jax.vmap(apart)(market) if is_batch else apart(market)
     if any(isinstance(leaf, Tracer) for leaf in leaves):
         if parts or is_batch:
             raise ValueError(

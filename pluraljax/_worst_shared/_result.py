@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from .._answer import Answer
 from .._bracket import Bracket
 from .._conversation import Profile
 from .._market import Market
@@ -15,7 +16,7 @@ from ._base import Unsearched
 from ._profiles import Found
 
 
-class WorstEquilibrium(eqx.Module):
+class WorstEquilibrium(Answer):
     """A bracket of the least that a delta-equilibrium gives each user.
 
     `value` is in expected utility: no delta-equilibrium gives user j less than `value.lower[j]`, and one gives her at
@@ -32,6 +33,16 @@ class WorstEquilibrium(eqx.Module):
     served_by: Int[Array, "*batch user everyone"]
     looked: Int[Array, "*batch user"]
     status: Int[Array, "*batch user"]
+
+    @property
+    def witness(self) -> Profile:
+        """What attains the upper end, where `has_profile`: `profile`."""
+        return self.profile
+
+    @property
+    def proof(self) -> None:
+        """None: `certify` looks for what proves the lower end."""
+        return None
 
 
 class Drawn(eqx.Module):

@@ -233,12 +233,12 @@ def test_deviations_from_a_conversation_are_those_from_its_menu():
             share * kernel + (1 - share) / 2 for kernel in oracle.random_policies(generator, Talk(), shape, 2)
         )
         there, here = (plx.deviation(market, segments, plx.Profile(policy)) for policy in (policies, menus(policies)))
-        for name in ("user_value", "provider_value", "choice", "most", "is_equilibrium", "is_refuted", "status"):
+        for name in ("user_value", "provider_value", "choice", "most", "holds", "status"):
             np.testing.assert_allclose(getattr(here, name), getattr(there, name), rtol=0, atol=1e-8, err_msg=name)
-        np.testing.assert_allclose(here.gain.lower, there.gain.lower, rtol=0, atol=1e-8)
-        np.testing.assert_allclose(here.gain.upper, there.gain.upper, rtol=0, atol=1e-8)
+        np.testing.assert_allclose(here.value.lower, there.value.lower, rtol=0, atol=1e-8)
+        np.testing.assert_allclose(here.value.upper, there.value.upper, rtol=0, atol=1e-8)
         paid = plx.payoffs(market, segments, None, plx.Profile(policies))
         np.testing.assert_allclose(there.user_value, paid.user_value, atol=1e-12)
         np.testing.assert_allclose(there.provider_value, paid.provider_value, atol=1e-12)
-        gains.append(np.asarray(there.gain.lower))
+        gains.append(np.asarray(there.value.lower))
     assert (np.max(gains, axis=1) > 1e-3).mean() > 0.2

@@ -4,6 +4,7 @@ import contextlib
 import functools
 
 import cases
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -66,9 +67,7 @@ def _scaled_errors(share):
         def ask(market, *args, solver=solve, **options):
             found = question(market, *args, solver=solver, **options)
             times = lambda tree: jax.tree.map(lambda leaf: leaf * share, tree)
-            return type(found)(
-                times(found.error), times(found.user_error), found.weights, found.scale, found.offset, found.status
-            )
+            return eqx.tree_at(lambda f: (f.value, f.user_error), found, (times(found.value), times(found.user_error)))
 
         return ask
 

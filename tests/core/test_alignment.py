@@ -51,7 +51,7 @@ SIZES = np.array([size(market) for market in MARKETS])[:, None]
 @pytest.mark.parametrize("options", OPTIONS, ids="-".join)
 def test_brackets_hold_the_optimum(options):
     found = answer(options)
-    lower, upper = found.error.lower, found.error.upper
+    lower, upper = found.value.lower, found.value.upper
     assert (lower >= 0).all()
     assert (lower <= upper + 1e-12 * SIZES).all()
     for i, market in enumerate(MARKETS):
@@ -82,7 +82,7 @@ def test_the_upper_end_is_attained(options):
         for label in set(LABELS[i]):
             users = LABELS[i] == label
             worst = (residual / found.scale[i])[users].max()
-            np.testing.assert_allclose(found.error.upper[i, users], worst, rtol=0, atol=1e-13 * (1 + terms))
+            np.testing.assert_allclose(found.value.upper[i, users], worst, rtol=0, atol=1e-13 * (1 + terms))
             assert (np.ptp(found.weights[i, users], axis=0) == 0).all()
 
 
@@ -101,7 +101,7 @@ def test_the_opposed_pair(at, K):
         (("cone", "state", "unit"), "anonymous", by_state * friendly),
         (("hull", "constant", "unit"), "anonymous", half * (1 + K) / 2),
     ):
-        found = answer(options, which).error
+        found = answer(options, which).value
         np.testing.assert_allclose([found.lower[at], found.upper[at]], wanted, atol=1e-8)
     if K > 1:
         np.testing.assert_allclose(answer(("cone", "constant", "unit"), "anonymous").weights[at], 0, atol=1e-9)
@@ -109,7 +109,7 @@ def test_the_opposed_pair(at, K):
 
 def test_merging_segments_never_lowers_the_error():
     weak, mixed, strong = (
-        answer(("cone", "constant", "unit"), which).error for which in ("personalized", "mixed", "anonymous")
+        answer(("cone", "constant", "unit"), which).value for which in ("personalized", "mixed", "anonymous")
     )
     assert (weak.lower <= mixed.upper + 1e-9 * SIZES).all()
     assert (mixed.lower <= strong.upper + 1e-9 * SIZES).all()
@@ -118,16 +118,16 @@ def test_merging_segments_never_lowers_the_error():
 
 def test_freedom_never_raises_the_error():
     for weights, offset, scale in OPTIONS:
-        upper = answer((weights, offset, scale)).error.upper
+        upper = answer((weights, offset, scale)).value.upper
         for freer in (("cone", offset, scale), (weights, "state", scale), (weights, offset, "free")):
-            assert (answer(freer).error.lower <= upper + 1e-9 * SIZES).all()
+            assert (answer(freer).value.lower <= upper + 1e-9 * SIZES).all()
 
 
 @pytest.mark.parametrize("providers", [1, 8])
 def test_one_action_and_one_state_leave_nothing_to_misalign(providers):
     market = cases.build("gaussian", 0, cases.Shape(providers, users=2, evidence=1, states=1, actions=1))
     found = plx.weak_alignment(cases.as_market(market))
-    np.testing.assert_array_equal(found.error.upper, 0)
+    np.testing.assert_array_equal(found.value.upper, 0)
     np.testing.assert_array_equal(found.status, Status.OK)
 
 
@@ -149,7 +149,7 @@ def test_help_beyond_the_cap_counts_as_none():
     provider = np.repeat(np.stack([wall + 1e-8 * user, -wall] * 2)[:, None], 3, axis=1)
     market = cases.build("gaussian", 0)._replace(user_value=np.stack([user] * 3), provider_value=provider)
     found = plx.weak_alignment(cases.as_market(market))
-    lower, upper, weights = (np.asarray(leaf)[0] for leaf in (found.error.lower, found.error.upper, found.weights))
+    lower, upper, weights = (np.asarray(leaf)[0] for leaf in (found.value.lower, found.value.upper, found.weights))
     assert lower <= upper
     assert upper > 0.9 or (upper < 1e-6 and weights.max() > 1e7 and lower < 1e-6)
 
@@ -166,4 +166,4 @@ def test_weights_beyond_the_cap_are_no_help_whatever_a_solver_finds():
     user, shared = np.eye(2)[None], np.array([[[0.0, 1.0], [0.0, 0.0]]])
     found = plx.weak_alignment(plx.observed_market(user, np.stack([shared + 1e-8 * user, -shared])))
     assert np.asarray(found.weights).max() <= 1.01e6
-    assert float(found.error.lower[0]) <= 0.495 <= float(found.error.upper[0]) + 1e-6
+    assert float(found.value.lower[0]) <= 0.495 <= float(found.value.upper[0]) + 1e-6

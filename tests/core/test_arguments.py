@@ -126,7 +126,7 @@ def test_a_traced_delta_is_data_of_its_row():
 
 def test_an_invalid_market_says_so_where_its_segment_is_looked_at():
     broken = plx.Market(MARKET.prior, MARKET.user_value, np.asarray(MARKET.provider_value) * np.nan, MARKET.mass)
-    assert plx.worst_equilibrium(broken, budget=0).status[0] == plx.Status.NOT_FINITE
+    assert plx.worst_equilibrium(broken, plx.anonymous(broken.num_users), budget=0).status[0] == plx.Status.NOT_FINITE
 
 
 def said(program, *options):

@@ -71,7 +71,7 @@ def attacked(question):
         keys = jr.split(jr.key(i), len(MARKETS))
         with jax.enable_x64(True):  # what is made up here needs it, not the package
             found = jax.tree.map(np.asarray, compiled_ask(batch, labels, delta, jnp.int32(i), keys))
-        bracket = found if question == "guarantee" else found.error
+        bracket = found if question == "guarantee" else found.value
         answers[name] = bracket.lower, bracket.upper, found.status
     return answers
 
@@ -102,7 +102,7 @@ def test_garbage_and_free_scales(name):
     for market in (MARKETS[0], MARKETS[9]):
         solver = garbage(list(GARBAGE).index(name), jr.key(1))
         found = plx.strong_alignment(cases.as_market(market), "free", solver=solver)
-        lower, upper = np.full(3, found.error.lower), np.full(3, found.error.upper)
+        lower, upper = np.full(3, found.value.lower), np.full(3, found.value.upper)
         assert (lower <= upper).all()
         assert oracles.alignment_contained(market, [0, 0, 0], lower, upper, 1e-8, scale="free").all()
 

@@ -57,7 +57,7 @@ def test_twins_of_a_provider_that_is_alone_do_not_compete():
     rows, pairs = equilibria(singles, alone=True), equilibria(singles)
     for i, market in enumerate(singles):
         one = cases.as_market(market._replace(provider_value=market.provider_value[:1]))
-        exact = plx.frontier(one).worst
+        exact = plx.worst_equilibrium(one, plx.personalized(one.num_users)).value
         np.testing.assert_allclose(rows["personalized_worst_lower"][i], exact.lower, atol=1e-5)
         np.testing.assert_allclose(rows["personalized_worst_upper"][i], exact.upper, atol=1e-5)
     for end in ("lower", "upper"):

@@ -95,7 +95,7 @@ def test_units_from_one_end_of_float64_to_the_other(user, provider):
     np.testing.assert_allclose([lower / user, upper / user], 1.0, rtol=1e-12)
     assert status == Status.OK
     weak = numbers(plx.weak_alignment(given))
-    np.testing.assert_allclose([weak.error.lower[0] / user, weak.error.upper[0] / user], 0.0, atol=1e-12)
+    np.testing.assert_allclose([weak.value.lower[0] / user, weak.value.upper[0] / user], 0.0, atol=1e-12)
     assert weak.status[0] == Status.OK
 
 
@@ -103,7 +103,7 @@ def test_units_from_one_end_of_float64_to_the_other(user, provider):
 @pytest.mark.parametrize("whose", ["user", "provider"])
 def test_what_float64_cannot_compute_with_has_a_status(tiny, whose):
     given = market(tiny * EYE, EYE) if whose == "user" else market(EYE, tiny * EYE, EYE)
-    for found in (plx.guarantee(given, [0]), plx.weak_alignment(given), plx.frontier(given)):
+    for found in (plx.guarantee(given, [0]), plx.weak_alignment(given), plx.worst_equilibrium(given, [0])):
         assert found.status[0] == Status.TOO_SMALL
     assert np.isnan(guarantee(given)[0])
     one_entry = EYE + np.array([[0, tiny], [0, 0]])

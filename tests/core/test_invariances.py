@@ -143,14 +143,14 @@ def test_a_batch_is_a_loop_and_jit_is_eager(before):
     strong = plx.strong_alignment(market)
     anonymous = plx.guarantee(market, plx.anonymous(2), DELTA)
     for name, bracket in (
-        ("strong_error", strong.error),
+        ("strong_error", strong.value),
         ("anonymous_guarantee", anonymous),
     ):
         for end in ("lower", "upper"):
             alone = getattr(bracket, end)
             assert alone.dtype == jnp.float64
             np.testing.assert_allclose(alone, before[f"{name}_{end}"][0], rtol=0, atol=1e-8 * SIZES[0])
-    assert strong.error.upper == pytest.approx(float(np.asarray(strong.user_error).max()), abs=1e-15)
+    assert strong.value.upper == pytest.approx(float(np.asarray(strong.user_error).max()), abs=1e-15)
     assert strong.weights.shape == (3,)
 
 
@@ -168,7 +168,7 @@ def test_traced_labels_are_static_labels():
     for i in (0, 7):
         static = plx.segment_alignment(cases.as_market(markets[i]), labels)
         for leaf in ("lower", "upper"):
-            np.testing.assert_allclose(getattr(static.error, leaf), getattr(traced.error, leaf)[i], atol=1e-8)
+            np.testing.assert_allclose(getattr(static.value, leaf), getattr(traced.value, leaf)[i], atol=1e-8)
 
 
 def test_the_float64_switch_changes_nothing():

@@ -227,7 +227,7 @@ def test_a_rescue_shows_in_the_status(monkeypatch):
     for old, new in zip(before, after, strict=True):
         assert (np.asarray(old.status) == Status.OK).all()
         assert (np.asarray(new.status) == Status.RESCUED).all()
-    np.testing.assert_allclose(after[0].error.lower, before[0].error.lower, atol=1e-8)
+    np.testing.assert_allclose(after[0].value.lower, before[0].value.lower, atol=1e-8)
     np.testing.assert_allclose(after[1].lower, before[1].lower, atol=1e-8)
 
 

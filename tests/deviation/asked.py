@@ -93,11 +93,11 @@ def ask(market, segments, profile=None, delta=0.0):
 def check(market, found, gains, slack=1e-8):
     """The bracket holds the oracle's gain, and so does the private bound."""
     room = slack * np.maximum(scale(market), 1.0)
-    assert (found.gain.lower >= 0).all()
-    assert (found.gain.lower <= gains + room).all(), (found.gain.lower, gains)
-    assert (gains <= found.gain.upper + room).all(), (gains, found.gain.upper)
-    assert (found.gain.upper <= found.most).all()
+    assert (found.value.lower >= 0).all()
+    assert (found.value.lower <= gains + room).all(), (found.value.lower, gains)
+    assert (gains <= found.value.upper + room).all(), (gains, found.value.upper)
+    assert (found.value.upper <= found.most).all()
 
 
 def is_closed(market, found):
-    return (found.gain.upper - found.gain.lower <= 1e-6 * scale(market) + 1e-12).all()
+    return (found.value.upper - found.value.lower <= 1e-6 * scale(market) + 1e-12).all()

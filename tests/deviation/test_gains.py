@@ -78,12 +78,12 @@ def test_replies_gain_the_lower_end():
         market = cases.as_market(cases.build("observed", seed, shape))
         profile = asked.random_profile(generator, shape, segments)
         found, _, before = asked.ask(market, segments, profile)
-        assert found.gain.lower.max() > 1e-3
+        assert found.value.lower.max() > 1e-3
         for i in range(shape.providers):
             policy, told = with_reply(profile, found, i)
             after = oracle.profile_standing(market, segments, policy[:, :, :, 0], told[:, :, 0, 0], found.choice)
             gain = after.present[i].sum() - before.present[i].sum()
-            np.testing.assert_allclose(gain, found.gain.lower[i], atol=1e-8)
+            np.testing.assert_allclose(gain, found.value.lower[i], atol=1e-8)
 
 
 def test_exact_search_is_for_small_segments():

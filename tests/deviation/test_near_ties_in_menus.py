@@ -91,7 +91,7 @@ def test_no_bracket_excludes_the_exact_gain_of_a_menu(ask, seeds):
         for n, market in enumerate(primitives):
             for i in range(2):
                 gain, values = exact_gain(market, i), market[2][i]
-                lower, upper = found.gain.lower[n, i], found.gain.upper[n, i]
+                lower, upper = found.value.lower[n, i], found.value.upper[n, i]
                 assert near_ties.contains(lower, upper, gain, values), (seed, n, i)
                 looked, closed = looked + 1, closed + int(found.status[n, i] != plx.Status.OPEN)
                 positive += gain > 1e-3 * np.ptp(values)

@@ -35,7 +35,7 @@ def judge(found, markets, deltas, labels):
         values = np.asarray(market.provider_value)
         spread = np.ptp(values, axis=2).max(axis=-1) @ np.asarray(market.mass)
         for i, gain in enumerate(gains):
-            lower, upper = found.gain.lower[n, i], found.gain.upper[n, i]
+            lower, upper = found.value.lower[n, i], found.value.upper[n, i]
             assert lower - 1e-12 * spread[i] <= float(gain) <= upper + 1e-12 * spread[i], (n, i)
             assert lower <= upper + 1e-10 * spread[i], (n, i)
             looked, closed = looked + 1, closed + int(found.status[n, i] != plx.Status.OPEN)

@@ -100,5 +100,5 @@ def test_pure_equilibria_on_menus_are_those_that_deviations_certify():
         for i, j in pairs:
             profile = plx.Profile(np.stack([menu[0, i], menu[1, j]])[:, None])
             free = asked.deviation(cases.as_market(row), TOGETHER, profile)
-            assert (free.gain.upper >= gain[i, j] - 1e-12).all()
+            assert (free.value.upper >= gain[i, j] - 1e-12).all()
             assert (i, j) in found or free.is_refuted

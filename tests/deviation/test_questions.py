@@ -11,6 +11,7 @@ import pytest
 
 import pluraljax as plx
 from pluraljax._deviation._standing import profile_standing
+from pluraljax._frontier import frontier
 from pluraljax._precision import in_float64
 
 TOGETHER = np.zeros(2, np.int32)
@@ -24,7 +25,7 @@ def opposed(stronger):
 def test_silence_is_an_anonymous_equilibrium_where_foes_are_stronger_than_friends():
     for stronger in (1.5, 4.0):
         found = asked.silence(opposed(stronger), TOGETHER)
-        np.testing.assert_allclose([found.gain.lower, found.gain.upper], 0.0, atol=1e-10)
+        np.testing.assert_allclose([found.value.lower, found.value.upper], 0.0, atol=1e-10)
         assert found.is_equilibrium
         assert not found.is_refuted
 
@@ -35,7 +36,7 @@ def test_full_information_breaks_silence_where_friends_are_stronger():
     found = asked.silence(market, TOGETHER)
     # Both users have mass 1/2 and gain the same; the friend counts 1, the foe -1/4.
     gain = 0.5 * (1 - 0.25) * (marks.aligned - marks.silent)[0]
-    np.testing.assert_allclose([found.gain.lower, found.gain.upper], gain, atol=1e-9)
+    np.testing.assert_allclose([found.value.lower, found.value.upper], gain, atol=1e-9)
     assert found.is_refuted
     assert not found.is_equilibrium
     # A provider that is patient enough stays silent.
@@ -47,7 +48,7 @@ def test_no_personalized_silence_where_everybody_has_a_friend():
     marks = asked.numbers(plx.benchmarks(market))
     found = asked.numbers(plx.silence(market, plx.personalized(2)))
     gain = 0.5 * (marks.aligned - marks.silent)[0]
-    np.testing.assert_allclose([found.gain.lower, found.gain.upper, found.most], gain, atol=1e-9)
+    np.testing.assert_allclose([found.value.lower, found.value.upper, found.most], gain, atol=1e-9)
     assert found.is_refuted
 
 
@@ -67,8 +68,8 @@ def test_silence_is_the_silent_profile_where_nothing_ties():
         market = cases.as_market(cases.build("observed", seed, asked.PAIR))
         silent = plx.Profile(np.ones((2, 1, 3, 1, 3)) / 3)
         by_name, by_profile = (asked.ask(market, TOGETHER, profile)[0] for profile in (None, silent))
-        np.testing.assert_allclose(by_name.gain.lower, by_profile.gain.lower, atol=1e-9)
-        np.testing.assert_allclose(by_name.gain.upper, by_profile.gain.upper, atol=1e-9)
+        np.testing.assert_allclose(by_name.value.lower, by_profile.value.lower, atol=1e-9)
+        np.testing.assert_allclose(by_name.value.upper, by_profile.value.upper, atol=1e-9)
         np.testing.assert_allclose(by_profile.user_value, plx.benchmarks(market).silent, atol=1e-12)
     shape = plx.silent_profile(market, TOGETHER).policy.shape
     assert shape == (2, 1, 3, 1, 1)
@@ -78,24 +79,24 @@ def test_silence_is_the_silent_profile_where_nothing_ties():
 def test_the_worst_personalized_equilibria_are_equilibria_and_worse_profiles_are_not():
     """The frontier's outcome, offered by all providers; and one worth less to a user than her worst equilibrium."""
     family = plx.families.gaussian(providers=2, users=2, actions=3, states=3, shared=1.0)
-    worst = jax.jit(plx.frontier).lower(family(jr.key(0))).compile(asked.CHEAP)
+    ask = jax.jit(frontier).lower(family(jr.key(0))).compile(asked.CHEAP)
     checked = 0
     for seed in range(4):
         market, segments = family(jr.key(seed)), plx.personalized(2)
-        marks, frontier = asked.numbers(plx.benchmarks(market)), asked.numbers(worst(market))
-        profile = plx.recommending_profile(frontier.outcome, 2)
+        marks, worst = asked.numbers(plx.benchmarks(market)), asked.numbers(ask(market))
+        profile = plx.recommending_profile(worst.outcome, 2)
         found = asked.deviation(market, segments, profile, 1e-8)
-        np.testing.assert_allclose(found.user_value, frontier.worst.upper, atol=1e-9)
+        np.testing.assert_allclose(found.user_value, worst.value.upper, atol=1e-9)
         assert found.is_equilibrium
         assert (found.status == plx.Status.OK).all()
-        below = frontier.worst.lower - marks.silent
+        below = worst.value.lower - marks.silent
         if below.max() < 1e-2:
             continue
         quiet = oracle.stakes(market)[0].sum(axis=1).argmax(axis=-1)
-        mixed = 0.9 * frontier.outcome + 0.1 * np.eye(3)[quiet][:, None, None]
+        mixed = 0.9 * worst.outcome + 0.1 * np.eye(3)[quiet][:, None, None]
         worse = asked.deviation(market, segments, plx.recommending_profile(mixed, 2))
         assert worse.is_refuted
-        assert worse.gain.lower.max() > 1e-4
+        assert worse.value.lower.max() > 1e-4
         checked += 1
     assert checked >= 2
 
@@ -121,7 +122,7 @@ def test_menus_for_several_types_are_offered_and_reported_to():
     found = asked.deviation(market, segments, silent)
     wanted = best.value.lower[0] @ np.asarray(market.mass) - found.provider_value
     assert wanted.max() > 1e-3
-    np.testing.assert_allclose([found.gain.lower, found.gain.upper], [wanted, wanted], atol=1e-8)
+    np.testing.assert_allclose([found.value.lower, found.value.upper], [wanted, wanted], atol=1e-8)
 
 
 @pytest.mark.slow
@@ -134,7 +135,7 @@ def test_users_of_several_types_who_share_a_policy_get_the_private_bound():
         found = asked.deviation(market, TOGETHER, plx.Profile(policy))
         standing = oracle.profile_standing(market, [0, 0], policy[:, :, :, 0])
         asked.check(market, found, oracle.best_gains(market, [0, 0], standing))
-        np.testing.assert_allclose(found.gain.upper, found.most)
+        np.testing.assert_allclose(found.value.upper, found.most)
         assert found.proof.public == (None,)
 
 
@@ -171,8 +172,8 @@ def test_names_do_not_matter():
         choice = np.argsort(providers)[found.choice[users]]
         policy = np.asarray(profile.policy)[providers]
         again = asked.deviation(other, TOGETHER, plx.Profile(policy, choice=choice))
-        np.testing.assert_allclose(again.gain.lower, found.gain.lower[providers], atol=1e-9)
-        np.testing.assert_allclose(again.gain.upper, found.gain.upper[providers], atol=1e-9)
+        np.testing.assert_allclose(again.value.lower, found.value.lower[providers], atol=1e-9)
+        np.testing.assert_allclose(again.value.upper, found.value.upper[providers], atol=1e-9)
         np.testing.assert_allclose(again.most, found.most[providers], atol=1e-9)
         np.testing.assert_allclose(again.choice, choice)
 
@@ -188,8 +189,8 @@ def test_units_do_not_matter():
         market.mass,
     )
     again, _, _ = asked.ask(scaled, TOGETHER, profile)
-    np.testing.assert_allclose(again.gain.lower, found.gain.lower * [1e4, 1], rtol=1e-7, atol=1e-9)
-    np.testing.assert_allclose(again.gain.upper, found.gain.upper * [1e4, 1], rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(again.value.lower, found.value.lower * [1e4, 1], rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(again.value.upper, found.value.upper * [1e4, 1], rtol=1e-7, atol=1e-9)
 
 
 @pytest.mark.slow
@@ -205,12 +206,12 @@ def test_a_market_counts_the_same_alone_and_in_a_compiled_batch_with_traced_segm
         profiles = jax.tree.map(lambda leaf: jnp.asarray(policies), profiles)
     batch = cases.stack([cases.build("observed", seed, asked.PAIR) for seed in range(4)])
     together = asked.numbers(run.lower(batch, labels, profiles).compile(asked.CHEAP)(batch, labels, profiles))
-    assert together.gain.lower.dtype == np.float64
+    assert together.value.lower.dtype == np.float64
     for i, market in enumerate(markets):
         groups = len(set(labels[i].tolist()))
         alone = asked.deviation(market, labels[i], plx.Profile(policies[i][:, :groups]), 0.01)
-        np.testing.assert_allclose(together.gain.lower[i], alone.gain.lower, atol=1e-9)
-        np.testing.assert_allclose(together.gain.upper[i], alone.gain.upper, atol=1e-9)
+        np.testing.assert_allclose(together.value.lower[i], alone.value.lower, atol=1e-9)
+        np.testing.assert_allclose(together.value.upper[i], alone.value.upper, atol=1e-9)
         np.testing.assert_allclose(together.user_value[i], alone.user_value, atol=1e-12)
         assert together.is_refuted[i] == alone.is_refuted
 
@@ -260,7 +261,7 @@ def test_wrong_values_are_reported():
         broken[0, 0, 0, 0, 0] = wrong
         found = asked.deviation(market, TOGETHER, plx.Profile(broken))
         assert (found.status == plx.Status.POLICY_NOT_NORMALISED).all()
-        assert np.isnan([*found.gain.lower, *found.gain.upper, *found.user_value, *found.provider_value]).all()
+        assert np.isnan([*found.value.lower, *found.value.upper, *found.user_value, *found.provider_value]).all()
         assert not found.is_equilibrium
         assert not found.is_refuted
     nowhere = plx.Market(market.prior, np.full((2, 3, 3), np.nan), market.provider_value, market.mass)

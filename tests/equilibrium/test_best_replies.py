@@ -24,7 +24,7 @@ def test_gradient_replies_come_near_the_optimum_and_never_above_it():
     keys = jr.split(jr.key(2), 64)
     markets = jax.vmap(family)(keys)
     found = improve(markets, keys)
-    assert (np.asarray(found.gain) <= np.asarray(found.optimum.upper) + 1e-9).all()
+    assert (np.asarray(found.gain) <= np.asarray(found.value.upper) + 1e-9).all()
     assert (np.asarray(found.gain) >= 0).all()
     assert (np.asarray(found.ratio) >= 0.99).mean() >= 0.85  # 0.98 with the default steps and starts
     # The gain is what users who respond to the reply give the provider.
@@ -60,8 +60,8 @@ def types_as_users():
 @pytest.mark.slow
 def test_menus_beat_one_way_signals_where_that_is_proved():
     market = screening_market()
-    found, signals = plx.silence(market, ONE), plx.silence(types_as_users(), plx.anonymous(2)).gain
-    np.testing.assert_allclose([found.gain.lower[0], found.gain.upper[0]], 1 / 2, atol=1e-9)
+    found, signals = plx.silence(market, ONE), plx.silence(types_as_users(), plx.anonymous(2)).value
+    np.testing.assert_allclose([found.value.lower[0], found.value.upper[0]], 1 / 2, atol=1e-9)
     np.testing.assert_allclose([signals.lower[0], signals.upper[0]], 1 / 5, atol=1e-9)
     # The menu itself, played by the user: one query per type.
     assert found.reply.policy.shape[3] == 2
@@ -92,7 +92,7 @@ def test_best_response_play_moves_the_one_that_gains_most_and_stops_at_equilibri
     assert still[:, -1].any()
     assert (np.asarray(run.ended) == (~still).sum(axis=1)).all()
     # Before that, the provider with the largest gain gets more than it had.
-    mover = np.asarray(run.gain.lower).argmax(axis=-1)
+    mover = np.asarray(run.value.lower).argmax(axis=-1)
     value = np.asarray(run.provider_value)
     for market, turn in np.argwhere(~still[:, :-1]):
         who = mover[market, turn]

@@ -52,12 +52,12 @@ def stack(markets):
 def test_personalized_equilibria_of_weakly_aligned_markets_give_everybody_what_is_aligned():
     markets, keys = draws(plx.families.conic(**SHAPE, perturbation=0.0))
     found = apart(markets, keys).found
-    certified = np.asarray(found.verdict) == plx.Verdict.CERTIFIED
+    certified = np.asarray(found.holds) == plx.Truth.HOLDS
     assert certified.mean() > 0.9
     alignment, marks = jax.vmap(plx.weak_alignment)(markets), jax.vmap(plx.benchmarks)(markets)
     scale = np.ptp(np.asarray(markets.user_value), axis=(2, 3))
-    assert (np.asarray(alignment.error.upper) <= 1e-8 * scale).all()
-    gain = np.asarray(found.gain.upper).max(axis=-1)[..., None]
+    assert (np.asarray(alignment.value.upper) <= 1e-8 * scale).all()
+    gain = np.asarray(found.value.upper).max(axis=-1)[..., None]
     weights = np.asarray(alignment.weights).sum(axis=-1) / np.asarray(markets.mass)
     lost = np.asarray(marks.aligned)[:, None] - np.asarray(found.user_value)
     assert (lost <= 1e-6 * scale[:, None] + gain * weights[:, None])[certified].all()
@@ -74,18 +74,21 @@ def test_verdicts_and_values_stand_when_each_profile_is_looked_at_again(scheme):
         again = recheck(markets, one.profile)
         np.testing.assert_allclose(one.user_value, again.user_value, atol=1e-9)
         np.testing.assert_allclose(one.provider_value, again.provider_value, atol=1e-9)
-        verdict = np.asarray(one.verdict)
-        assert np.asarray(again.is_equilibrium)[verdict == plx.Verdict.CERTIFIED].all()
-        assert np.asarray(again.is_refuted)[verdict == plx.Verdict.NOT_AN_EQUILIBRIUM].all()
-        assert not np.asarray(again.is_equilibrium)[verdict == plx.Verdict.NOT_AN_EQUILIBRIUM].any()
+        verdict = np.asarray(one.holds)
+        assert np.asarray(again.is_equilibrium)[verdict == plx.Truth.HOLDS].all()
+        assert np.asarray(again.is_refuted)[verdict == plx.Truth.FAILS].all()
+        assert not np.asarray(again.is_equilibrium)[verdict == plx.Truth.FAILS].any()
 
 
 @pytest.mark.slow
 def test_equilibria_found_lie_between_the_worst_one_and_aligned_and_are_sorted():
     markets, keys = draws(plx.families.gaussian(**SHAPE))
     result = apart(markets, keys)
-    certified = np.asarray(result.found.verdict) == plx.Verdict.CERTIFIED
-    worst, marks = jax.jit(jax.vmap(plx.frontier))(markets).worst, jax.vmap(plx.benchmarks)(markets)
+    certified = np.asarray(result.found.holds) == plx.Truth.HOLDS
+    worst, marks = (
+        jax.jit(jax.vmap(lambda m: plx.worst_equilibrium(m, PERSONALIZED).value))(markets),
+        jax.vmap(plx.benchmarks)(markets),
+    )
     value = np.asarray(result.found.user_value)
     assert (value >= np.asarray(worst.lower)[:, None] - 1e-7)[certified].all()
     assert (value <= np.asarray(marks.aligned)[:, None] + 1e-9)[certified].all()
@@ -105,15 +108,15 @@ def test_silence_is_found_where_opposed_providers_hold_each_other_and_not_where_
     markets = stack([pair(2.0), pair(0.5)])
     result = together(markets, jr.split(jr.key(0), 2))
     marks = jax.vmap(plx.benchmarks)(markets)
-    start, verdict = np.asarray(result.found.start), np.asarray(result.found.verdict)
+    start, verdict = np.asarray(result.found.start), np.asarray(result.found.holds)
     silent = np.asarray(result.found.user_value)[start == 0]
-    assert verdict[0][start[0] == 0] == plx.Verdict.CERTIFIED
+    assert verdict[0][start[0] == 0] == plx.Truth.HOLDS
     np.testing.assert_allclose(silent[0], marks.silent[0])
     assert (silent[1] > np.asarray(marks.silent[1]) + 1e-3).any()
     # Full information stays one in both: no offer is strictly better.
     told = np.asarray(result.found.user_value)[start == 1]
     np.testing.assert_allclose(told, marks.aligned)
-    assert (verdict[start == 1] == plx.Verdict.CERTIFIED).all()
+    assert (verdict[start == 1] == plx.Truth.HOLDS).all()
 
 
 @pytest.mark.slow
@@ -121,13 +124,13 @@ def test_a_profile_that_leaves_less_than_delta_on_the_table_is_an_equilibrium():
     market, keys = pair(0.5), jr.split(jr.key(0), 1)
     for mass in (np.ones(2), np.array([1.0, 1.5])):
         market = plx.Market(market.prior, market.user_value, market.provider_value, mass)
-        worth = np.asarray(plx.silence(market, ANONYMOUS).gain.upper).max()
+        worth = np.asarray(plx.silence(market, ANONYMOUS).value.upper).max()
         assert worth > 0.1
         for share, certified in ((1.01, True), (0.99, False)):
             found = together(stack([market]), keys, share * worth).found
             silent = np.isclose(found.user_value[0], plx.benchmarks(market).silent).all(axis=-1)
-            verdict = np.asarray(found.verdict[0])
-            assert ((verdict == plx.Verdict.CERTIFIED) & silent & (np.asarray(found.start[0]) == 0)).any() == certified
+            verdict = np.asarray(found.holds[0])
+            assert ((verdict == plx.Truth.HOLDS) & silent & (np.asarray(found.start[0]) == 0)).any() == certified
 
 
 @pytest.mark.slow
@@ -138,7 +141,7 @@ def test_labels_need_not_be_in_order():
     paid = plx.payoffs(market, (7, -3), None, result.profile)
     np.testing.assert_allclose(paid.user_value, result.user_value, atol=1e-9)
     assert np.abs(plx.payoffs(market, (-3, 7), None, result.profile).user_value - paid.user_value).max() > 1e-3
-    assert (np.asarray(result.most) >= np.asarray(result.gain.upper) - 1e-9).all()
+    assert (np.asarray(result.most) >= np.asarray(result.value.upper) - 1e-9).all()
     assert result.status == plx.Status.OK
 
 
@@ -148,9 +151,9 @@ def test_a_single_provider_of_a_user_with_types_does_as_well_as_it_can():
     for seed in range(4):
         market = cases.as_market(cases.build("gaussian", seed, shape))
         result = plx.equilibrium(market, (0,), method="best_response", starts=1, rounds=2)
-        assert result.verdict == plx.Verdict.CERTIFIED
+        assert result.holds == plx.Truth.HOLDS
         silence = plx.deviation(market, (0,), plx.silent_profile(market, (0,)))
-        np.testing.assert_allclose(result.provider_value, silence.provider_value + silence.gain.upper, atol=1e-6)
+        np.testing.assert_allclose(result.provider_value, silence.provider_value + silence.value.upper, atol=1e-6)
 
 
 @pytest.mark.slow
@@ -176,10 +179,10 @@ def test_an_invalid_market_is_told_by_its_status_and_leaves_the_others_alone():
     result = together(stack([good, bad]), jr.split(jr.key(0), 2))
     assert result.status[1] == plx.Status.NOT_FINITE
     assert np.isnan(np.asarray(result.user_value[1])).all()
-    assert np.isnan(np.asarray(result.gain.upper[1])).all()
-    assert result.verdict[1] == plx.Verdict.OPEN
+    assert np.isnan(np.asarray(result.value.upper[1])).all()
+    assert result.holds[1] == plx.Truth.OPEN
     assert result.num_certified[1] == 0
-    assert result.verdict[0] == plx.Verdict.CERTIFIED
+    assert result.holds[0] == plx.Truth.HOLDS
     assert np.isfinite(np.asarray(result.user_value[0])).all()
 
 
@@ -201,7 +204,7 @@ def test_conversations_of_several_rounds_end_in_profiles_of_one():
     conversation = plx.Conversation(rounds=2, queries=2, signals=2)
     result = plx.equilibrium(market, plx.personalized(1), conversation, starts=2, annealing=plx.Annealing(steps=20))
     assert result.profile.policy.shape[-2] == 8  # a plan: a first query, and one after each of two answers
-    assert result.verdict == plx.Verdict.CERTIFIED
+    assert result.holds == plx.Truth.HOLDS
     again = plx.deviation(market, plx.personalized(1), result.profile)
     np.testing.assert_allclose(again.user_value, result.user_value, atol=1e-9)
 

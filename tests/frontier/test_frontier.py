@@ -86,7 +86,7 @@ def test_the_prosecutor_convicts_as_often_as_the_judge_can_be_brought_to():
 def test_the_prosecutors_value_follows_the_prior(prior):
     value = persuasion(judge(prior)).value
     np.testing.assert_allclose([value.lower[0, 0], value.upper[0, 0]], min(1.0, 2 * prior), atol=1e-12)
-    worst = frontier(judge(prior)).worst
+    worst = frontier(judge(prior)).value
     np.testing.assert_allclose([worst.lower[0], worst.upper[0]], max(prior, 1 - prior), atol=1e-7)
 
 
@@ -96,9 +96,9 @@ def test_two_identical_senders_are_no_better_than_one():
     user = np.random.default_rng(1).normal(size=(1, 4, 3))
     one = frontier(plx.observed_market(user, values))
     two = frontier(plx.observed_market(user, np.repeat(values, 2, axis=0)))
-    np.testing.assert_allclose(two.worst.upper, one.worst.upper, atol=1e-7)
-    np.testing.assert_allclose(two.worst.lower, one.worst.lower, atol=1e-7)
-    assert one.worst.upper[0] < benchmarks(plx.observed_market(user, values)).aligned[0] - 0.01
+    np.testing.assert_allclose(two.value.upper, one.value.upper, atol=1e-7)
+    np.testing.assert_allclose(two.value.lower, one.value.lower, atol=1e-7)
+    assert one.value.upper[0] < benchmarks(plx.observed_market(user, values)).aligned[0] - 0.01
 
 
 @pytest.mark.slow
@@ -107,7 +107,7 @@ def test_a_sender_with_the_receivers_utility_tells_everything():
     user, other = generator.normal(size=(1, 4, 3)), generator.normal(size=(1, 1, 4, 3))
     for values in (user[None], np.concatenate([other, user[None]])):
         market = plx.observed_market(user, values)
-        worst = frontier(market).worst
+        worst = frontier(market).value
         np.testing.assert_allclose([worst.lower, worst.upper], [benchmarks(market).aligned] * 2, atol=1e-7)
 
 
@@ -135,7 +135,7 @@ def test_random_markets_agree_with_highs(shape):
 def check(row, delta, user=0):
     market, found = row
     oracle, patience = oracle_of(market, user), patience_of(market, delta, user)
-    span, lower, upper = oracle.aligned - oracle.silent, found.worst.lower[user], found.worst.upper[user]
+    span, lower, upper = oracle.aligned - oracle.silent, found.value.lower[user], found.value.upper[user]
     assert oracle.silent - 1e-12 <= lower <= upper <= oracle.aligned + 1e-12
     assert upper - lower <= 1e-5 * span + 1e-12
     # The aligned level always is an equilibrium; just below it the oracle's own tolerances blur.
@@ -149,7 +149,7 @@ def check_outcome(market, found, oracle, patience, user):
     """The outcome is worth the upper end and leaves nobody a gain above patience."""
     stakes, outcome = plx.stakes(market), np.asarray(found.outcome)[user]
     value = (np.asarray(stakes.user)[user] * outcome).sum()
-    np.testing.assert_allclose(value, found.worst.upper[user], atol=1e-12)
+    np.testing.assert_allclose(value, found.value.upper[user], atol=1e-12)
     np.testing.assert_allclose(outcome.sum(axis=-1), 1.0, atol=1e-12)
     offered = (np.asarray(stakes.provider)[:, user] * outcome).sum(axis=(1, 2, 3))
     if value < oracle.aligned - 1e-8 * (oracle.aligned - oracle.silent):
@@ -173,12 +173,12 @@ def test_an_isolated_equilibrium_is_found_where_a_grid_misses_it():
     base = benchmarks(market)
     span = base.aligned - base.silent
     found = frontier(market)
-    np.testing.assert_allclose((found.worst.upper - base.silent) / span, 1 / 3, atol=1e-7)
-    np.testing.assert_allclose((found.worst.lower - base.silent) / span, 1 / 3, atol=1e-7)
+    np.testing.assert_allclose((found.value.upper - base.silent) / span, 1 / 3, atol=1e-7)
+    np.testing.assert_allclose((found.value.lower - base.silent) / span, 1 / 3, atol=1e-7)
     oracle = oracle_of(market)
     on_grid = [oracle.gap(level) for level in oracle.silent + np.arange(100) / 100 * (oracle.aligned - oracle.silent)]
     assert min(on_grid) > 1e-3
-    assert oracle.gap(float(found.worst.upper[0])) < 1e-7
+    assert oracle.gap(float(found.value.upper[0])) < 1e-7
 
 
 def test_a_user_who_does_not_care_who_wins_is_aligned_already():
@@ -186,7 +186,7 @@ def test_a_user_who_does_not_care_who_wins_is_aligned_already():
     values = np.zeros((2, 1, 4, 3))
     values[0, :, 0], values[1, :, 1] = 1.0, 1.0
     found = frontier(plx.observed_market(np.zeros((1, 4, 3)), values))
-    np.testing.assert_array_equal([found.worst.lower, found.worst.upper], [[0.0], [0.0]])
+    np.testing.assert_array_equal([found.value.lower, found.value.upper], [[0.0], [0.0]])
     assert found.status == plx.Status.OK
     assert found.gap.upper == 0.0
     # She talks to the first provider and does what that one likes most, so that nobody has anything to gain.
@@ -237,16 +237,16 @@ def test_a_market_counts_the_same_alone_in_a_batch_and_with_the_exact_solver():
     batch = numbers(run.lower(nested).compile(CHEAP)(nested))
     one = jax.tree.map(lambda leaf: leaf[4], markets)
     for alone in (frontier(one, 0.01), numbers(_frontier(one, 0.01, solver=solve_on_host))):
-        np.testing.assert_allclose(batch.worst.upper[1, 1], alone.worst.upper, atol=1e-6)
-        np.testing.assert_allclose(batch.worst.lower[1, 1], alone.worst.lower, atol=1e-6)
-    assert batch.worst.lower.dtype == np.float64
+        np.testing.assert_allclose(batch.value.upper[1, 1], alone.value.upper, atol=1e-6)
+        np.testing.assert_allclose(batch.value.lower[1, 1], alone.value.lower, atol=1e-6)
+    assert batch.value.lower.dtype == np.float64
     assert (alone.status == plx.Status.RESCUED).all()
 
 
 def test_the_mass_of_a_user_divides_what_providers_may_leave():
     market = plx.families.gaussian(providers=2, users=1, actions=4, states=3, shared=1.0)(jr.key(0))
     heavy = plx.Market(market.prior, market.user_value, market.provider_value, 2 * np.asarray(market.mass))
-    light, weighed = frontier(market, 0.02).worst, frontier(heavy, 0.04).worst
+    light, weighed = frontier(market, 0.02).value, frontier(heavy, 0.04).value
     assert light.upper < benchmarks(market).aligned - 1e-3
     np.testing.assert_allclose(light.upper, weighed.upper, atol=1e-9)
 
@@ -259,7 +259,7 @@ def test_small_priors_are_no_trouble():
     assert found.status == plx.Status.OK
     check((market, found), 0.02)
     certain = plx.observed_market(user, values, prior=np.array([0.0, 1.0, 0.0]))
-    np.testing.assert_allclose(frontier(certain).worst.lower, benchmarks(certain).aligned, atol=1e-12)
+    np.testing.assert_allclose(frontier(certain).value.lower, benchmarks(certain).aligned, atol=1e-12)
 
 
 @pytest.mark.slow
@@ -267,7 +267,7 @@ def test_with_a_single_action_nothing_can_be_lost():
     generator = np.random.default_rng(5)
     user, values = generator.normal(size=(1, 1, 3)), generator.normal(size=(1, 1, 1, 3))
     single = numbers(_frontier(plx.observed_market(user, values)))
-    np.testing.assert_allclose(single.worst.lower, single.worst.upper)
+    np.testing.assert_allclose(single.value.lower, single.value.upper)
     np.testing.assert_array_equal(single.outcome, np.ones((1, 1, 3, 1)))
 
 
@@ -280,7 +280,7 @@ def test_invalid_input_is_reported():
         persuasion(judge(0.3), np.zeros(3))
     broken = judge(float("nan"))
     found = frontier(broken)
-    assert np.isnan(found.worst.lower).all()
+    assert np.isnan(found.value.lower).all()
     assert found.status == plx.Status.NOT_FINITE
     assert persuasion(broken).status == plx.Status.NOT_FINITE
     assert frontier_curve(broken, [0.5]).status == plx.Status.NOT_FINITE
@@ -299,7 +299,7 @@ def test_it_matters_whether_she_picks_before_she_learns_her_type():
     user = np.concatenate(right, axis=-1)[None]
     provider = np.stack([np.concatenate(scale[:, None, None] * right, axis=-1)[None] for scale in likes])
     before = frontier(plx.Market(prior, user, provider, np.ones(1)))
-    assert float(before.worst.lower[0]) == pytest.approx(1.0, abs=1e-6)
+    assert float(before.value.lower[0]) == pytest.approx(1.0, abs=1e-6)
 
     # Picking after, types are users of their own, whom providers cannot tell apart, and both are told the first coin.
     after = plx.observed_market(right, likes[:, :, None, None] * right)

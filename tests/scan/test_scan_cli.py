@@ -159,7 +159,7 @@ def test_one_device_and_two_measure_the_same(tmp_path):
         row = one.sel(market=number)
         assert row.providers == 1
         weak, bound = plx.weak_alignment(market), plx.guarantee(market, plx.anonymous(2))
-        np.testing.assert_allclose(row.weak_error_upper, weak.error.upper, atol=1e-9)
+        np.testing.assert_allclose(row.weak_error_upper, weak.value.upper, atol=1e-9)
         np.testing.assert_allclose(row.weak_weight, np.asarray(weak.weights).sum(axis=-1), atol=1e-9)
         np.testing.assert_allclose(row.anonymous_guarantee_lower, bound.lower, atol=1e-9)
     [cache] = (tmp_path / "cache" / "pluraljax").iterdir()

@@ -71,7 +71,7 @@ def test_rows_do_not_depend_on_chunks_and_hold_what_was_asked(monkeypatch):
     _batch._compile_found.cache_clear()
 
 
-def found_at(market, share, verdict=plx.Verdict.CERTIFIED):
+def found_at(market, share, verdict=plx.Truth.HOLDS):
     """What a search reports that found one profile, at a share of the way from silent to aligned."""
     marks = plx.benchmarks(market)
     value = np.asarray(marks.silent) + share * (np.asarray(marks.aligned) - np.asarray(marks.silent))
@@ -83,9 +83,9 @@ def found_at(market, share, verdict=plx.Verdict.CERTIFIED):
         profile=every(profile),
         user_value=every(value),
         provider_value=every(nothing),
-        gain=every(gain),
+        value=every(gain),
         most=every(nothing),
-        verdict=every(verdict),
+        holds=every(verdict),
         is_first=jnp.array([True]),
         start=jnp.zeros(1, jnp.int32),
     )
@@ -104,7 +104,7 @@ def test_the_check_fails_for_equilibria_below_what_is_proved_or_above_aligned(x6
     assert int(check(found_at(market, 0.6), found_at(market, 0.4))["found_theorem"]) == NO
     assert int(check(found_at(market, 1.1), found_at(market, 0.7))["found_theorem"]) == NO
     # What is no certified equilibrium is not held against anything.
-    refuted = found_at(market, 0.1, plx.Verdict.NOT_AN_EQUILIBRIUM)
+    refuted = found_at(market, 0.1, plx.Truth.FAILS)
     rows = check(refuted, refuted)
     assert int(rows["found_theorem"]) == UNDECIDED
     assert np.isnan(np.asarray(rows["personalized_found"])).all()

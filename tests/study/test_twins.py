@@ -28,16 +28,16 @@ def test_the_numbers_are_those_of_the_questions(market, found):
     close([user.silent for user in found.users], marks.silent)
     close([user.aligned for user in found.users], marks.aligned)
     weak = plx.weak_alignment(market)
-    close([user.weak_error for user in found.users], np.stack([weak.error.lower, weak.error.upper], axis=1))
+    close([user.weak_error for user in found.users], np.stack([weak.value.lower, weak.value.upper], axis=1))
     strong = plx.strong_alignment(market)
-    close(found.strong_error, [strong.error.lower, strong.error.upper])
+    close(found.strong_error, [strong.value.lower, strong.value.upper])
     close(found.personalized.guarantee, plx.guarantee(market, plx.personalized(2), DELTA).lower)
     close(found.anonymous.guarantee, plx.guarantee(market, plx.anonymous(2), DELTA).lower)
-    worst = plx.frontier(market, DELTA).worst
+    worst = plx.worst_equilibrium(market, plx.personalized(2), DELTA).value
     close(found.personalized.lower, worst.lower)
     close(found.personalized.upper, worst.upper)
     # Both brackets hold the same number.
-    shared = plx.worst_equilibrium(market, delta=DELTA).value
+    shared = plx.worst_equilibrium(market, plx.anonymous(2), DELTA).value
     assert (np.asarray(shared.lower) <= found.anonymous.upper + 1e-9).all()
     assert (found.anonymous.lower <= np.asarray(shared.upper) + 1e-9).all()
     for scheme, segments in ((found.personalized, plx.personalized(2)), (found.anonymous, plx.anonymous(2))):
@@ -50,7 +50,7 @@ def test_exits_are_those_of_the_market_that_is_left(market, found):
     for place, exit in enumerate(found.interventions["exits"]):
         left = np.delete(np.asarray(market.provider_value), place, axis=0)
         without = plx.Market(market.prior, market.user_value, left, market.mass)
-        worst = plx.frontier(without, DELTA).worst
+        worst = plx.worst_equilibrium(without, plx.personalized(2), DELTA).value
         np.testing.assert_allclose(exit["personalized_worst"][:, 0], worst.lower, atol=2e-6)
         np.testing.assert_allclose(exit["personalized_worst"][:, 1], worst.upper, atol=2e-6)
         sure = plx.guarantee(without, plx.anonymous(2), DELTA).lower

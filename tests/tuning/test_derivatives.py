@@ -39,7 +39,7 @@ def moved(batch, step, length):
 @functools.cache
 def worst_slopes():
     def ask(market, step):
-        value = lambda m: (lambda found: (found.worst.upper, found.kink))(plx.worst_value(m, 0.02))
+        value = lambda m: (lambda found: (found.value.upper, found.kink))(plx.worst_value(m, 0.02))
         (worst, kink), (slope, _) = jax.jvp(value, (market,), (step,))
         return worst, slope, kink
 
@@ -69,7 +69,7 @@ def test_kinks_have_two_derivatives():
     market = plx.observed_market(user, user[None].copy())
     blank = jax.tree.map(jnp.zeros_like, market)
     step = eqx.tree_at(lambda m: m.provider_value, blank, blank.provider_value.at[0, 0, 0, 0].set(1.0))
-    question = lambda m: plx.weak_alignment(m).error.upper
+    question = lambda m: plx.weak_alignment(m).value.upper
     kinked = plx.one_sided_slopes(question, market, step)
     assert bool(kinked.kink[0])
     assert float(kinked.ahead[0]) > 0 > float(kinked.behind[0])

@@ -15,6 +15,7 @@ import shared_oracle
 
 import pluraljax as plx
 from pluraljax._worst_shared import worst_equilibria
+from pluraljax._worst_shared._question import search_all
 
 SHAPE = cases.Shape(providers=2, users=2)
 TOGETHER = np.zeros(2, np.int32)
@@ -27,8 +28,10 @@ def numbers(tree):
     return jax.tree.map(np.asarray, tree)
 
 
-def ask(markets, **options):
-    return numbers(plx.worst_equilibrium(cases.stack(markets), **{"budget": BUDGET, **options}))
+def ask(markets, segments=None, **options):
+    """Asks about a batch in which all users share a policy, unless said otherwise."""
+    segments = plx.anonymous(markets[0].user_value.shape[0]) if segments is None else segments
+    return numbers(plx.worst_equilibrium(cases.stack(markets), segments, **{"budget": BUDGET, **options}))
 
 
 @functools.cache
@@ -231,7 +234,7 @@ def test_neighbours_in_the_pool_do_not_matter():
     _, markets = registry()
     found = searched()
     for place in (0, 5, len(markets) - 1):
-        alone = numbers(plx.worst_equilibrium(cases.as_market(markets[place]), budget=BUDGET))
+        alone = numbers(plx.worst_equilibrium(cases.as_market(markets[place]), TOGETHER, budget=BUDGET))
         np.testing.assert_array_equal(alone.value.lower, found.value.lower[place])
         np.testing.assert_array_equal(alone.value.upper, found.value.upper[place])
 
@@ -289,8 +292,8 @@ def test_anonymity_protects(providers):
     np.testing.assert_allclose(found.value.lower, mark.aligned, atol=1e-5)
     np.testing.assert_allclose(found.value.upper, mark.aligned, atol=1e-9)
     if providers == 2:
-        alone = plx.frontier(cases.as_market(market))
-        np.testing.assert_allclose(alone.worst.upper[0], mark.silent[0, 0], atol=1e-6)
+        alone = plx.worst_equilibrium(cases.as_market(market), plx.personalized(2))
+        np.testing.assert_allclose(alone.upper[0], mark.silent[0, 0], atol=1e-6)
 
 
 def test_foes_that_are_stronger_than_friends_leave_everybody_uninformed():
@@ -314,7 +317,7 @@ def split_example():
 
 def test_users_who_split_get_less_than_any_common_policy_gives_them():
     market = split_example()
-    found = numbers(plx.worst_equilibrium(market, budget=BUDGET))
+    found = numbers(plx.worst_equilibrium(market, TOGETHER, budget=BUDGET))
     np.testing.assert_allclose(found.value.lower[1], 1 / 3, atol=1e-5)
     np.testing.assert_allclose(found.value.upper[1], 1 / 3, atol=1e-9)
     assert found.served_by[1].tolist() == [0, 1]
@@ -350,20 +353,50 @@ def test_more_slack_allows_more():
 
 
 @pytest.mark.slow
-def test_users_with_segments_of_their_own_are_in_personalized_equilibria():
-    markets = registry()[1][-4:]
-    found, near = ask(markets, segments=np.array([7, -1])), close_to(markets)
+def test_the_search_for_segments_of_one_user_agrees_with_the_curves():
+    """Two ways to the same number: the pool of the shared search, and the frontier that the question asks for."""
+    markets, apart = registry()[1][-4:], (7, -1)
+    near = close_to(markets)
     with jax.enable_x64(True):
-        alone = numbers(jax.vmap(plx.frontier)(cases.stack(markets)).worst)
+        found = numbers(search_all(cases.stack(markets), apart, jnp.zeros(()), BUDGET, None))
+        alone = numbers(plx.worst_equilibrium(cases.stack(markets), np.array(apart)).value)
     assert (found.value.lower <= alone.upper + near).all()
     assert (found.value.upper >= alone.lower - near).all()
     np.testing.assert_allclose(found.value.upper, alone.upper, atol=2e-3)
 
 
+@pytest.mark.parametrize("types", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_the_profile_of_users_apart_is_an_equilibrium_that_gives_the_upper_ends(types):
+    """Labels in any order; `deviation` looks at the profile as it looks at any other. An invalid market has none."""
+    shape = cases.Shape(providers=2, users=2, types=types, evidence=3, states=3, actions=3)
+    markets = [cases.build("gaussian", seed, shape) for seed in range(5)]
+    markets[-1].user_value[0, 0, 0] = np.nan
+    # Everybody's foe: what users do not know helps both providers.
+    markets[0].provider_value[:] = -markets[0].user_value
+    segments, batch = np.array([7, -1]), cases.stack(markets)
+    ask = jax.jit(jax.vmap(lambda market: plx.worst_equilibrium(market, segments)), compiler_options=CHEAP)
+    look = jax.jit(
+        jax.vmap(lambda market, profile: plx.deviation(market, segments, jax.tree.map(lambda leaf: leaf[0], profile))),
+        compiler_options=CHEAP,
+    )
+    found = ask(batch)
+    looked = numbers(look(batch, found.profile))
+    assert (looked.holds[:-1] == plx.Truth.HOLDS).all()
+    np.testing.assert_allclose(looked.user_value[:-1], found.upper[:-1], atol=1e-12)
+    assert found.has_profile[:-1].all()
+    assert not found.has_profile[-1].any()
+    assert (found.status[-1] == plx.Status.NOT_FINITE).all()
+    with jax.enable_x64(True):
+        base = numbers(jax.vmap(plx.benchmarks)(batch))
+    np.testing.assert_allclose(found.upper[0], base.silent[0], atol=1e-6)
+
+
 @pytest.mark.slow
 def test_large_segments_get_the_bracket_without_a_search():
     market = cases.build("gaussian", 0, cases.Shape(providers=2, users=2, types=2))
-    found, base = (numbers(plx.worst_equilibrium(cases.as_market(market), **budget)) for budget in ({}, {"budget": 0}))
+    found, base = (
+        numbers(plx.worst_equilibrium(cases.as_market(market), TOGETHER, **budget)) for budget in ({}, {"budget": 0})
+    )
     np.testing.assert_array_equal([found.value.lower, found.value.upper], [base.value.lower, base.value.upper])
     assert not found.looked.any()
 
@@ -387,7 +420,9 @@ def test_an_action_that_is_nearly_as_good_as_another_is_never_taken(gap):
     with jax.enable_x64(True):
         pairs = [with_a_worse_copy(seed, gap) for seed in range(40)]
         copied, plain = (jax.tree.map(lambda *rows: jnp.stack(rows), *markets) for markets in zip(*pairs, strict=True))
-    found, known = (numbers(plx.worst_equilibrium(batch, budget=60)) for batch in (copied, plain))
+    found, known = (
+        numbers(plx.worst_equilibrium(batch, plx.anonymous(batch.num_users), budget=60)) for batch in (copied, plain)
+    )
     assert (found.value.lower <= known.value.upper + 1e-4).all()
     assert (found.value.upper >= known.value.lower - 1e-4).all()
     assert (found.looked > 0).any() == (gap > 1e-8)
@@ -396,7 +431,9 @@ def test_an_action_that_is_nearly_as_good_as_another_is_never_taken(gap):
 @pytest.mark.slow
 def test_more_users_than_orders_can_be_looked_through_get_it_too():
     market = cases.build("gaussian", 0, cases.Shape(providers=1, users=6, evidence=2, states=2, actions=2))
-    assert not numbers(plx.worst_equilibrium(cases.as_market(market))).looked.any()
+    assert not numbers(
+        plx.worst_equilibrium(cases.as_market(market), plx.anonymous(market.user_value.shape[0]))
+    ).looked.any()
 
 
 def test_ends_that_contradict_each_other_close_nothing(monkeypatch):
@@ -448,9 +485,9 @@ def test_progress_is_told():
 def test_arguments_are_checked():
     market = cases.as_market(cases.build("gaussian", 0, SHAPE))
     with pytest.raises(ValueError, match="delta"):
-        plx.worst_equilibrium(market, delta=-0.1)
+        plx.worst_equilibrium(market, TOGETHER, delta=-0.1)
     with pytest.raises(ValueError, match="budget"):
-        plx.worst_equilibrium(market, budget=-1)
+        plx.worst_equilibrium(market, TOGETHER, budget=-1)
     with pytest.raises(ValueError, match="segments"):
         plx.worst_equilibrium(market, np.zeros(3, int))
 

@@ -56,7 +56,7 @@ def _rows(market: Market, delta: Float[Array, ""], weak, hull, strong, scaled, p
     marks = benchmarks(market)
     scale = market.user_value.max(axis=(-2, -1)) - market.user_value.min(axis=(-2, -1))
     allowed = jnp.maximum(delta / market.mass[:, None], LEAST_PATIENCE * provider_range(market).T)
-    shortfall = 2 * weak.error.upper + (weak.weights * allowed).sum(axis=-1) + tie_slack(market, weak.weights)
+    shortfall = 2 * weak.value.upper + (weak.weights * allowed).sum(axis=-1) + tie_slack(market, weak.weights)
     shared = jnp.maximum(
         _segment_bound(market, marks.aligned, strong, delta), _segment_bound(market, marks.aligned, scaled, delta)
     )
@@ -66,21 +66,21 @@ def _rows(market: Market, delta: Float[Array, ""], weak, hull, strong, scaled, p
         "aligned": marks.aligned,
         "silent": marks.silent,
         "payoff_range": jnp.where(marks.status < Status.NOT_FINITE, scale, jnp.nan),
-        **ends("weak_error", weak.error),
+        **ends("weak_error", weak.value),
         "weak_weight": weak.weights.sum(axis=-1),
-        **ends("hull_error", hull.error),
-        **ends("strong_error", strong.error),
-        **ends("scaled_error", scaled.error),
+        **ends("hull_error", hull.value),
+        **ends("strong_error", strong.value),
+        **ends("scaled_error", scaled.value),
         **ends("personalized_guarantee", personal),
         **ends("anonymous_guarantee", anonym),
         "personalized_bound": marks.aligned - shortfall,
         "anonymous_bound": shared,
     }
     events = {
-        "weakly_aligned": _is_zero(weak.error, scale),
-        "hull_aligned": _is_zero(hull.error, scale),
-        "strongly_aligned": _is_zero(strong.error, scale.max()),
-        "scaled_aligned": _is_zero(scaled.error, scale.max()),
+        "weakly_aligned": _is_zero(weak.value, scale),
+        "hull_aligned": _is_zero(hull.value, scale),
+        "strongly_aligned": _is_zero(strong.value, scale.max()),
+        "scaled_aligned": _is_zero(scaled.value, scale.max()),
         "personalized_guaranteed": _reaches(personal, marks.aligned, scale),
         "anonymous_guaranteed": _reaches(anonym, marks.aligned, scale),
         "personalized_theorem": _reaches(personal, marks.aligned - shortfall, scale),

@@ -10,12 +10,12 @@ from jaxtyping import Array, Bool, Float
 from ..._bracket import Bracket
 from ..._candidates import Solver, solve, solve_on_host
 from ..._compiling._rarely import run_rarely
-from ..._deviation import Silence, silence_decision
+from ..._deviation import silence_decision
 from ..._frontier import worst_equilibria
 from ..._market import Market, benchmarks
 from ..._precision import float64_scope, in_float64
 from ..._segments import anonymous, personalized
-from ..._served import CROSSED, NO, UNDECIDED, YES
+from ..._served import CROSSED, UNDECIDED
 from ..._status import Status
 from ..._worst_shared import base_bracket
 from ._columns import EQUILIBRIA
@@ -86,22 +86,22 @@ def _rows(market: Market, known, worst, apart, together) -> dict[str, Array]:
     scale = market.user_value.max(axis=(-2, -1)) - market.user_value.min(axis=(-2, -1))
     anonym = base_bracket(market, known["anonymous_guarantee_lower"], together).value
     aligned = lambda bracket: _reaches(bracket, marks.aligned - ALIGNED * scale)
-    broken = (worst.worst.upper < known["personalized_bound"] - ALIGNED * scale) | (
+    broken = (worst.value.upper < known["personalized_bound"] - ALIGNED * scale) | (
         anonym.upper < known["anonymous_bound"] - ALIGNED * scale
     )
     events = {
-        "personalized_worst_aligned": aligned(worst.worst),
+        "personalized_worst_aligned": aligned(worst.value),
         "anonymous_worst_aligned": aligned(anonym),
-        "personalized_silence": _is_equilibrium(apart),
-        "anonymous_silence": _is_equilibrium(together),
+        "personalized_silence": apart.holds,
+        "anonymous_silence": together.holds,
         "equilibria_theorem": decide(~broken, broken),
     }
     valid = marks.status < Status.NOT_FINITE
     undecided = jnp.full((), UNDECIDED, jnp.int32)
     rows: dict[str, Any] = {
-        **ends("personalized_worst", worst.worst),
+        **ends("personalized_worst", worst.value),
         **ends("anonymous_worst", anonym),
-        **{name: jnp.where(valid, event, undecided).astype(jnp.int8) for name, event in events.items()},
+        **{name: jnp.asarray(jnp.where(valid, event, undecided)).astype(jnp.int8) for name, event in events.items()},
         "status": jnp.max(worst.status).astype(jnp.int8),
     }
     return rows
@@ -109,9 +109,3 @@ def _rows(market: Market, known, worst, apart, together) -> dict[str, Array]:
 
 def _reaches(bracket: Bracket, level: Array) -> Array:
     return decide(bracket.lower >= level, bracket.upper < level)
-
-
-def _is_equilibrium(found: Silence) -> Array:
-    return jnp.where(
-        found.is_equilibrium, jnp.int32(YES), jnp.where(found.is_refuted, jnp.int32(NO), jnp.int32(UNDECIDED))
-    )

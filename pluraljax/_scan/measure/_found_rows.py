@@ -8,12 +8,13 @@ import numpy as np
 from jaxtyping import Array
 
 from ..._candidates import Annealing
-from ..._equilibrium import Equilibrium, Verdict, equilibrium
+from ..._equilibrium import Equilibrium, equilibrium
 from ..._market import Market, benchmarks
 from ..._precision import float64_scope, in_float64
 from ..._segments import anonymous, personalized
 from ..._served import NO, UNDECIDED, YES
 from ..._status import Status
+from ..._truth import Truth
 from ._columns import FOUND
 from ._equilibria_rows import ALIGNED
 from ._search import Search
@@ -61,13 +62,13 @@ def _rows(market: Market, proved: Mapping[str, Array], apart: Equilibrium, toget
     rows: dict[str, Any] = {}
     broken, seen = jnp.array(False), jnp.array(False)
     for scheme, found in (("personalized", apart), ("anonymous", together)):
-        certified = found.found.verdict == Verdict.CERTIFIED
-        some = found.verdict == Verdict.CERTIFIED
+        certified = found.found.holds == Truth.HOLDS
+        some = found.holds == Truth.HOLDS
         value = found.found.user_value
         order = (value <= (marks.aligned + room)[None]) & (value >= (least(scheme) - room)[None])
         broken, seen = broken | (certified[:, None] & ~order).any(), seen | some
         rows[f"{scheme}_found"] = jnp.where(some, found.user_value, jnp.nan)
-        rows[f"{scheme}_found_gain"] = jnp.where(some, found.gain.upper.max(), jnp.nan)
+        rows[f"{scheme}_found_gain"] = jnp.where(some, found.value.upper.max(), jnp.nan)
         rows[f"{scheme}_found_share"] = certified.mean(dtype=jnp.float64)
         aligned = (found.user_value >= marks.aligned - room).all()
         rows[f"{scheme}_found_aligned"] = _event(some, aligned)
