@@ -165,7 +165,8 @@ def _cast(values: Sequence[Any], dtypes: Sequence[Any]) -> list[Any]:
 
 def types_of(values: Sequence[Any]) -> tuple[Any, ...]:
     """What a computation is traced for."""
-    return tuple((each.shape, each.dtype) for each in values)
+    # The literals that JAX makes of Python numbers have no shape of their own.
+    return tuple((getattr(each, "shape", ()), each.dtype) for each in values)
 
 
 _primitive = Primitive("float64_call")

@@ -106,9 +106,10 @@ def test_python_runs(page, folder, monkeypatch, x64_of_the_page):
 
 @pytest.fixture
 def x64_of_the_page():
-    """Pages may turn on float64, as users do; it is turned off again."""
+    """Pages take for granted that float64 is on, as docs/README.md says; it is turned off again."""
     import jax
 
+    jax.config.update("jax_enable_x64", True)
     yield
     jax.config.update("jax_enable_x64", False)
 
