@@ -29,18 +29,20 @@ def relative_links(text: str, home: str, page: str, source: str) -> str:
     - `home`: the file that it stands in, relative to the repository.
     - `page`: the page that shows it, relative to docs/.
     - `source`: the address of the repository.
+
+    A link that begins with `./` stays as it is; others to notebooks lead to their pages.
     """
 
     def instead(found):
         link = found[1]
         path, mark, anchor = link.partition("#")
-        if not path or re.match(r"[a-z]+:", path):
+        if not path or re.match(r"[a-z]+:|\./", path):
             return link
         target = posixpath.normpath(posixpath.join(posixpath.dirname(home), path))
         if target in SHOWN:
             target = SHOWN[target]
         elif target.startswith("docs/"):
-            target = target.removeprefix("docs/")
+            target = re.sub(r"\.ipynb$", ".md", target.removeprefix("docs/"))
         elif (ROOT / target).exists():
             kind = "tree" if (ROOT / target).is_dir() else "blob"
             return f"{source}/{kind}/main/{target}{mark}{anchor}"

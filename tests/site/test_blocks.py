@@ -28,7 +28,15 @@ ELSEWHERE = {
     "docs/own_family.md": "tests/scan/test_own_family_example.py",
 }
 # Pages whose questions take long to compile.
-SLOW = {"README.md", "docs/README.md", "docs/tutorial.md", "docs/certify.md", "docs/equilibrium.md", "docs/tuning.md"}
+SLOW = {
+    "README.md",
+    "docs/README.md",
+    "docs/tutorial.md",
+    "docs/certify.md",
+    "docs/equilibrium.md",
+    "docs/questions.md",
+}
+SLOW |= {"docs/tuning.md"}
 # What is made smaller here.
 SMALLER = {
     "docs/scan.md": {"plx.default_config()": '"study.toml"', "markets=1000": "markets=8", "market=1234": "market=3"},

@@ -142,7 +142,7 @@ def browser():
 
 # Home and tutorial by every scheme and width, one page of each other kind, and formulas on a phone.
 VISITS = [(name, width, scheme) for name in ("", "tutorial/") for width in (390, 1280) for scheme in ("light", "dark")]
-VISITS += [("reference/markets/", 390, "light"), ("scan/", 1280, "dark"), ("families/", 390, "dark")]
+VISITS += [("reference/markets/", 390, "light"), ("scan/", 1280, "dark"), ("notebooks/first_market/", 390, "dark")]
 VISITS += [("mathematics/", 390, "light")]
 # Headings of tables that are formulas alone: axe does not read them, screen readers do.
 UNREAD = {"mathematics/": {"empty-table-header"}}
