@@ -57,7 +57,7 @@ timed(Store, "write", "writing chunks")
 timed(Store, "record", "journal")
 timed(Store, "covered", "checking what is stored")
 timed(_batch.Launched, "rows", "waiting for devices")
-timed(_run, "_again", "second pass")
+timed(_finish, "_again", "second pass")
 timed(_batch.Programs, "launch", "launching, and waiting for compilers")
 config = plx.ScanConfig.from_toml(study) if study != "default" else plx.default_config().replace(search=None)
 # The chunk size of the scan that this one is compared with, or fills the compilation cache for.

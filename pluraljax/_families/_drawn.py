@@ -10,7 +10,7 @@ import jax.random as jr
 import numpy as np
 
 from .._market import Market
-from ._origin import said_by
+from ._reference import said_by
 from ._sizes import said_sizes
 
 # Axes and type of each array of a market, in the order of `Market`'s arguments.

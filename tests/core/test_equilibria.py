@@ -13,6 +13,7 @@ import pluraljax as plx
 from pluraljax import Status
 from pluraljax._scan.measure import _conditions_rows, _equilibria_rows
 from pluraljax._scan.measure._columns import CONDITIONS, EQUILIBRIA
+from pluraljax._scan.measure._equilibria import Equilibria
 
 
 @functools.cache
@@ -26,7 +27,7 @@ def equilibria(markets, delta=0.0, alone=False):
     rows = [markets[i % len(markets)] for i in range(ROWS)]
     conditions = measured(rows, delta)
     # In double precision, which NumPy's numbers do not keep under JAX's default settings.
-    known = {name: float64(conditions[name]) for name in _equilibria_rows.KNOWN}
+    known = {name: float64(conditions[name]) for name in Equilibria.needs}
     found = _batch()(cases.stack(rows), float64(delta), np.full(ROWS, alone), known)
     return {name: np.asarray(value)[: len(markets)] for name, value in (conditions | found).items()}
 
@@ -89,7 +90,7 @@ def test_the_check_of_equilibria_fails_where_more_was_promised():
     conditions = measured([PERFECT, OPPOSED] * (ROWS // 2))
     for scheme, market, worst in (("personalized", 0, 1.0), ("anonymous", 1, 1 / 3)):
         for promised, verdict in ((worst, YES), (worst + 1e-3, NO)):
-            known = {name: conditions[name].copy() for name in _equilibria_rows.KNOWN}
+            known = {name: conditions[name].copy() for name in Equilibria.needs}
             known[f"{scheme}_bound"][market] = promised
             found = _batch()(cases.stack([PERFECT, OPPOSED] * (ROWS // 2)), float64(0.0), np.full(ROWS, False), known)
             assert found["equilibria_theorem"][market] == verdict
@@ -110,7 +111,7 @@ def test_invalid_markets_are_marked():
 
 
 def test_what_nobody_asked_for_is_undefined():
-    rows = _equilibria_rows.undefined((4, 2))
+    rows = Equilibria.undefined((4, 2))
     assert set(rows) == {column.name for column in EQUILIBRIA}
     np.testing.assert_array_equal(rows["personalized_worst_lower"], np.full((4, 2), np.nan))
     np.testing.assert_array_equal(rows["anonymous_silence"], np.full(4, _conditions_rows.UNDECIDED))
@@ -124,7 +125,7 @@ def test_the_second_pass_measures_what_the_first_one_does():
     kinds = {column.name: column.kind for column in (*CONDITIONS, *EQUILIBRIA)}
     for row, market in enumerate(map(cases.as_market, markets)):
         again = _conditions_rows.measure_again(market, 0.0)
-        known = {name: np.asarray(again[name]) for name in _equilibria_rows.KNOWN}
+        known = {name: np.asarray(again[name]) for name in Equilibria.needs}
         found = _equilibria_rows.measure_equilibria_again(market, 0.0, False, known)
         assert int(again["status"]) == int(found["status"]) == Status.RESCUED
         for name, value in (again | found).items():

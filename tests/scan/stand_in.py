@@ -8,8 +8,10 @@ import numpy as np
 
 from pluraljax._market import Market, benchmarks
 from pluraljax._precision import float64_scope
-from pluraljax._scan.measure import _conditions_rows, _equilibria_rows, _found_rows
 from pluraljax._scan.measure._columns import COLUMNS, CONDITIONS, EQUILIBRIA, FOUND
+from pluraljax._scan.measure._conditions import Conditions
+from pluraljax._scan.measure._equilibria import Equilibria
+from pluraljax._scan.measure._found import Found
 from pluraljax._status import Status
 
 
@@ -61,24 +63,41 @@ def measure_equilibria_again(market: Market, delta: float, alone: bool, known: d
     return {"status": np.int8(Status.OK)}
 
 
+def as_conditions(self, market, given):
+    return measure(market, given.delta)
+
+
+def as_equilibria(self, market, given):
+    return measure_equilibria(market, given.delta, given.alone, given.known)
+
+
+def as_found(self, market, given):
+    return measure_found(market, given.delta, given.key, given.known, self.search)
+
+
+def conditions_again(self, market, given):
+    return measure_again(market, given.delta)
+
+
+def equilibria_again(self, market, given):
+    return measure_equilibria_again(market, given.delta, given.alone, given.known)
+
+
 def functions() -> list:
-    """What the scan calls, as (module, name, function of this module)."""
-    again = [
-        (_conditions_rows, "measure_again", measure_again),
-        (_equilibria_rows, "measure_equilibria_again", measure_equilibria_again),
-    ]
+    """What the scan calls, as (class of a measurement, name of its method, function of this module)."""
     return [
-        (_conditions_rows, "measure", measure),
-        (_equilibria_rows, "measure_equilibria", measure_equilibria),
-        (_found_rows, "measure_found", measure_found),
-        *again,
+        (Conditions, "measure", as_conditions),
+        (Equilibria, "measure", as_equilibria),
+        (Found, "measure", as_found),
+        (Conditions, "measure_again", conditions_again),
+        (Equilibria, "measure_again", equilibria_again),
     ]
 
 
 def install() -> None:
     """Makes the scan use this module's functions; for processes that a test starts."""
-    for module, name, function in functions():
-        setattr(module, name, function)
+    for kind, name, function in functions():
+        setattr(kind, name, function)
 
 
 def signal_in_a_callback(number: int) -> None:

@@ -24,7 +24,7 @@ from pluraljax._cli import main
 from pluraljax._families import FAMILIES
 from pluraljax._scan import read_manifest
 from pluraljax._scan.engine._cluster import _programs
-from pluraljax._scan.measure import _conditions_rows
+from pluraljax._scan.measure._conditions import Conditions
 
 HERE = Path(__file__).parent
 GAUSSIAN = plx.families.gaussian(**SIZES, shared=1.0)
@@ -84,8 +84,8 @@ def broken(key):
 
 @pytest.fixture
 def stand_in_measure(monkeypatch):
-    for module, name, function in stand_in.functions():
-        monkeypatch.setattr(module, name, function)
+    for kind, name, function in stand_in.functions():
+        monkeypatch.setattr(kind, name, function)
     monkeypatch.setenv("PLURALJAX_NO_CACHE", "1")
     monkeypatch.setattr("pluraljax._cli._scan._report", lambda out: 0)
 
@@ -278,10 +278,10 @@ def test_a_family_without_a_key_is_warned_of():
 
 def test_bad_payoffs_are_rows_with_a_status(stand_in_measure, monkeypatch):
 
-    honest = lambda market, delta: (
-        stand_in.measure(market, delta) | {"status": plx.market_status(market).astype(jnp.int8)}
+    honest = lambda self, market, given: (
+        stand_in.measure(market, given.delta) | {"status": plx.market_status(market).astype(jnp.int8)}
     )
-    monkeypatch.setattr(_conditions_rows, "measure", honest)
+    monkeypatch.setattr(Conditions, "measure", honest)
     dataset = plx.scan(small(broken, equilibria=False), progress=False)
     bad = dataset.status.values == plx.Status.NOT_FINITE
     assert 0 < bad.sum() < 120

@@ -29,8 +29,8 @@ def beside(tmp_path, monkeypatch):
 
 
 def test_it_runs_from_toml_and_from_python(beside, monkeypatch):
-    for module, name, function in stand_in.functions():
-        monkeypatch.setattr(module, name, function)
+    for kind, name, function in stand_in.functions():
+        monkeypatch.setattr(kind, name, function)
     assert main(["scan", "recommend.toml", "--out", "results", "--quiet", "--markets", "16"]) == 0
     code = PYTHON.replace("1600", "24").replace("1000", "4")
     monkeypatch.syspath_prepend(str(beside))

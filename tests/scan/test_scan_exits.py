@@ -7,8 +7,9 @@ import stand_in
 from tiny import tiny
 
 import pluraljax as plx
-from pluraljax._scan.measure import _conditions_rows, _robust_rows
 from pluraljax._scan.measure._columns import ROBUST
+from pluraljax._scan.measure._conditions import Conditions
+from pluraljax._scan.measure._robust import Robust
 
 ASKED = {"removed": [0, 1]}
 
@@ -63,7 +64,7 @@ def test_a_stop_needs_what_it_waits_for():
 
 
 def test_what_nobody_asked_for_is_undefined():
-    rows = _robust_rows.undefined((3, 2))
+    rows = Robust.undefined((3, 2))
     assert rows.keys() == {column.name for column in ROBUST}
     assert np.isnan(rows["robustly_aligned_error"]).all()
     assert (rows["robustly_aligned"] == -1).all()
@@ -71,7 +72,7 @@ def test_what_nobody_asked_for_is_undefined():
 
 @pytest.mark.slow
 def test_a_scan_measures_the_providers_as_they_are(tmp_path, monkeypatch):
-    monkeypatch.setattr(_conditions_rows, "measure", stand_in.measure)  # which is not asked about here, and takes long
+    monkeypatch.setattr(Conditions, "measure", stand_in.as_conditions)  # not asked about here, and takes long
     sizes = {"users": 1, "user_spread": 0.0, "dimension": 1}
     grid = (plx.FamilyGrid("spatial", sizes | {"providers": [3, 5]}),)
     config = plx.ScanConfig(grid=grid, markets=60, equilibria=False, robust=plx.Exits((0, 1)), chunk=32)

@@ -11,10 +11,10 @@ from tiny import SIZES, tiny
 import pluraljax as plx
 from pluraljax._candidates import METHODS as PLAYED
 from pluraljax._scan.config._config import ScanConfig
-from pluraljax._scan.engine import _batch
 from pluraljax._scan.measure import _found_rows
 from pluraljax._scan.measure._columns import FOUND
 from pluraljax._scan.measure._conditions_rows import NO, UNDECIDED, YES
+from pluraljax._scan.measure._found import Found
 from pluraljax._scan.measure._search import METHODS
 
 SEARCH = plx.Search(starts=3, steps=20)
@@ -46,9 +46,8 @@ def test_bad_tables_are_refused(value, wanted):
 
 
 def test_rows_do_not_depend_on_chunks_and_hold_what_was_asked(monkeypatch):
-    for module, name, function in stand_in.functions():
-        monkeypatch.setattr(module, name, function)
-    _batch._compile_found.cache_clear()
+    for kind, name, function in stand_in.functions():
+        monkeypatch.setattr(kind, name, function)
     some = {"markets": 60, "equilibria": SEARCH}
     first = plx.scan(tiny(**some), progress=False)
     again = plx.scan(tiny(**some, chunk=7), progress=False)
@@ -59,7 +58,7 @@ def test_rows_do_not_depend_on_chunks_and_hold_what_was_asked(monkeypatch):
         assert np.isnan(without[column.name]).all()
     # Everything else is as it is without; starts are drawn from the market's own key.
     np.testing.assert_array_equal(first.aligned, without.aligned)
-    market, key = 31, jr.fold_in(jr.fold_in(jr.key(0, impl="threefry2x32"), 31), _batch._PLAY)
+    market, key = 31, jr.fold_in(jr.fold_in(jr.key(0, impl="threefry2x32"), 31), 0x504C4159)
     row = stand_in.measure_found(
         plx.families.gaussian(**SIZES, shared=1.0)(jr.fold_in(jr.key(0, impl="threefry2x32"), market)),
         0.0,
@@ -68,7 +67,6 @@ def test_rows_do_not_depend_on_chunks_and_hold_what_was_asked(monkeypatch):
         SEARCH,
     )
     np.testing.assert_allclose(first.personalized_found[market], row["personalized_found"], rtol=1e-6)
-    _batch._compile_found.cache_clear()
 
 
 def found_at(market, share, verdict=plx.Truth.HOLDS):
@@ -97,7 +95,7 @@ def found_at(market, share, verdict=plx.Truth.HOLDS):
 def test_the_check_fails_for_equilibria_below_what_is_proved_or_above_aligned(x64):
     market = plx.families.gaussian(**SIZES)(jr.key(0))
     marks = plx.benchmarks(market)
-    proved = {name: marks.silent + 0.5 * (marks.aligned - marks.silent) for name in _found_rows.PROVED}
+    proved = {name: marks.silent + 0.5 * (marks.aligned - marks.silent) for name in Found.needs}
     check = lambda *found: _found_rows._rows(market, proved, *found)
     assert int(check(found_at(market, 0.6), found_at(market, 0.7))["found_theorem"]) == YES
     assert int(check(found_at(market, 0.4), found_at(market, 0.7))["found_theorem"]) == NO

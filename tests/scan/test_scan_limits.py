@@ -239,8 +239,8 @@ def test_a_scan_of_more_cells_than_draws_are_kept(monkeypatch, tmp_path):
     """The kind of a bug: a cell's draw is dropped, or is about to be, when its next block comes."""
     import stand_in
 
-    for module, name, function in stand_in.functions():
-        monkeypatch.setattr(module, name, function)
+    for kind, name, function in stand_in.functions():
+        monkeypatch.setattr(kind, name, function)
     config = tiny(
         grid=(FamilyGrid("gaussian", SIZES | {"shared": [0.0, 0.25, 0.5, 0.75, 1.0]}),), markets=320, chunk=32
     )

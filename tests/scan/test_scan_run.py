@@ -19,9 +19,9 @@ from tiny import SIZES, tiny
 
 import pluraljax as plx
 from pluraljax._progress import Lines, Silent, make_progress
-from pluraljax._scan.engine import _run
+from pluraljax._scan.engine import _finish, _run
 from pluraljax._scan.engine._batch import Programs
-from pluraljax._scan.measure import _conditions_rows
+from pluraljax._scan.measure._conditions import Conditions
 from pluraljax._scan.store._store import Memory, Store
 
 HERE = Path(__file__).parent
@@ -29,8 +29,8 @@ HERE = Path(__file__).parent
 
 @pytest.fixture
 def stand_in_measure(monkeypatch):
-    for module, name, function in stand_in.functions():
-        monkeypatch.setattr(module, name, function)
+    for kind, name, function in stand_in.functions():
+        monkeypatch.setattr(kind, name, function)
 
 
 def start(out, mode, cache):
@@ -179,13 +179,13 @@ def test_a_row_is_the_market_that_the_seed_and_its_number_give(stand_in_measure)
 def test_open_rows_get_a_second_pass(stand_in_measure, monkeypatch):
     seen = []
 
-    def again(market, delta):
+    def again(self, market, given):
         seen.append(market)
-        return stand_in.measure_again(market, delta)
+        return stand_in.measure_again(market, given.delta)
 
     first = plx.scan(tiny(), progress=False)
     assert {plx.Status.OK, plx.Status.RESCUED} == set(np.unique(first.status))
-    monkeypatch.setattr(_conditions_rows, "measure_again", again)
+    monkeypatch.setattr(Conditions, "measure_again", again)
     memory = Memory(tiny())
     summary = _run.run(tiny(), memory)
     rescued = memory.dataset().status == plx.Status.RESCUED
@@ -196,7 +196,7 @@ def test_open_rows_get_a_second_pass(stand_in_measure, monkeypatch):
 
 
 def test_a_second_pass_holds_no_other_chunk_up(stand_in_measure, monkeypatch):
-    first_pass, write, order, others = _run._first_pass, Memory.write, [], threading.Event()
+    first_pass, write, order, others = _finish._first_pass, Memory.write, [], threading.Event()
     is_first = lambda block: (block.cell, block.start) == (0, 0)
 
     def only_the_first_is_hard(launched):
@@ -214,8 +214,8 @@ def test_a_second_pass_holds_no_other_chunk_up(stand_in_measure, monkeypatch):
         if len(order) == 4:
             others.set()
 
-    monkeypatch.setattr(_run, "_first_pass", only_the_first_is_hard)
-    monkeypatch.setattr(_run, "_again", wait_for_others)
+    monkeypatch.setattr(_finish, "_first_pass", only_the_first_is_hard)
+    monkeypatch.setattr(_finish, "_again", wait_for_others)
     monkeypatch.setattr(Memory, "write", noted)
     summary = _run.run(tiny(), Memory(tiny()))
     assert (summary.measured, summary.second_pass) == (400, 1)
@@ -228,8 +228,8 @@ def test_what_goes_wrong_in_a_second_pass_is_raised(stand_in_measure, monkeypatc
     def broken(*_):
         raise ArithmeticError("a second pass went wrong")
 
-    monkeypatch.setattr(_run, "_MOST_AGAIN", waiting)
-    monkeypatch.setattr(_run, "_again", broken)
+    monkeypatch.setattr(_finish, "_MOST_AGAIN", waiting)
+    monkeypatch.setattr(_finish, "_again", broken)
     with pytest.raises(ArithmeticError, match="a second pass went wrong"):
         _run.run(tiny(), Memory(tiny()))
 

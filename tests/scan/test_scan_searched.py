@@ -11,12 +11,13 @@ import pluraljax as plx
 from pluraljax._cli import main
 from pluraljax._market import Market
 from pluraljax._scan.config._plan import Block, Shard
-from pluraljax._scan.engine import _run
+from pluraljax._scan.engine import _finish, _run
 from pluraljax._scan.engine._batch import Programs
 from pluraljax._scan.engine._rehearse import rehearse
 from pluraljax._scan.measure import _searched_rows
 from pluraljax._scan.measure._columns import EQUILIBRIA, SEARCHED
 from pluraljax._scan.measure._conditions_rows import NO, UNDECIDED, YES
+from pluraljax._scan.measure._searched import Searched
 from pluraljax._scan.store._store import Memory, Store
 from pluraljax._worst_shared import WorstEquilibria, _question, worst_equilibria
 
@@ -33,8 +34,8 @@ def searching(search=SEARCH, **more):
 @pytest.fixture
 def quick(monkeypatch):
     """A scan whose other programmes cost nothing; the search is the real one."""
-    for module, name, function in stand_in.functions():
-        monkeypatch.setattr(module, name, function)
+    for kind, name, function in stand_in.functions():
+        monkeypatch.setattr(kind, name, function)
 
 
 def test_a_config_holds_the_search(tmp_path):
@@ -91,7 +92,7 @@ def test_rows_do_not_depend_on_chunks_or_on_who_measures(quick):
     # A worker of a cluster finishes its chunks itself.
     config, programs = searching(), Programs(searching(), 4, jax.local_devices())
     programs.prepare([1])
-    rows, _ = _run.finish(config, programs.launch(Block(1, 4, 8)))
+    rows, _ = _finish.finish(config, programs.launch(Block(1, 4, 8)))
     stored = first.where(first.cell == 1, drop=True).isel(market=slice(4, 8))
     np.testing.assert_array_equal(rows["anonymous_searched_upper"], stored.anonymous_searched_upper)
     programs.close()
@@ -240,8 +241,8 @@ def test_a_rehearsal_tells_what_searching_takes(quick, tmp_path):
 
 
 def test_what_nobody_searched_is_undefined():
-    rows = _searched_rows.undefined((3, 2))
+    rows = Searched.undefined((3, 2))
     assert rows.keys() == {column.name for column in SEARCHED}
     assert np.isnan(rows["anonymous_searched_lower"]).all()
     assert (rows["anonymous_served"] == UNDECIDED).all()
-    assert {column.name for column in EQUILIBRIA} & set(_searched_rows.KNOWN)
+    assert {column.name for column in EQUILIBRIA} & set(Searched.needs)

@@ -33,8 +33,8 @@ def without_figures(monkeypatch):
     monkeypatch.setattr(_write, "draw_figures", lambda *_: [])
     monkeypatch.setattr("pluraljax._cli._scan._report", lambda out: 0)
     monkeypatch.setenv("PLURALJAX_NO_CACHE", "1")
-    for module, name, function in stand_in.functions():
-        monkeypatch.setattr(module, name, function)
+    for kind, name, function in stand_in.functions():
+        monkeypatch.setattr(kind, name, function)
 
 
 @pytest.fixture

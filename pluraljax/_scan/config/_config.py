@@ -15,8 +15,15 @@ from ..._families import is_reference
 from ..._files._toml import check_nesting, read_toml
 from ..._printable import did_you_mean, quoted
 from ..measure._columns import COLUMNS
+from ..measure._conditions import Conditions
+from ..measure._equilibria import Equilibria
 from ..measure._exits import Exits, as_exits, as_plain_exits
+from ..measure._found import Found
+from ..measure._measurement import Column, Measurement
+from ..measure._own import OwnMeasurement, as_measurements
+from ..measure._robust import Robust
 from ..measure._search import Search, as_plain, as_search
+from ..measure._searched import Searched
 from ..measure._worst_search import WorstSearch, as_plain_worst_search, as_worst_search
 from ._definition import Cell, canonical, columns_version, identity_of
 from ._grid import FamilyGrid, cells_of_grids, check_cells, sources_of
@@ -32,7 +39,7 @@ MAX_FILES = 2**22
 # What `chunk = "auto"` chooses from: fewer rows leave devices idle, more would be lost by a kill.
 _LEAST_CHUNK, _MOST_CHUNK = 32, 2048
 # Entries that are tables of their own, and left out where they ask for nothing.
-_TABLES = ("grid", "until", "robust", "search")
+_TABLES = ("grid", "until", "robust", "search", "measurements")
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,8 @@ class ScanConfig:
       coverage after the worst exit of so many providers.
     - `search`: a `WorstSearch` (in TOML a table, such as `{markets = 64, budget = 8}`) searches the first markets of
       each cell for the worst equilibria of one anonymous policy, and says whom competition serves. Needs `equilibria`.
+    - `measurements`: measurements of your own, each a `Measurement`, its class, `"module:Name"` or `"file.py:Name"`, or
+      a table with its settings, `{measurement = "file.py:Name", level = 0.5}`.
 
     Raises `ValueError`, with what was wanted and what was given.
     """
@@ -70,6 +79,7 @@ class ScanConfig:
     until: Until | None = None
     robust: Exits | None = None
     search: WorstSearch | None = None
+    measurements: tuple[Any, ...] = ()
 
     def __post_init__(self):
         object.__setattr__(self, "grid", tuple(self.grid))
@@ -86,6 +96,8 @@ class ScanConfig:
             raise ValueError(
                 "search needs equilibria = true, or a table, which it starts from; got equilibria = false."
             )
+        object.__setattr__(self, "measurements", as_measurements(self.measurements))
+        self._check_needs()
         self._check_until()
         if exits is not None:
             for providers in {size.providers for part in self.grid for size in part.sizes}:
@@ -103,12 +115,38 @@ class ScanConfig:
                 "allowed. Choose a larger chunk, or more memory."
             )
 
+    @cached_property
+    def asked(self) -> tuple[Measurement, ...]:
+        """What is measured, in the order in which it is."""
+        found = isinstance(self.equilibria, Search) and Found(self.equilibria)
+        searched, robust = self.search and Searched(self.search), self.robust and Robust(self.robust)
+        listed = (Conditions(), self.equilibria and Equilibria(), found, robust, searched)
+        return (*(each for each in listed if each), *(each.measurement for each in self._own))
+
+    @property
+    def _own(self) -> tuple[OwnMeasurement, ...]:
+        return self.measurements
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns of its rows: those that every scan has, measured or not, and those of its own."""
+        return COLUMNS + tuple(column for each in self._own for column in each.measurement.columns)
+
+    def _check_needs(self) -> None:
+        known = {column.name for measurement in self.asked for column in measurement.columns}
+        for each in self._own:
+            if lacking := [name for name in each.measurement.needs if name not in known]:
+                raise ValueError(f"{each.name} needs {', '.join(lacking)}, which this scan does not measure.")
+        taken = {column.name for each in self._own for column in each.measurement.columns}
+        if clash := sorted(taken & {name for cell in self.cells for name in cell.parameters}):
+            raise ValueError(f"column {clash[0]!r} has the name of a parameter of a family: give it another one.")
+
     def _check_until(self) -> None:
         until = as_until(self.until)
         object.__setattr__(self, "until", until)
         if until is None:
             return
-        check_measured(until, bool(self.equilibria), isinstance(self.equilibria, Search), self.robust is not None)
+        check_measured(until, self.asked, self.columns)
         if until.most is not None:
             total = until.most * len(self.cells)
             _check_scalars({"markets": total})
@@ -148,12 +186,17 @@ class ScanConfig:
         scalars = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in _TABLES}
         until = {} if self.until is None else {"until": as_plain_until(self.until)}
         tables = until | self._asked_besides()
+        tables |= {"measurements": [each.as_plain() for each in self._own]} if self._own else {}
         return scalars | {"equilibria": as_plain(self.equilibria)} | tables | {"grid": grid}
 
     def _asked_besides(self) -> dict[str, Any]:
         """The entries beyond `equilibria` that say what is measured, as plain data."""
         robust = {} if self.robust is None else {"robust": as_plain_exits(self.robust)}
         return robust | ({} if self.search is None else {"search": as_plain_worst_search(self.search)})
+
+    def shown(self) -> list[dict[str, Any]]:
+        """How reports show the measurements that are the user's own, as plain data."""
+        return [each.as_shown() for each in self._own]
 
     def to_toml(self) -> str:
         """Text that `from_toml` reads back to an equal config."""
@@ -189,12 +232,13 @@ class ScanConfig:
         return (
             self._asked_besides()
             | ({"families": own} if own else {})
+            | ({"measurements": {each.name: each.as_defined() for each in self._own}} if self._own else {})
             | {
                 "seed": self.seed,
                 "delta": self.delta,
                 "equilibria": as_plain(self.equilibria),
                 "cells": [[cell.family, dict(cell.parameters)] for cell in self.cells],
-                "columns": columns_version(COLUMNS),
+                "columns": columns_version(self.columns),
                 "pluraljax": importlib.metadata.version("pluraljax"),
             }
         )
@@ -245,6 +289,7 @@ def _parse(mapping: Mapping[str, Any], folder: Path | None) -> ScanConfig:
     asked = as_search(mapping.get("equilibria", True))
     read = {"equilibria": asked, "until": as_until(mapping.get("until")), "robust": as_exits(mapping.get("robust"))}
     read["search"] = as_worst_search(mapping.get("search"))
+    read["measurements"] = as_measurements(mapping.get("measurements", ()), folder)
     return ScanConfig(**{**mapping, "grid": tuple(grid), **read})
 
 

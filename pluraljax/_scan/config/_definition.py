@@ -45,13 +45,26 @@ def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[st
         if key == "cells" and old is not None and new is not None:
             phrases += _cell_differences(old, new)
         elif key == "families":
-            phrases += _source_differences(old or {}, new or {})
+            phrases += _source_differences("family", old or {}, new or {})
+        elif key == "measurements":
+            phrases += _measurement_differences(old or {}, new or {})
         elif old != new:
             phrases.append(f"{key} ({old!r} there, {new!r} here)")
     return phrases
 
 
-def _source_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+def _measurement_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    phrases = [f"measurement {name}, which is not measured there" for name in sorted({*new} - {*old})]
+    phrases += [f"set of measurements, without {name}" for name in sorted({*old} - {*new})]
+    for name in sorted({*old} & {*new}):
+        there, here = old[name].get("values"), new[name].get("values")
+        if canonical(there) != canonical(here):
+            phrases.append(f"measurement {name} ({there!r} there, {here!r} here)")
+    sources = ({name: each.get("source") for name, each in which.items()} for which in (old, new))
+    return phrases + _source_differences("measurement", *sources)
+
+
+def _source_differences(what: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Of families that only one of both has, their cells speak."""
     phrases = []
     for name in sorted({*old} & {*new}):
@@ -62,13 +75,14 @@ def _source_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[
             *(f"{each} is gone" for each in sorted({*there} - {*here})),
         ]
         if said:
-            phrases.append(f"source of family {name} ({', '.join(said)})")
+            phrases.append(f"source of {what} {name} ({', '.join(said)})")
     return phrases
 
 
 def unreadable_sources(definition: Mapping[str, Any]) -> list[str]:
-    """The families of which a definition does not say what they were written in, so that none can be told to be it."""
-    return [name for name, source in definition.get("families", {}).items() if source is None]
+    """The families and measurements of which a definition does not say what they were written in: none can be it."""
+    measured = {name: each["source"] for name, each in definition.get("measurements", {}).items()}
+    return [name for name, source in {**definition.get("families", {}), **measured}.items() if source is None]
 
 
 def _cell_differences(old: list[Any], new: list[Any]) -> list[str]:

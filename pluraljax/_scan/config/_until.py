@@ -1,12 +1,14 @@
 """When a scan stops by itself: once an event's interval is narrow enough in every cell. Imports no JAX."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..._families._family import unknown
 from ..._printable import quoted
-from ..measure._columns import EQUILIBRIA, EVENTS, FOUND, ROBUST, SEARCHED
+from ..measure._columns import BUILT_IN, Column
 from ..measure._entry import read_entry
+from ..measure._measurement import Measurement
 
 
 @dataclass(frozen=True)
@@ -55,16 +57,13 @@ def as_plain_until(until: Until) -> dict[str, Any]:
     return {name: value for name, value in asdict(until).items() if value is not None}
 
 
-def check_measured(until: Until, equilibria: bool, play: bool, exits: bool = False) -> None:
-    """Raises `ValueError` where the scan would not measure the event."""
-    if until.event not in EVENTS:
-        raise unknown("event", until.event, EVENTS, " in until")
-    named = lambda columns: {column.name for column in columns}
-    if until.event in named(EQUILIBRIA) and not equilibria:
-        raise ValueError(f"until waits for {until.event}, which equilibria = false leaves out.")
-    if until.event in named(FOUND) and not play:
-        raise ValueError(f"until waits for {until.event}, which needs equilibria = {{starts = 8}} or the like.")
-    if until.event in named(ROBUST) and not exits:
-        raise ValueError(f"until waits for {until.event}, which needs robust = {{removed = [0, 1]}} or the like.")
-    if until.event in named(SEARCHED):
+def check_measured(until: Until, asked: Sequence[Measurement], columns: Sequence[Column]) -> None:
+    """Raises `ValueError` where a scan that asks for so much, and stores these columns, would not measure the event."""
+    events = [column.name for column in columns if column.kind == "event"]
+    if until.event not in events:
+        raise unknown("event", until.event, events, " in until")
+    owner = next(m for m in (*BUILT_IN, *map(type, asked)) if until.event in {column.name for column in m.columns})
+    if owner.on_host:
         raise ValueError(f"until waits for {until.event}, which is known of the first markets of a cell only.")
+    if owner not in map(type, asked):
+        raise ValueError(f"until waits for {until.event}, which needs {owner.asked_by}.")

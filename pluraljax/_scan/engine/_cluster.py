@@ -121,7 +121,7 @@ def _result(future: Any) -> Any:
 
 def measure_block(text: str, chunk: int, block: Block) -> tuple[Block, Any, int, float, dict[str, Any]]:
     """Measures one chunk in a worker; returns its rows, how many took a second pass, the seconds, and who did it."""
-    from ._run import finish
+    from ._finish import finish
 
     began = time.monotonic()
     config, programs, maker = _programs(text, chunk)

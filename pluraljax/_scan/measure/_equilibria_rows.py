@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from ..._bracket import Bracket
@@ -18,18 +17,10 @@ from ..._segments import anonymous, personalized
 from ..._served import CROSSED, UNDECIDED
 from ..._status import Status
 from ..._worst_shared import base_bracket
-from ._columns import EQUILIBRIA
 from ._conditions_rows import decide, ends
 
 # What counts as aligned, as a share of a user's payoff range.
 ALIGNED = CROSSED
-
-# The columns of the first programme that this one starts from.
-KNOWN = (
-    "anonymous_guarantee_lower",
-    "personalized_bound",
-    "anonymous_bound",
-)
 
 
 @float64_scope
@@ -48,7 +39,7 @@ def measure_equilibria(
     - `market`: one market, possibly with twins of its providers.
     - `delta`: slack of the equilibria; >= 0.
     - `alone`: whether its providers are all twins of a single one, so that nobody competes.
-    - `known`: the columns `KNOWN` of the same market.
+    - `known`: the columns that `Equilibria` needs, of the same market.
     - `solver`: proposes candidates.
 
     **Returns:** an array per column, `[]` or `[user]`. Anonymous brackets and silence may stay open by their nature,
@@ -72,12 +63,6 @@ def measure_equilibria_again(market: Market, delta: float, alone: bool, known: M
 
 def _on_host(market: Market, delta: Float[Array, ""], alone: Bool[Array, ""], known: dict[str, Array]):
     return measure_equilibria(market, delta, alone, known, solver=solve_on_host)
-
-
-def undefined(shape: tuple[int, int]) -> dict[str, np.ndarray]:
-    """The columns of rows, `[row user]`, whose equilibria nobody asked for: NaN, and undecided events."""
-    values = {"value": np.full(shape, np.nan), "event": np.full(shape[0], UNDECIDED, np.int8)}
-    return {column.name: values[column.kind] for column in EQUILIBRIA}
 
 
 @in_float64

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array
 
 from ..._candidates import Annealing
@@ -15,12 +14,8 @@ from ..._segments import anonymous, personalized
 from ..._served import NO, UNDECIDED, YES
 from ..._status import Status
 from ..._truth import Truth
-from ._columns import FOUND
 from ._equilibria_rows import ALIGNED
 from ._search import Search
-
-# The columns of the other programmes that this one starts from.
-PROVED = tuple(f"{scheme}_{what}_lower" for scheme in ("personalized", "anonymous") for what in ("guarantee", "worst"))
 
 
 @float64_scope
@@ -34,7 +29,7 @@ def measure_found(
     - `market`: one market, with no twins of its providers.
     - `delta`: slack of the equilibria; >= 0.
     - `key`: a PRNG key for the starts.
-    - `proved`: the columns `PROVED` of the same market.
+    - `proved`: the columns that `Found` needs, of the same market.
     - `search`: how to look.
 
     **Returns:** an array per column, `[]` or `[user]`. Where no start ended in a certified equilibrium, values are NaN
@@ -84,12 +79,3 @@ def _rows(market: Market, proved: Mapping[str, Array], apart: Equilibrium, toget
 
 def _event(known: Array, holds: Array) -> Array:
     return jnp.where(known, jnp.where(holds, jnp.int32(YES), jnp.int32(NO)), jnp.int32(UNDECIDED))
-
-
-def undefined(shape: tuple[int, int]) -> dict[str, np.ndarray]:
-    """The columns of rows, `[row user]`, where nobody looked: NaN, and undecided events."""
-    rows = {}
-    for column in FOUND:
-        size = shape if column.axis == "user" else shape[:1]
-        rows[column.name] = np.full(size, np.nan) if column.kind == "value" else np.full(size, UNDECIDED, np.int8)
-    return rows

@@ -3,7 +3,6 @@
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from ..._bracket import Bracket
@@ -13,7 +12,6 @@ from ..._precision import float64_scope, in_float64
 from ..._robust import after_exits
 from ..._served import UNDECIDED, ZERO
 from ..._status import Status
-from ._columns import ROBUST
 from ._conditions_rows import decide
 from ._exits import Exits
 
@@ -59,9 +57,3 @@ def _survived(found: Bracket, near: Float[Array, " user"], numbers: tuple[int, .
     for row, number in enumerate(numbers):
         survived = jnp.where(found.upper[row] <= near, jnp.float64(number), survived)
     return survived
-
-
-def undefined(shape: tuple[int, int]) -> dict[str, np.ndarray]:
-    """The columns of rows, `[row user]`, where nobody asked: NaN, and undecided events."""
-    values = {"value": np.full(shape, np.nan), "event": np.full(shape[0], UNDECIDED, np.int8)}
-    return {column.name: values[column.kind] for column in ROBUST}

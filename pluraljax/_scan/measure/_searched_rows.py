@@ -1,31 +1,18 @@
 """Searches some markets of a scan for the worst equilibria of one anonymous policy: on the host, all in one pool."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import jax
 import numpy as np
 
 from ..._market import Market
 from ..._segments import anonymous
-from ..._served import SERVED, UNDECIDED, everybody, intersected, is_served, served_level
+from ..._served import SERVED, everybody, intersected, is_served, served_level
 from ..._worst_shared import worst_equilibria
-from ._columns import SEARCHED
+from ._measurement import Stopped
 
 # Markets that are laid out at a time: bounds memory, and how long nobody asks whether to stop.
 _TOGETHER = 64
-
-# The columns of other programmes that this starts from.
-KNOWN = (
-    "aligned",
-    "silent",
-    "payoff_range",
-    *(f"{scheme}_worst_{end}" for scheme in ("personalized", "anonymous") for end in ("lower", "upper")),
-)
-
-
-class Stopped(Exception):
-    """Whoever asked for the search does not want it any more."""
 
 
 def measure_searched(
@@ -41,7 +28,7 @@ def measure_searched(
 
     - `markets`: a batch, with no twins of providers: a twin is somebody else to talk to.
     - `delta`: slack of the equilibria; >= 0.
-    - `known`: the columns `KNOWN` of the same markets.
+    - `known`: the columns that `Searched` needs, of the same markets.
     - `budget`: the number of parts to look at in each market.
     - `stopped`: asked between two steps; once it is true, `Stopped` is raised.
 
@@ -82,11 +69,3 @@ def measure_searched(
         "personalized_served": everybody(is_served(*apart, level)),
         "anonymous_served": everybody(is_served(together[0], together[1], level)),
     }
-
-
-def undefined(shape: tuple[int, int]) -> dict[str, np.ndarray]:
-    """The columns of rows, `[row user]`, that nobody searched: NaN, and undecided events."""
-    rows: dict[str, Any] = {}
-    for column in SEARCHED:
-        rows[column.name] = np.full(shape, np.nan) if column.kind == "value" else np.full(shape[0], UNDECIDED, np.int8)
-    return rows

@@ -8,7 +8,7 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 from ..._files._atomic import replacing
 from ..config._definition import Cell, canonical, cells_of, columns_version, identity_of
 from ..config._until import Until
-from ..measure._columns import Column
+from ..measure._measurement import FORMS, Column
 from ._plain_data import Wanted, brief, check, is_number, is_object, is_text, parse, read_text, whole
 from ._versions import Versions
 
@@ -40,6 +40,7 @@ class Manifest:
     - `config`: what was asked for, as `ScanConfig.from_mapping` takes it.
     - `versions`: of what measured rows; an entry for every combination that took part, the first one first.
     - `columns`: what was measured.
+    - `measurements`: how reports show those that are the user's own, as `OwnMeasurement.as_shown` says it.
     - `created`: when, as an ISO date.
     """
 
@@ -50,15 +51,22 @@ class Manifest:
     columns: tuple[Column, ...]
     created: str
     format_version: int = FORMAT_VERSION
+    measurements: tuple[Mapping[str, Any], ...] = ()
 
     @classmethod
     def new(
-        cls, definition: Mapping[str, Any], config: Mapping[str, Any], columns: Sequence[Column], made: Versions
+        cls,
+        definition: Mapping[str, Any],
+        config: Mapping[str, Any],
+        columns: Sequence[Column],
+        made: Versions,
+        measurements: Sequence[Mapping[str, Any]] = (),
     ) -> "Manifest":
         """The manifest of a scan that begins now."""
-        definition, config = (json.loads(json.dumps(part)) for part in (definition, config))
+        definition, config, own = (json.loads(json.dumps(part)) for part in (definition, config, measurements))
         created = datetime.now(UTC).isoformat(timespec="seconds")
-        return cls(identity_of(definition), definition, config, (made,), tuple(columns), created)
+        made_by = identity_of(definition), definition, config, (made,), tuple(columns), created
+        return cls(*made_by, measurements=tuple(own))
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -91,6 +99,8 @@ class Manifest:
             "columns": [dataclasses.asdict(column) for column in self.columns],
             "created": self.created,
         }
+        if self.measurements:
+            data["measurements"] = [dict(each) for each in self.measurements]
         return data | ({"digests": _digests(data)} if self.format_version > 1 else {})
 
     def write(self, folder: Path) -> None:
@@ -130,6 +140,7 @@ def read_manifest(path: str | Path) -> Manifest:
         columns=tuple(Column(**column) for column in data["columns"]),
         created=data["created"],
         format_version=version,
+        measurements=tuple(data.get("measurements", ())),
     )
 
 
@@ -207,6 +218,29 @@ def _are_columns(value: Any) -> bool:
     return statuses == ["status"] and len({column["name"] for column in value}) == len(value)
 
 
+def _are_measurements(value: Any) -> bool:
+    def texts(record: Any, *names: str) -> bool:
+        return is_object(record) and all(is_text(record.get(name)) for name in names)
+
+    def listed(record: Any, name: str, test: Callable[[Any], bool]) -> bool:
+        return isinstance(record.get(name), list) and all(map(test, record[name]))
+
+    def is_table(table: Any) -> bool:
+        return texts(table, "heading", "about", "label") and listed(
+            table, "entries", lambda entry: texts(entry, "heading", "shows", "form") and entry["form"] in FORMS
+        )
+
+    def is_one(record: Any) -> bool:
+        return (
+            texts(record, "name")
+            and all(listed(record, name, is_text) for name in ("columns", "figure"))
+            and listed(record, "tables", is_table)
+            and listed(record, "pairs", lambda pair: texts(pair, "name", "first", "second", "heading"))
+        )
+
+    return isinstance(value, list) and all(map(is_one, value))
+
+
 def _is_until(value: Any) -> bool:
     try:
         return is_object(value) and is_text(value.get("event")) and bool(Until(**value))
@@ -216,6 +250,10 @@ def _is_until(value: Any) -> bool:
 
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_list_of_objects(value: Any) -> bool:
+    return isinstance(value, list) and all(map(is_object, value))
 
 
 def _is_source(value: Any) -> bool:
@@ -244,6 +282,10 @@ _FAMILIES = (
     lambda value: is_object(value) and all(each is None or _is_source(each) for each in value.values()),
     "an object with an object of SHA-256 hashes, or null, for each family",
 )
+_MEASURED = (
+    lambda value: is_object(value) and all(is_object(each) and "source" in each for each in value.values()),
+    "an object with an object of values and sources for each measurement",
+)
 _DELTA = (lambda value: is_number(value) and value >= 0, "a finite number that is not negative")
 _VERSIONS = "with the versions of pluraljax, jax and jaxlib"
 
@@ -256,6 +298,7 @@ _SCHEMA: dict[str, Wanted] = {
     "definition.robust?": _ROBUST,
     "definition.search?": _SEARCH,
     "definition.families?": _FAMILIES,
+    "definition.measurements?": _MEASURED,
     "definition.cells": (_are_cells, "a list of cells, each a family and its parameters"),
     "definition.columns": _TEXT,
     "definition.pluraljax": _TEXT,
@@ -268,8 +311,10 @@ _SCHEMA: dict[str, Wanted] = {
     "config.robust?": _ROBUST,
     "config.search?": _SEARCH,
     "config.until?": (_is_until, "an object with an event, and a half_width and a confidence between 0 and 1"),
+    "config.measurements?": (_is_list_of_objects, "a list of objects"),
     "config.grid": (_is_grid, "a list of objects, each with a family"),
     "columns": (_are_columns, "a list of columns, each with name, axis, kind, unit and description, one the status"),
+    "measurements?": (_are_measurements, "a list of measurements, each with name, columns, tables, pairs and figure"),
     "created": _TEXT,
 }
 _OLD: dict[str, Wanted] = {"versions": (_is_versions, f"an object {_VERSIONS}")}

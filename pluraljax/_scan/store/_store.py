@@ -24,7 +24,7 @@ from ..config._config import ScanConfig
 from ..config._definition import differences, unreadable_sources
 from ..config._grid import check_storable
 from ..config._plan import Block, Interval, uncovered
-from ..measure._columns import COLUMNS
+from ..measure._own import check_measurements_storable
 from ._chunk import Chunk, chunk_name
 from ._journal import Journal, read_journal
 from ._manifest import FORMAT_VERSION, MANIFEST, Manifest, read_manifest
@@ -61,6 +61,7 @@ class Store:
         self.path = Path(path)
         if isinstance(scan, ScanConfig):
             check_storable(scan.grid)
+            check_measurements_storable(scan.measurements)
         wanted = manifest_of(scan)
         check_folder(self.path, wanted)
         self._lock = None
@@ -313,7 +314,7 @@ def manifest_of(scan: ScanConfig | Manifest) -> Manifest:
         return scan
     # The chunk size is decided once, so that a scan that is extended keeps it.
     config = scan.replace(chunk=scan.rows_per_chunk).to_mapping()
-    return Manifest.new(scan.definition(), config, COLUMNS, versions())
+    return Manifest.new(scan.definition(), config, scan.columns, versions(), scan.shown())
 
 
 def check_folder(path: Path, wanted: Manifest) -> Manifest | None:
