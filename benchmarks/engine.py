@@ -38,7 +38,7 @@ study, out, markets, devices, planned = sys.argv[1], sys.argv[2], *map(int, sys.
 if devices:
     jax.config.update("jax_num_cpu_devices", devices)
 import pluraljax as plx
-from pluraljax._scan.engine import _batch, _run
+from pluraljax._scan.engine import _batch, _finish, _run
 from pluraljax._scan.store._store import Store
 
 spent = {}
