@@ -150,10 +150,16 @@ if TYPE_CHECKING:
     from ._robust import robust_worst_equilibrium as robust_worst_equilibrium
     from ._robust import robustness as robustness
     from ._scan import (
+        Column as Column,
+    )
+    from ._scan import (
         Exits as Exits,
     )
     from ._scan import (
         FamilyGrid as FamilyGrid,
+    )
+    from ._scan import (
+        Measurement as Measurement,
     )
     from ._scan import (
         ScanConfig as ScanConfig,
@@ -239,11 +245,13 @@ _HOME = {
     "Bracket": "_bracket",
     "Deviation": "_deviation",
     "Certificate": "_certify",
+    "Column": "_scan",
     "Exits": "_scan",
     "FamilyGrid": "_scan",
     "FrontierCurve": "_frontier",
     "Guarantee": "_guarantee",
     "Market": "_market",
+    "Measurement": "_scan",
     "Profile": "_conversation",
     "Persuasion": "_frontier",
     "ScanConfig": "_scan",
@@ -270,6 +278,7 @@ _HOME = {
     "load_profile": "_profile_file",
     "market_status": "_market",
     "markets_needed": "_scan",
+    "measurements": "_scan.measure",
     "observed_market": "_market",
     "open_scan": "_scan",
     "personalized": "_segments",
@@ -332,7 +341,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'pluraljax' has no attribute {name!r}")
     home = importlib.import_module(f".{_HOME[name]}", __name__)
-    value = home if name == "families" else getattr(home, name)
+    value = home if name in ("families", "measurements") else getattr(home, name)
     globals()[name] = value
     return value
 

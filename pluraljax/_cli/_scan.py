@@ -155,9 +155,9 @@ def _config(args: argparse.Namespace) -> "ScanConfig":
 
 def prepare_for(mapping: "Mapping[str, Any]") -> None:
     """Settles JAX's devices where making a config runs code of the user's, which may use them."""
-    from .._scan.config._config import names_own_families
+    from .._scan.config._config import runs_own_code
 
-    if names_own_families(mapping):
+    if runs_own_code(mapping):
         from .._compiling._prepare import prepare_jax
 
         prepare_jax()

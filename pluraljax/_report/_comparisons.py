@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 
 from .._scan.config._stopping import Stopping
-from ._summary import CellSummary, PairedProportions
+from ._summary import PAIRS, CellSummary, PairedProportions
 
 # The heading of a column, and the text of its entry for one cell.
 Entry = tuple[str, Callable[[CellSummary], str]]
@@ -23,12 +23,7 @@ def is_sequential(summaries: Sequence[CellSummary]) -> bool:
 
 def paired_columns(summaries: Sequence[CellSummary], confidence: float) -> list[Entry]:
     """Personalized minus anonymous in the same markets, event by event, as far as the scan measured them."""
-    headings = {
-        "guaranteed": "guaranteed",
-        "worst_aligned": "worst\nequilibrium\naligned",
-        "silence": "silence an\nequilibrium",
-        "found_aligned": "found\nequilibrium\naligned",
-    }
+    headings = {pair.name: pair.heading for pair in PAIRS if pair.heading}
 
     def difference(event: str) -> Entry:
         return headings[event], lambda cell: show_difference(cell.paired[event], confidence)

@@ -9,10 +9,13 @@ from .._printable import for_spreadsheets
 from .._scan.config._stopping import Stopping
 from .._status import Status
 from ._served import OUTCOMES, searched, share_of, surely, undecided
-from ._summary import CONFIDENCE, CellSummary, Moments, PairedProportions, Proportion
+from ._summary import CONFIDENCE, PAIRS, SCHEMES, CellSummary, Moments, PairedProportions, Proportion
 
 # Quantiles over markets of what is guaranteed, on the scale from silent to aligned.
 SPREAD = (0.05, 0.5, 0.95)
+
+# Pairs of this package ask the same of both schemes.
+_SIDES, _BY_SCHEME = SCHEMES, {pair.name for pair in PAIRS}
 
 
 def summary_csv(
@@ -39,7 +42,7 @@ def _record(cell: CellSummary, parameters: Sequence[str], confidence: float) -> 
         record |= _proportion(name, share, confidence)
     record |= _proportion("personalization_gains", cell.gains, confidence)
     for name, pair in cell.paired.items():
-        record |= _paired(f"paired_{name}", pair, confidence)
+        record |= _paired(f"paired_{name}", pair, confidence, _SIDES if name in _BY_SCHEME else ("first", "second"))
     for name, moments in cell.values.items():
         record |= _moments(name, moments)
     brackets = {f"{scheme}_share": bracket for scheme, bracket in cell.shares.items()}
@@ -77,14 +80,14 @@ def _wilson(name: str, share: Proportion, confidence: float) -> dict[str, Any]:
     return {f"{name}_wilson_low": low, f"{name}_wilson_high": high}
 
 
-def _paired(name: str, pair: PairedProportions, confidence: float) -> dict[str, Any]:
+def _paired(name: str, pair: PairedProportions, confidence: float, sides: Sequence[str]) -> dict[str, Any]:
     (first, first_most), (second, second_most) = pair.only_first, pair.only_second
     (least, most), (low, high), (against, towards) = pair.estimate, pair.interval(confidence), pair.leaning(confidence)
     return {
-        f"{name}_only_personalized": first,
-        f"{name}_only_personalized_at_most": first_most,
-        f"{name}_only_anonymous": second,
-        f"{name}_only_anonymous_at_most": second_most,
+        f"{name}_only_{sides[0]}": first,
+        f"{name}_only_{sides[0]}_at_most": first_most,
+        f"{name}_only_{sides[1]}": second,
+        f"{name}_only_{sides[1]}_at_most": second_most,
         f"{name}_difference_low": least,
         f"{name}_difference_high": most,
         f"{name}_difference_interval_low": low,

@@ -103,7 +103,7 @@ def figure_style() -> Iterator[None]:
 def draw_figures(summaries: Sequence[CellSummary], confidence: float = CONFIDENCE) -> list[NamedFigure]:
     """Draws every figure of the report, on as many pages as the groups of cells need."""
     with figure_style():
-        pages = _pages(group_cells(summaries))
+        pages = pages_of(group_cells(summaries))
         kinds = {"alignment": alignment_figure, "guarantee": guarantee_figure}
         if any(cell.has_equilibria for cell in summaries):
             kinds["equilibria"] = equilibria_figure
@@ -149,9 +149,9 @@ def served_figure(groups: Sequence[Group], confidence: float = CONFIDENCE) -> Fi
         "share of markets in which every\nequilibrium serves every user", fontsize=9, multialignment="center"
     )
     handles = [Patch(label=label, **(edge | look)) for label, look in SERVED_LOOKS.items()]
-    _legend(figure, handles, 2.0)
-    count = _count(groups, lambda cell: cell.paired["served"].trials).replace("point", "bar")
-    _footer(figure, f"{count}. Served: at least 99 % of the way from silent to aligned.")
+    legend(figure, handles, 2.0)
+    number = count_of(groups, lambda cell: cell.paired["served"].trials).replace("point", "bar")
+    footer(figure, f"{number}. Served: at least 99 % of the way from silent to aligned.")
     return figure
 
 
@@ -169,15 +169,15 @@ def alignment_figure(groups: Sequence[Group], confidence: float = CONFIDENCE) ->
         Series("weakly aligned", BLUE, "-", "o", True, event(ALIGNMENT[0])),
         Series("strongly aligned", VERMILLION, "--", "s", False, event(ALIGNMENT[1])),
     )
-    figure, axes = _panels(groups, series, "probability that the\nmarket is aligned")
-    handles = [_handle(each) for each in series]
+    figure, axes = draw_panels(groups, series, "probability that the\nmarket is aligned")
+    handles = [handle(each) for each in series]
     if any([_draw_exact(ax, group) for ax, group in zip(axes, groups, strict=True)]):
         handles.append(Line2D([], [], color=INK, linestyle=":", linewidth=1.2, label=EXACT))
-    _legend(figure, handles)
+    legend(figure, handles)
     is_open = any(cell.events[name].open for group in groups for cell in group.cells for name in ALIGNMENT)
     hint = "\nUndecided markets count as not aligned in the points, as either in the bands." if is_open else ""
     cells = [cell for group in groups for cell in group.cells]
-    _footer(figure, f"{_count(groups)}. Bands: {interval_name(cells, confidence)}s.{hint}")
+    footer(figure, f"{count_of(groups)}. Bands: {interval_name(cells, confidence)}s.{hint}")
     return figure
 
 
@@ -185,9 +185,9 @@ def guarantee_figure(groups: Sequence[Group], confidence: float = CONFIDENCE) ->
     """Draws what personalized and anonymous equilibria are proved to give, a panel per group."""
     quantile = normal_quantile(confidence)
     series = _schemes(lambda cell, scheme: _bracketed(cell.shares[scheme], quantile))
-    figure, _ = _panels(groups, series, "guaranteed utility\n(silent = 0, aligned = 1)")
-    _legend(figure, [_handle(each) for each in series])
-    _footer(figure, f"{_count(groups)}, averaged over their users. Bands: mean ± {quantile:.2f} standard errors.")
+    figure, _ = draw_panels(groups, series, "guaranteed utility\n(silent = 0, aligned = 1)")
+    legend(figure, [handle(each) for each in series])
+    footer(figure, f"{count_of(groups)}, averaged over their users. Bands: mean ± {quantile:.2f} standard errors.")
     return figure
 
 
@@ -204,11 +204,11 @@ def equilibria_figure(groups: Sequence[Group], confidence: float = CONFIDENCE) -
         return (value if bracket.upper.mean - bracket.lower.mean <= CLOSED else math.nan), low, high
 
     series = _schemes(point)
-    figure, _ = _panels(groups, series, "worst equilibrium\n(silent = 0, aligned = 1)")
-    _legend(figure, [_handle(each) for each in series])
-    _footer(
+    figure, _ = draw_panels(groups, series, "worst equilibrium\n(silent = 0, aligned = 1)")
+    legend(figure, [handle(each) for each in series])
+    footer(
         figure,
-        f"{_count(groups)}, averaged over their users. Bands: from what is proved to what is found,\n"
+        f"{count_of(groups)}, averaged over their users. Bands: from what is proved to what is found,\n"
         f"± {quantile:.2f} standard errors; points where the two meet.",
     )
     return figure
@@ -258,7 +258,7 @@ def personalization_figure(summaries: Sequence[CellSummary], confidence: float =
         bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
     markets = sum(int(np.sum(count)) for count in counts.values())
     interval = "" if is_sequential(summaries) else f" Interval: {100 * confidence:g} % Clopper-Pearson."
-    _footer(figure, f"n = {markets:,} markets, averaged over their users.{interval}")
+    footer(figure, f"n = {markets:,} markets, averaged over their users.{interval}")
     return figure
 
 
@@ -273,7 +273,7 @@ def _draw_exact(ax: Axes, group: Group) -> bool:
     return True
 
 
-def _pages(groups: Sequence[Group]) -> list[Sequence[Group]]:
+def pages_of(groups: Sequence[Group]) -> list[Sequence[Group]]:
     return [groups[start : start + PANELS_A_PAGE] for start in range(0, len(groups), PANELS_A_PAGE)]
 
 
@@ -294,8 +294,10 @@ def _grid(count: int, least_width: float = 5.1) -> tuple[Figure, list[Axes]]:
     return figure, panels[:count]
 
 
-def _panels(groups: Sequence[Group], series: Sequence[Series], quantity: str) -> tuple[Figure, list[Axes]]:
-    """Draws the series in a panel per group."""
+def draw_panels(
+    groups: Sequence[Group], series: Sequence[Series], quantity: str, is_share: bool = True
+) -> tuple[Figure, list[Axes]]:
+    """Draws the series in a panel per group, on an axis from 0 to 1 where they are shares."""
     figure, axes = _grid(len(groups))
     for ax, group in zip(axes, groups, strict=True):
         ax.grid(axis="y")
@@ -304,7 +306,8 @@ def _panels(groups: Sequence[Group], series: Sequence[Series], quantity: str) ->
         for each in series:
             _draw_series(ax, places, group, each)
         _title(ax, group)
-        ax.set(ylim=(-0.03, 1.03), yticks=[0, 0.25, 0.5, 0.75, 1], yticklabels=["0", "", "0.5", "", "1"])
+        if is_share:
+            ax.set(ylim=(-0.03, 1.03), yticks=[0, 0.25, 0.5, 0.75, 1], yticklabels=["0", "", "0.5", "", "1"])
     _label_axis(figure, groups)
     figure.supylabel(quantity, fontsize=9, multialignment="center")
     return figure, axes
@@ -363,27 +366,27 @@ def _draw_series(ax: Axes, places: Sequence[float], group: Group, series: Series
     )
 
 
-def _handle(series: Series) -> Line2D:
+def handle(series: Series) -> Line2D:
     face = series.colour if series.filled else "white"
     look = Line2D([], [], label=series.label, color=series.colour, marker=series.marker, markerfacecolor=face)
     look.set_linestyle(series.line)
     return look
 
 
-def _legend(figure: Figure, handles: Sequence[Line2D | Patch], length: float = 3.0) -> None:
+def legend(figure: Figure, handles: Sequence[Line2D | Patch], length: float = 3.0) -> None:
     # More than three do not fit above a single panel.
     columns = len(handles) if figure.get_figwidth() > 7 else min(len(handles), 3)
     figure.legend(handles=list(handles), loc="outside upper center", ncols=columns, handlelength=length)
 
 
-def _footer(figure: Figure, text: str) -> None:
+def footer(figure: Figure, text: str) -> None:
     """Small print below everything, on lines that the label of the horizontal axis leaves free."""
     label, lines = figure.get_supxlabel(), text.count("\n") + 1
     figure.supxlabel(label + lines * "\n", fontsize=9)
     figure.text(0.5, 0.012, text, ha="center", va="bottom", fontsize=7, color=GREY)
 
 
-def _count(
+def count_of(
     groups: Sequence[Group], number: Callable[[CellSummary], int] = lambda cell: cell.markets - cell.invalid
 ) -> str:
     """How many markets stand behind a point."""

@@ -11,14 +11,17 @@ from typing import Any
 
 from .._printable import printable_lines
 from .._scan.config._config import as_toml
+from .._scan.measure._measurement import Column
 from .._scan.store._versions import spelled
 from .._status import Status
+from ._entries import show_percent
 from ._layout import readable, show
+from ._own import Own, own_of
 from ._page_data import families, measures
 from ._page_served import served_section
 from ._served import searched
 from ._summary import CONFIDENCE, CellSummary, Proportion
-from ._table import check_lines, show_percent, table_sections
+from ._table import check_lines, table_sections
 
 # Bytes that a page may have; diagrams of the largest scans offer less.
 LIMIT = 5_000_000
@@ -53,6 +56,8 @@ def page(
     Stays under `LIMIT` bytes: where all measures of all cells would be more, the diagrams leave the least telling ones
     out, and the page says so. Raises `PageTooLarge` where that is not enough.
     """
+    columns = [Column(**each) for each in manifest.get("columns", ())]
+    own = own_of(columns, manifest.get("measurements", ()))
     style, script = _resource("page.css"), _resource("page.js")
     markets = sum(cell.markets for cell in summaries)
     named = ", ".join(dict.fromkeys(readable(cell.family) for cell in summaries))
@@ -66,7 +71,7 @@ def page(
         "served_link": '<a href="#served">Whom competition serves</a>\n' if searched(summaries) else "",
         "tiles": _tiles(summaries, manifest),
         "families": _families(summaries, confidence),
-        "table": _cells(summaries, confidence),
+        "table": _cells(summaries, confidence, own),
         "checks": "\n".join(f"<li>{_text(line)}</li>" for line in check_lines(summaries, confidence)),
         "statuses": _statuses(summaries),
         "manifest": _manifest(manifest),
@@ -81,7 +86,7 @@ def page(
     template = _resource("page.html")
     for left_out in range(len(_DISPENSABLE) + 1):
         dropped = _DISPENSABLE[:left_out]
-        slots["data"] = _data(summaries, confidence, dropped)
+        slots["data"] = _data(summaries, confidence, dropped, columns)
         slots["table_note"] = _text(_note(dropped))
         # One pass, so that nothing that is put in is looked at again.
         text = _SLOT.sub(lambda match: slots[match[1]], template)
@@ -108,9 +113,11 @@ def _json(value: Any) -> str:
     return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
-def _data(summaries: Sequence[CellSummary], confidence: float, dropped: Sequence[str]) -> str:
+def _data(
+    summaries: Sequence[CellSummary], confidence: float, dropped: Sequence[str], columns: Sequence[Column]
+) -> str:
     """JSON that can stand inside a `script` element: nothing in it can end the element or open a comment."""
-    listed = [measure for measure in measures(summaries, confidence) if measure.group not in dropped]
+    listed = [measure for measure in measures(summaries, confidence, columns) if measure.group not in dropped]
     varying = _varying(summaries)
     cells = [
         {
@@ -176,10 +183,10 @@ def _families(summaries: Sequence[CellSummary], confidence: float) -> str:
     return _head(["family", *heads]) + _body(rows)
 
 
-def _cells(summaries: Sequence[CellSummary], confidence: float) -> str:
+def _cells(summaries: Sequence[CellSummary], confidence: float, own: Sequence[Own]) -> str:
     """The table of cells; `data-key` is what a column is sorted by, `data-words` what the filter looks at."""
     varying = _varying(summaries)
-    sections = table_sections(summaries, confidence)
+    sections = table_sections(summaries, confidence, own)
     groups = [("", 2 + len(varying)), *((title, len(columns)) for title, columns in sections)]
     above = "".join(
         f'<th class="group" scope="colgroup" colspan="{span}">{_text(title)}</th>'

@@ -1,15 +1,14 @@
 """The numbers of the page's diagrams as plain data: every measure of every cell, with its interval."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .._scan.measure._columns import COLUMNS, EVENTS
+from .._scan.measure._columns import COLUMNS, Column
 from ._layout import Group, group_cells, readable, show
 from ._summary import SCHEMES, BracketMoments, CellSummary, Moments, Proportion, normal_quantile
 
-_ABOUT = {column.name: column for column in COLUMNS}
 _SHARE = "silent = 0, aligned = 1"
 # Digits of the numbers on the page; summary.csv has them all.
 _DIGITS = 5
@@ -36,10 +35,15 @@ class Measure:
         return {name: getattr(self, name) for name in names}
 
 
-def measures(summaries: Sequence[CellSummary], confidence: float) -> list[Measure]:
-    """Lists what there are numbers of, in the order in which the page offers it."""
+def measures(summaries: Sequence[CellSummary], confidence: float, columns: Sequence[Column] = COLUMNS) -> list[Measure]:
+    """Lists what there are numbers of, in the order in which the page offers it; `columns` says what they are."""
+    about = {column.name: column for column in (*COLUMNS, *columns)}
     quantile = normal_quantile(confidence)
-    listed = [*_events(summaries, confidence), *_shares(summaries, quantile), *_values(summaries, quantile)]
+    listed = [
+        *_events(summaries, confidence, about),
+        *_shares(summaries, quantile),
+        *_values(summaries, quantile, about),
+    ]
     return [measure for measure in listed if any(measure.numbers)]
 
 
@@ -72,17 +76,17 @@ def _family(name: str, groups: Sequence[Group], places: dict[int, int]) -> dict[
     }
 
 
-def _events(summaries: Sequence[CellSummary], confidence: float) -> Iterator[Measure]:
+def _events(summaries: Sequence[CellSummary], confidence: float, columns: Mapping[str, Column]) -> Iterator[Measure]:
     def measure(group: str, label: str, about: str, shares: list[Proportion]) -> Measure:
         numbers = tuple(_of_proportion(share, confidence) for share in shares)
         return Measure(group, label, about, "percent of markets", True, (0.0, 1.0), numbers)
 
-    for name in EVENTS:
+    for name in summaries[0].events if summaries else ():
         shares = [cell.events[name] for cell in summaries]
         # Not asked, as far as anybody knows: such events are left open in every market.
         if any(share.yes + share.no for share in shares):
             group = "Checks" if name.endswith("_theorem") else "How often"
-            about = f"Percent of markets: {_ABOUT[name].description}."
+            about = f"Percent of markets: {columns[name].description}."
             yield measure(group, readable(name), about, shares)
     about = "Percent of markets in which personalized policies are proved to guarantee more than anonymous ones."
     yield measure("How often", "personalization guarantees more", about, [cell.gains for cell in summaries])
@@ -110,7 +114,7 @@ def _shares(summaries: Sequence[CellSummary], quantile: float) -> Iterator[Measu
     yield Measure("How much", "difference of the guarantees", about, _SHARE, False, None, numbers)
 
 
-def _values(summaries: Sequence[CellSummary], quantile: float) -> Iterator[Measure]:
+def _values(summaries: Sequence[CellSummary], quantile: float, columns: Mapping[str, Column]) -> Iterator[Measure]:
     """Measured columns as they are; the two ends of a bracket are one measure."""
     for name in summaries[0].values if summaries else ():
         if name.endswith("_upper"):
@@ -118,8 +122,8 @@ def _values(summaries: Sequence[CellSummary], quantile: float) -> Iterator[Measu
         base = name.removesuffix("_lower")
         ends = [(cell.values[name], cell.values[f"{base}_upper" if base != name else name]) for cell in summaries]
         numbers = tuple(_of_bracket(BracketMoments(*pair), quantile) for pair in ends)
-        unit = _ABOUT[name].unit
-        about = f"Mean over markets of: {_ABOUT[name].description.removesuffix(' (lower end of its bracket)')}."
+        unit = columns[name].unit
+        about = f"Mean over markets of: {columns[name].description.removesuffix(' (lower end of its bracket)')}."
         yield Measure("Means", readable(base), about, "no unit" if unit == "1" else unit, False, None, numbers)
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from .._scan.measure._columns import COLUMNS, EVENTS, Column
+from .._scan.measure._columns import BUILT_IN, COLUMNS, EVENTS, Column
+from .._scan.measure._measurement import Pair
 from .._scan.store._codes import codes_of
 from .._statistics._intervals import CONFIDENCE, check_confidence, clopper_pearson, normal_quantile
 from .._statistics._quantiles import BracketQuantiles, Quantiles
@@ -22,8 +23,9 @@ from ._summary_rows import SCHEMES, Rows
 
 __all__ = [
     "CONFIDENCE",
-    "PAIRED_EVENTS",
+    "PAIRS",
     "PAIR_BINS",
+    "SCHEMES",
     "BracketMoments",
     "BracketQuantiles",
     "CellSummary",
@@ -45,7 +47,7 @@ _NEEDED = ("status", "aligned", "silent", "payoff_range")
 OPEN_BY_NATURE = ("anonymous_worst", "anonymous_searched")
 PAIR_BINS = 25
 # What is asked of personalized and of anonymous policies alike, in the same markets.
-PAIRED_EVENTS = ("guaranteed", "worst_aligned", "silence", "found_aligned", "served")
+PAIRS = tuple(pair for kind in BUILT_IN for pair in kind.pairs)
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ class CellSummary:
     - `found`: by scheme, what the worst equilibrium that play found gives, on the scale, where it found one.
     - `difference`: shares["personalized"] - shares["anonymous"], paired market by market.
     - `gains`: whether personalized policies are proved to guarantee more than anonymous ones (on average over users).
-    - `paired`: by what was asked (`PAIRED_EVENTS`), how often it holds with personalized and with anonymous policies.
+    - `paired`: by what was asked (`PAIRS`, mostly whether something holds with personalized and with anonymous
+      policies), how often both events of a pair hold.
     - `quantiles`: of the shares market by market: `"personalized"` and `"anonymous"` (guarantees), `"difference"`, and
       `"personalized_worst"` and `"anonymous_worst"` (equilibria).
     - `pairs`: markets by (anonymous, personalized) share, on a grid of `PAIR_BINS` bins a side.
@@ -118,6 +121,27 @@ class CellSummary:
         """Whether markets were searched for the worst equilibria of one anonymous policy."""
         return self.paired["served"].trials > 0
 
+    def on_scale(self, name: str) -> BracketMoments:
+        """What a bracket of utilities, or a value, is on the scale from silent to aligned; none where nobody asked."""
+        scheme, _, what = name.partition("_")
+        fields = {"guarantee": self.shares, "worst": self.equilibria, "found": self.found}
+        return self.difference if name == "difference" else fields[what][scheme]
+
+    def bracket(self, name: str) -> BracketMoments:
+        """The moments of a measured column, or of both ends of a bracket by the name of its columns without ending."""
+        if name in self.values:
+            return BracketMoments(self.values[name], self.values[name])
+        ends = (f"{name}_lower", f"{name}_upper")
+        return BracketMoments(*(self.values.get(end, Moments()) for end in ends))
+
+    def has_measured(self, columns: Iterable[Column]) -> bool:
+        """Whether any of some columns holds something: a number, or an event that is decided."""
+        named = [column.name for column in columns]
+        events = [self.events[name] for name in named if name in self.events]
+        return any(self.values[name].count for name in named if name in self.values) or any(
+            share.yes + share.no for share in events
+        )
+
     @property
     def violations(self) -> int:
         """Markets that break a theorem, all theorems together; anything but 0 is a bug."""
@@ -146,7 +170,12 @@ def merge_summaries(*parts: Iterable[CellSummary]) -> list[CellSummary]:
     return [merged[cell] for cell in sorted(merged)]
 
 
-def summarize(table: pa.Table, sequential: bool = False, columns: Sequence[Column] = COLUMNS) -> list[CellSummary]:
+def summarize(
+    table: pa.Table,
+    sequential: bool = False,
+    columns: Sequence[Column] = COLUMNS,
+    pairs: Sequence[Pair] = (),
+) -> list[CellSummary]:
     """Summarises the rows of a scan, one summary per cell in the order of the cells.
 
     **Arguments:**
@@ -156,6 +185,7 @@ def summarize(table: pa.Table, sequential: bool = False, columns: Sequence[Colum
     - `sequential`: whether the number of markets was decided while they were measured, so that intervals allow for it.
     - `columns`: what was measured, as the scan's manifest says. What this version would measure besides is summarised
       as nothing: no trials, no numbers.
+    - `pairs`: pairs of events to compare besides `PAIRS`.
     """
     wanted = {column.name for column in columns} | {*IDENTITY, *_NEEDED}
     if missing := sorted(wanted - set(table.column_names)):
@@ -165,14 +195,20 @@ def summarize(table: pa.Table, sequential: bool = False, columns: Sequence[Colum
     _, firsts = np.unique(cell, return_index=True)
     cells = table.select(names).take(firsts).to_pylist()
     valid = status < Status.NOT_FINITE
-    rows = Rows(table.filter(pa.array(valid)), columns)
+    rows, compared = Rows(table.filter(pa.array(valid)), columns), (*PAIRS, *pairs)
     return [
-        _summarize_cell(row, status[cell == row["cell"]], rows, cell[valid] == row["cell"], sequential) for row in cells
+        _summarize_cell(row, status[cell == row["cell"]], rows, cell[valid] == row["cell"], sequential, compared)
+        for row in cells
     ]
 
 
 def _summarize_cell(
-    identity: dict[str, Any], status: np.ndarray, rows: Rows, member: np.ndarray, sequential: bool
+    identity: dict[str, Any],
+    status: np.ndarray,
+    rows: Rows,
+    member: np.ndarray,
+    sequential: bool,
+    pairs: Sequence[Pair],
 ) -> CellSummary:
     """Summarises one cell: `status` of all its rows, `member` marks its valid ones among `rows`."""
     parameters = {key: value for key, value in identity.items() if key not in IDENTITY and value is not None}
@@ -190,12 +226,11 @@ def _summarize_cell(
             return Proportion(invalid=invalid, sequential=sequential)
         return Proportion.from_codes(codes[asked], invalid, sequential)
 
-    def compare(event: str) -> PairedProportions:
-        names = [f"{scheme}_{event}" for scheme in SCHEMES]
-        first, second = map(rows.events.get, names)
+    def compare(pair: Pair) -> PairedProportions:
+        first, second = rows.events.get(pair.first), rows.events.get(pair.second)
         if first is None or second is None:
             return PairedProportions(sequential=sequential)
-        asked = member & rows.asked(names[0])
+        asked = member & rows.asked(pair.first)
         return PairedProportions.from_codes(first[asked], second[asked], sequential)
 
     spread = {**rows.shares, "difference": rows.difference}
@@ -216,7 +251,7 @@ def _summarize_cell(
         found={scheme: ends((values, values)) for scheme, values in rows.found.items()},
         difference=ends(rows.difference),
         gains=count(rows.gains),
-        paired={event: compare(event) for event in PAIRED_EVENTS},
+        paired={pair.name: compare(pair) for pair in pairs},
         quantiles={name: sketch(pair) for name, pair in spread.items()},
         open_brackets={name: int(is_open[member].sum()) for name, is_open in rows.open.items()},
         open_markets=int(np.any([rows.open[n][member] for n in rows.open if n not in OPEN_BY_NATURE], axis=0).sum()),

@@ -33,7 +33,7 @@ class Rows:
             column.name: users.mean(users[column.name])
             if column.axis == "user"
             else _floats(table, column.name, (column.name, column.axis, column.kind) in stored)
-            for column in COLUMNS
+            for column in {each.name: each for each in (*COLUMNS, *columns)}.values()
             if column.kind == "value"
         }
         aligned, silent = users["aligned"], users["silent"]

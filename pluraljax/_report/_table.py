@@ -1,9 +1,7 @@
 """The report as text: how often alignment holds, how much is guaranteed, and everything that went wrong."""
 
 import io
-import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console, RenderableType
 from rich.console import Group as Stack
@@ -12,10 +10,13 @@ from rich.text import Text
 
 from .._printable import printable
 from .._scan.config._stopping import Stopping
-from .._scan.measure._columns import EQUILIBRIA, FOUND, ROBUST, SEARCHED
+from .._scan.measure._columns import BUILT_IN
+from .._scan.measure._measurement import Table as Declared
 from .._status import Status
 from ._comparisons import interval_name, paired_columns, stopping_columns, stopping_line
+from ._entries import Shown, declared, differences, tables_of
 from ._layout import Group, group_cells, readable, show
+from ._own import Own
 from ._served import (
     MEANING,
     OUTCOMES,
@@ -29,26 +30,12 @@ from ._served import (
     surely,
     undecided,
 )
-from ._summary import CONFIDENCE, BracketMoments, CellSummary, Proportion
+from ._summary import CONFIDENCE, CellSummary, Proportion
 
 PLAIN_WIDTH = 100
 WIDEST_NAME = 16
 # Cells named in a message; summary.csv has them all.
 MOST_CELLS = 8
-_FOUND_EVENTS = {column.name for column in FOUND if column.kind == "event"}
-_ROBUST_EVENTS = {column.name for column in ROBUST if column.kind == "event"}
-_SEARCHED_EVENTS = {column.name for column in SEARCHED if column.kind == "event"}
-_EQUILIBRIUM_EVENTS = {column.name for column in EQUILIBRIA if column.kind == "event"}
-# Ends of a mean further apart than this are shown as a range.
-SAME_MEAN = 5e-4
-
-
-@dataclass(frozen=True)
-class _Column:
-    """A column of a table: its heading, and the text of its entry for one cell."""
-
-    heading: str
-    entry: Callable[[CellSummary], str]
 
 
 def print_report(
@@ -57,12 +44,13 @@ def print_report(
     confidence: float = CONFIDENCE,
     about: str = "",
     stopping: Stopping | None = None,
+    own: Sequence[Own] = (),
 ) -> None:
     """Prints the report: styled on a terminal wide enough for it, as plain aligned text anywhere else."""
     if console.is_terminal and console.width >= PLAIN_WIDTH:
-        console.print(report(summaries, confidence, about, stopping))
+        console.print(report(summaries, confidence, about, stopping, own))
         return
-    text = plain_report(summaries, confidence, about, stopping)
+    text = plain_report(summaries, confidence, about, stopping, own)
     encoding = getattr(console.file, "encoding", None) or "utf-8"
     console.file.write(text.encode(encoding, "replace").decode(encoding))
     console.file.flush()
@@ -73,11 +61,12 @@ def plain_report(
     confidence: float = CONFIDENCE,
     about: str = "",
     stopping: Stopping | None = None,
+    own: Sequence[Own] = (),
 ) -> str:
     """The report as plain text, `PLAIN_WIDTH` characters wide."""
     file = io.StringIO()
     console = Console(file=file, width=PLAIN_WIDTH, color_system=None, force_terminal=False, legacy_windows=False)
-    console.print(report(summaries, confidence, about, stopping))
+    console.print(report(summaries, confidence, about, stopping, own))
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines()).rstrip() + "\n"
 
 
@@ -86,8 +75,10 @@ def report(
     confidence: float = CONFIDENCE,
     about: str = "",
     stopping: Stopping | None = None,
+    own: Sequence[Own] = (),
 ) -> RenderableType:
-    """Builds the report of a scan's cells; `about` is a line on the scan as a whole."""
+    """Builds the report of a scan's cells; `about` is a line on the scan as a whole, `own` what it measured besides."""
+    first, others = tables_of(summaries, own)
     groups = group_cells(summaries)
     markets = sum(cell.markets for cell in summaries)
     families = dict.fromkeys(group.family for group in groups)
@@ -97,25 +88,12 @@ def report(
         *([Text(printable(about, None))] if about else []),
         Text(),
         *(_stopping(groups, summaries, stopping) if stopping else ()),
-        Text(f"How often: percent of markets, with {interval_name(summaries, confidence)}", "bold"),
-        Text(
-            "Aligned: the condition holds with error 0 for every user. Guaranteed: every equilibrium is proved to give "
-            "every user her aligned utility. ≥ marks cells with open markets; their interval holds whatever those are."
-        ),
-        Text(),
-        *_tables(groups, _frequency_columns(confidence)),
-        Text("How much every equilibrium is proved to give: silent = 0, aligned = 1, mean ± standard error", "bold"),
-        Text(
-            "Average over a market's users, floored at silent (a user can ignore what she is told). Difference: "
-            "personalized - anonymous, paired by market. a..b: brackets are open, the mean lies between. Violations: "
-            "of a theorem. Open: markets with an open bracket. Invalid: rows that held no market."
-        ),
-        Text(),
-        *_tables(groups, _guarantee_columns()),
+        *_declared(groups, summaries, first, confidence),
         *_comparisons(groups, summaries, confidence),
-        *(_equilibria(groups, confidence) if any(cell.has_equilibria for cell in summaries) else ()),
+        *_declared(groups, summaries, others, confidence),
+        *_own_comparisons(groups, own, confidence),
         Text("Checks", "bold"),
-        *_checks(summaries, confidence),
+        *_checks(summaries, confidence, own),
     )
 
 
@@ -145,7 +123,7 @@ def _served(groups: Sequence[Group], summaries: Sequence[CellSummary], confidenc
         "could add to. Undecided: how many."
     )
     yield Text()
-    yield from _tables(groups, [_Column(*entry) for entry in served_columns(confidence)])
+    yield from _tables(groups, [Shown(*entry) for entry in served_columns(confidence)])
 
 
 def _stopping(
@@ -157,7 +135,7 @@ def _stopping(
         "cap: the cell has all markets that it may have, and a wider interval than asked for."
     )
     yield Text()
-    yield from _tables(groups, [_Column(*entry) for entry in stopping_columns(stopping)])
+    yield from _tables(groups, [Shown(*entry) for entry in stopping_columns(stopping)])
 
 
 def _comparisons(
@@ -170,68 +148,32 @@ def _comparisons(
             "other does not; only p : only a counts them (+: and perhaps open ones). McNemar: exact, two-sided."
         )
         yield Text()
-        yield from _tables(groups, [_Column(*entry) for entry in columns])
+        yield from _tables(groups, [Shown(*entry) for entry in columns])
 
 
-def _frequency_columns(confidence: float) -> list[_Column]:
-    def column(heading: str, event: str) -> _Column:
-        return _Column(heading, lambda cell: show_percent(cell.events[event], confidence))
-
-    return [
-        column("weakly aligned", "weakly_aligned"),
-        column("strongly aligned", "strongly_aligned"),
-        column("guaranteed\npersonalized", "personalized_guaranteed"),
-        column("guaranteed\nanonymous", "anonymous_guaranteed"),
-    ]
-
-
-def _guarantee_columns() -> list[_Column]:
-    return [
-        _Column("markets", lambda cell: f"{cell.markets:,}"),
-        _Column("personalized", lambda cell: show_mean(cell.shares["personalized"])),
-        _Column("anonymous", lambda cell: show_mean(cell.shares["anonymous"])),
-        _Column("difference", lambda cell: show_mean(cell.difference, sign="+")),
-        _Column("violations", lambda cell: f"{cell.violations}"),
-        _Column("open", lambda cell: f"{cell.open_markets}"),
-        _Column("invalid", lambda cell: f"{cell.invalid}"),
-    ]
-
-
-def _equilibria(groups: Sequence[Group], confidence: float) -> Iterable[RenderableType]:
-    yield Text("What the worst equilibrium gives: silent = 0, aligned = 1, mean ± standard error", "bold")
-    yield Text(
-        "Average over a market's users, each in her own worst equilibrium. a..b: it gives at least a (proved) and at "
-        "most b (found). Silent: percent of markets in which saying nothing is an equilibrium."
-    )
-    yield Text()
-    yield from _tables(groups, _equilibrium_columns(confidence))
-    if any(cell.has_found for group in groups for cell in group.cells):
-        yield Text("What play finds: the worst certified equilibrium of each market, on the same scale", "bold")
-        yield Text("Found: percent of starts that ended in a certified equilibrium.")
+def _declared(
+    groups: Sequence[Group], summaries: Sequence[CellSummary], tables: Sequence[Declared], confidence: float
+) -> Iterable[RenderableType]:
+    """Tables as measurements declare them, each with its heading and what it says below."""
+    for each in tables:
+        yield Text(printable(each.heading.replace("{interval}", interval_name(summaries, confidence)), None), "bold")
+        if each.about:
+            yield Text(printable(each.about, None))
         yield Text()
-        yield from _tables(groups, _found_columns())
+        yield from _tables(groups, declared(each.entries, confidence))
 
 
-def _equilibrium_columns(confidence: float) -> list[_Column]:
-    return [
-        _Column("personalized", lambda cell: show_mean(cell.equilibria["personalized"])),
-        _Column("anonymous", lambda cell: show_mean(cell.equilibria["anonymous"])),
-        _Column("silent,\npersonalized", lambda cell: show_percent(cell.events["personalized_silence"], confidence)),
-        _Column("silent,\nanonymous", lambda cell: show_percent(cell.events["anonymous_silence"], confidence)),
-    ]
+def _own_comparisons(groups: Sequence[Group], own: Sequence[Own], confidence: float) -> Iterable[RenderableType]:
+    for each in own:
+        if each.pairs:
+            yield Text(f"{each.label}: differences, percentage points, {100 * confidence:g} %", "bold")
+            listed = "; ".join(f"{readable(pair.first)} - {readable(pair.second)}" for pair in each.pairs)
+            yield Text(f"In the same markets: {listed}.")
+            yield Text()
+            yield from _tables(groups, differences(each.pairs, confidence))
 
 
-def _found_columns() -> list[_Column]:
-    percent = lambda cell, scheme: f"{100 * cell.values[f'{scheme}_found_share'].mean:.1f}"
-    return [
-        _Column("personalized", lambda cell: show_mean(cell.found["personalized"])),
-        _Column("found,\npersonalized", lambda cell: percent(cell, "personalized")),
-        _Column("anonymous", lambda cell: show_mean(cell.found["anonymous"])),
-        _Column("found,\nanonymous", lambda cell: percent(cell, "anonymous")),
-    ]
-
-
-def _tables(groups: Sequence[Group], columns: Sequence[_Column]) -> Iterable[RenderableType]:
+def _tables(groups: Sequence[Group], columns: Sequence[Shown]) -> Iterable[RenderableType]:
     """One small table per group, all with the same column widths, the headings above the first one only."""
     first = max([len(readable(g.axis)) for g in groups] + [len(_name(g, cell)) for g in groups for cell in g.cells])
     first = min(first, WIDEST_NAME)
@@ -260,7 +202,7 @@ def _tables(groups: Sequence[Group], columns: Sequence[_Column]) -> Iterable[Ren
         yield Text()
 
 
-def _entry(column: _Column, cell: CellSummary) -> Text:
+def _entry(column: Shown, cell: CellSummary) -> Text:
     text = column.entry(cell)
     return Text(text, "bold red" if column.heading == "violations" and cell.violations else "")
 
@@ -269,16 +211,11 @@ def _name(group: Group, cell: CellSummary) -> str:
     return show(cell.parameters[group.axis]) if group.axis in cell.parameters else "-"
 
 
-def _checks(summaries: Sequence[CellSummary], confidence: float) -> Iterable[RenderableType]:
+def _checks(summaries: Sequence[CellSummary], confidence: float, own: Sequence[Own] = ()) -> Iterable[RenderableType]:
     """Theorems, statuses, open brackets and users without a scale, over the whole scan."""
     markets = sum(cell.markets for cell in summaries)
-    asked = any(cell.has_equilibria for cell in summaries)
-    played = any(cell.has_found for cell in summaries)
-    left_out = (set() if asked else _EQUILIBRIUM_EVENTS) | (set() if played else _FOUND_EVENTS)
-    left_out |= set() if searched(summaries) else _SEARCHED_EVENTS
-    shares = [cell.events[name] for cell in summaries for name in _ROBUST_EVENTS & cell.events.keys()]
-    if not any(share.yes + share.no for share in shares):
-        left_out |= _ROBUST_EVENTS
+    unasked = [kind for kind in BUILT_IN[1:] if not any(cell.has_measured(kind.columns) for cell in summaries)]
+    left_out = {column.name for kind in unasked for column in kind.columns}
     events = [name for name in summaries[0].events if name not in left_out]
     for name in (name for name in events if name.endswith("_theorem")):
         checked = sum((cell.events[name] for cell in summaries), Proportion())
@@ -314,39 +251,21 @@ def _where(what: str, summaries: Sequence[CellSummary], counts: Sequence[int]) -
     yield Text(f"{what} in {sum(counts):,} markets, see cell {named} of summary.csv", "yellow")
 
 
-def show_percent(share: Proportion, confidence: float) -> str:
-    """A proportion in percent with its interval, such as ` 31.2 [ 29.8,  32.7]`; `≥` where markets are open."""
-    if not share.trials:
-        return "-"
-    low, high = share.interval(confidence)
-    mark = "≥" if share.open else ""
-    return f"{mark}{100 * share.estimate[0]:.1f} [{100 * low:5.1f},{100 * high:5.1f}]"
-
-
-def show_mean(bracket: BracketMoments, sign: str = "") -> str:
-    """A mean with its standard error; where open brackets matter, the means of both ends, `low..high`."""
-    if not bracket.lower.count:
-        return "-"
-    low, high = bracket.lower, bracket.upper
-    if high.mean - low.mean > SAME_MEAN:
-        return f"{low.mean:{sign}.3f}..{high.mean:{sign}.3f}"
-    error = "" if math.isnan(low.standard_error) else f" ± {low.standard_error:.4f}"
-    return f"{low.mean:{sign}.4f}{error}"
-
-
-def table_sections(summaries: Sequence[CellSummary], confidence: float = CONFIDENCE) -> list[tuple[str, list[_Column]]]:
+def table_sections(
+    summaries: Sequence[CellSummary], confidence: float = CONFIDENCE, own: Sequence[Own] = ()
+) -> list[tuple[str, list[Shown]]]:
     """The columns of every table of the report, under a heading each, for whoever sets them in another form."""
     sections = []
     if searched(summaries):
-        sections.append(("served, percent", [_Column(*entry) for entry in served_columns(confidence)]))
-    sections += [("how often, percent", _frequency_columns(confidence)), ("guaranteed", _guarantee_columns())]
+        sections.append(("served, percent", [Shown(*entry) for entry in served_columns(confidence)]))
+    first, others = tables_of(summaries, own)
+    sections += [(table.label, declared(table.entries, confidence)) for table in first]
     if paired := paired_columns(summaries, confidence):
-        sections.append(("personalized - anonymous", [_Column(*entry) for entry in paired]))
-    if any(cell.has_equilibria for cell in summaries):
-        sections.append(("worst equilibrium", _equilibrium_columns(confidence)))
-    if any(cell.has_found for cell in summaries):
-        sections.append(("found by play", _found_columns()))
-    return sections
+        sections.append(("personalized - anonymous", [Shown(*entry) for entry in paired]))
+    sections += [(table.label, declared(table.entries, confidence)) for table in others]
+    return sections + [
+        (f"{each.label}, differences", differences(each.pairs, confidence)) for each in own if each.pairs
+    ]
 
 
 def check_lines(summaries: Sequence[CellSummary], confidence: float = CONFIDENCE) -> list[str]:

@@ -8,12 +8,13 @@ from rich.console import Console
 
 from .._files._atomic import sweep, write_text
 from .._scan.config._stopping import Stopping
-from .._scan.measure._columns import COLUMNS
 from .._scan.store._manifest import Manifest, read_manifest
 from .._scan.store._read import read_parts
 from .._scan.store._versions import spelled
 from ._csv import summary_csv
 from ._figures import FORMATS, draw_figures, save_figure
+from ._own import own_of
+from ._own_figures import own_figures
 from ._page import PageTooLarge, page
 from ._summary import CONFIDENCE, CellSummary, check_confidence, merge_summaries, summarize
 from ._table import plain_report, print_report
@@ -43,9 +44,11 @@ def write_report(
         raise ValueError(f"Unknown figure format {', '.join(unknown)}; choose from {', '.join(FORMATS)}.")
     manifest = read_manifest(Path(path))
     stopping = Stopping.of(manifest)
+    own = own_of(manifest.columns, manifest.measurements)
+    pairs = [pair for each in own for pair in each.pairs]
     summaries: list[CellSummary] = []
     for part in read_parts(Path(path)):
-        summaries = merge_summaries(summaries, summarize(part, stopping is not None, manifest.columns))
+        summaries = merge_summaries(summaries, summarize(part, stopping is not None, manifest.columns, pairs))
     if not summaries:
         raise ValueError(f"{path} holds a scan, but no finished rows yet. Run the scan first.")
     about = _about(manifest, sum(summary.markets for summary in summaries))
@@ -53,18 +56,19 @@ def write_report(
     written = [out / "report.txt", out / "summary.csv", out / "report.html"]
     out.mkdir(parents=True, exist_ok=True)
     sweep(out)
-    write_text(written[0], plain_report(summaries, confidence, about, stopping))
+    write_text(written[0], plain_report(summaries, confidence, about, stopping, own))
     write_text(written[1], summary_csv(summaries, confidence, stopping))
     try:
         write_text(written[2], page(summaries, manifest.as_data(), confidence, about))
     except PageTooLarge as error:
         warnings.warn(str(error), stacklevel=2)
         written.pop()
-    for each in draw_figures(summaries, confidence) if formats else ():
+    drawn = [*draw_figures(summaries, confidence), *own_figures(summaries, own, confidence)] if formats else ()
+    for each in drawn:
         for name in formats:
             written.append(out / f"{each.name}.{name}")
             save_figure(each.figure, written[-1])
-    print_report(summaries, console or Console(), confidence, about, stopping)
+    print_report(summaries, console or Console(), confidence, about, stopping, own)
     return written
 
 
@@ -75,6 +79,4 @@ def _about(manifest: Manifest, rows: int) -> str:
     about = f"seed {config['seed']}, equilibria within delta = {config['delta']:g}"
     about += f"; unfinished: {rows:,} of {manifest.markets:,} markets" if missing else ""
     about += f"; measured by several versions: {spelled(manifest.versions)}" if len(manifest.versions) > 1 else ""
-    known = {column.name for column in COLUMNS}
-    strange = [column.name for column in manifest.columns if column.name not in known]
-    return about + (f"; columns that this version does not report: {', '.join(strange)}" if strange else "")
+    return about

@@ -119,7 +119,7 @@ def test_a_scan_without_a_column_that_this_version_has_is_read(tmp_path, monkeyp
     for module in (_config, _summary, _summary_rows):
         monkeypatch.setattr(module, "COLUMNS", later)
     monkeypatch.setattr(_summary, "EVENTS", (*EVENTS, "fair"))
-    monkeypatch.setitem(_page_data._ABOUT, "regret", later[-2])
+    monkeypatch.setattr(_page_data, "COLUMNS", later)
     assert open_scan(tmp_path / "scan").sizes["market"] == 400
     assert command("status", tmp_path / "scan") == 0
     assert command("export", tmp_path / "scan", tmp_path / "rows.csv") == 0
@@ -150,7 +150,11 @@ def test_a_scan_with_a_column_that_this_version_does_not_know_is_read(tmp_path, 
     assert "strongly_aligned" not in dataset
     assert command("status", tmp_path / "that") == 0
     assert command("report", tmp_path / "that", "--format", "") == 0
-    assert "columns that this version does not report: fair, regret" in " ".join(capsys.readouterr().out.split())
+    text = capsys.readouterr().out
+    assert "also measured\n" in text
+    _, upper = plx.confidence_sequence(0, 20)
+    assert f" 0.0 [  0.0,{100 * upper:5.1f}]" in text
+    assert "1.0000 ± 0.0000" in text
     assert command("export", tmp_path / "that", tmp_path / "rows.csv") == 0
 
 

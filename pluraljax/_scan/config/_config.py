@@ -5,7 +5,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -79,7 +79,7 @@ class ScanConfig:
     until: Until | None = None
     robust: Exits | None = None
     search: WorstSearch | None = None
-    measurements: tuple[Any, ...] = ()
+    measurements: Sequence[Any] = ()
 
     def __post_init__(self):
         object.__setattr__(self, "grid", tuple(self.grid))
@@ -125,7 +125,7 @@ class ScanConfig:
 
     @property
     def _own(self) -> tuple[OwnMeasurement, ...]:
-        return self.measurements
+        return tuple(self.measurements)
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
@@ -259,8 +259,10 @@ def as_toml(mapping: Mapping[str, Any]) -> str:
     )
 
 
-def names_own_families(mapping: Mapping[str, Any]) -> bool:
+def runs_own_code(mapping: Mapping[str, Any]) -> bool:
     """Whether making a config of plain data runs a module or a file of the user's, which may use JAX."""
+    if mapping.get("measurements"):
+        return True
     grid = mapping.get("grid")
     tables = grid if isinstance(grid, list | tuple) else ()
     return any(is_reference(table.get("family")) for table in tables if isinstance(table, Mapping))

@@ -50,6 +50,7 @@ def scan(
     *,
     markets: int | None = None,
     seed: int | None = None,
+    measurements: Sequence[Any] | None = None,
     progress: bool = True,
     mix_versions: bool = False,
 ) -> "xr.Dataset":
@@ -65,6 +66,7 @@ def scan(
       frozen dataclass with a method `__call__`). A family makes one cell, with its fields for parameters.
     - `out`: folder to store the scan in; `None` keeps it in memory.
     - `markets`, `seed`: used in place of the config's. More markets than a folder holds extend its scan.
+    - `measurements`: measurements of your own, used in place of the config's; see `Measurement`.
     - `progress`: whether to report progress on standard error.
     - `mix_versions`: whether a scan goes on that another version of JAX began, which is refused otherwise.
 
@@ -79,7 +81,7 @@ def scan(
     folder's rows were measured, and for a folder that holds something else, cannot be written to, or is being written
     to; nothing is touched then. Ctrl-C raises `KeyboardInterrupt` between two steps of the scan, a second one at once.
     """
-    config = _resolve(config, markets=markets, seed=seed)
+    config = _resolve(config, markets=markets, seed=seed, measurements=measurements)
     with (
         listening(),
         nullcontext(Memory(config)) if out is None else Store(out, config, mix_versions=mix_versions) as store,
