@@ -1,7 +1,9 @@
 """A measurement of a user's own, in one file outside the package: measured, stored, resumed, reported, exported."""
 
 import json
+import re
 import sys
+from pathlib import Path
 
 import duckdb
 import jax
@@ -17,51 +19,9 @@ from pluraljax._cli import main
 from pluraljax._scan import read_manifest
 from pluraljax._scan.store._store import Store
 
-# All that adding one takes: a column of each axis, an event, a pair, a table and a figure.
-FILE = """
-from dataclasses import dataclass
-
-import jax
-import jax.numpy as jnp
-
-import pluraljax as plx
-
-M = plx.measurements
-
-
-@dataclass(frozen=True)
-class Spread(plx.Measurement):
-    level: float = 1.0
-
-    columns = (
-        plx.Column("spread", "user", "value", "utility", "how far providers lie apart in what she may get"),
-        plx.Column("noise", "market", "value", "1", "a number that the market's own key draws"),
-        plx.Column("twice_bound", "user", "value", "utility", "twice what the theorem guarantees her"),
-        plx.Column("is_wide", "market", "event", "1 yes, 0 no, missing open", "some user's spread exceeds the level"),
-        plx.Column("is_narrow", "market", "event", "1 yes, 0 no, missing open", "every user's spread is half of that"),
-    )
-    needs = ("personalized_bound",)
-    tables = (
-        M.Table(
-            "How far providers lie apart: utility, mean ± standard error",
-            "Wide: percent of markets in which some user's spread exceeds the level.",
-            (M.Entry("apart", "spread", "mean"), M.Entry("wide", "is_wide", "frequency")),
-        ),
-    )
-    pairs = (M.Pair("width", "is_wide", "is_narrow", "wide - narrow"),)
-    figure = ("is_wide", "is_narrow", "spread")
-    draws = True
-
-    def measure(self, market, given):
-        spread = jnp.abs(market.provider_value.max(axis=0) - market.provider_value.min(axis=0)).mean(axis=(-2, -1))
-        return {
-            "spread": spread,
-            "noise": jax.random.uniform(given.key),
-            "twice_bound": 2 * given.known["personalized_bound"],
-            "is_wide": (spread > self.level).any(),
-            "is_narrow": (spread <= self.level / 2).all(),
-        }
-"""
+# All that adding one takes, with a column of each axis, an event, a pair, a table and a figure: the page's first block.
+PAGE = (Path(__file__).parents[2] / "docs" / "own_measurement.md").read_text()
+FILE = re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)[1]
 
 
 @pytest.fixture(autouse=True)
@@ -108,7 +68,7 @@ def test_its_numbers_are_stored_beside_the_others(file, x64):
     np.testing.assert_array_equal(found.twice_bound, 2 * found.personalized_bound)
     assert len(np.unique(found.noise)) == 60
     assert 0.3 < float(found.noise.mean()) < 0.7
-    assert found.spread.attrs["description"] == "how far providers lie apart in what she may get"
+    assert found.spread.attrs["description"] == "largest less least payoff of any provider, on average"
     np.testing.assert_array_equal(plx.scan(asking(file, chunk=7), progress=False).noise, found.noise)
 
 

@@ -26,6 +26,7 @@ from pluraljax._cli._tune_settings import read_settings
 ELSEWHERE = {
     "docs/study.md": "tests/study/test_study_command.py",
     "docs/own_family.md": "tests/scan/test_own_family_example.py",
+    "docs/own_measurement.md": "tests/scan/test_own_measurement.py",
 }
 # Pages whose questions take long to compile.
 SLOW = {
