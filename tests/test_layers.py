@@ -174,6 +174,32 @@ def violation(own: str, name: str) -> str | None:
     return None
 
 
+def circles(package: Path) -> list[str]:
+    """Names the modules of a package that import each other in a circle, or lead into one and out of another.
+
+    All imports count, also those within functions and for type checkers: a circle is one idea in several files.
+    """
+    files = {}
+    for file in sorted(package.rglob("*.py")):
+        parts = file.relative_to(package.parent).with_suffix("").parts
+        files[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    left = {}
+    for name, file in files.items():
+        home = name if file.name == "__init__.py" else name.rpartition(".")[0]
+        tree = ast.parse(file.read_text(), str(file))
+        # Of `from .a import b`, the module b of the package a, or else a itself.
+        named = (each if each in files else each.rpartition(".")[0] for _, each in imports(ast.walk(tree), home))
+        left[name] = {each for each in named if each in files and each != name}
+    while free := [name for name, needed in left.items() if not needed & left.keys()]:
+        for name in free:
+            del left[name]
+    # What is left and imported by nobody that is left only leads into a circle.
+    while idle := left.keys() - {each for needed in left.values() for each in needed}:
+        for name in idle:
+            del left[name]
+    return sorted(left)
+
+
 def private_uses(folder: Path) -> list[str]:
     """Lists where the scripts of a folder reach past the public names."""
     found = []
@@ -204,6 +230,43 @@ def private_uses(folder: Path) -> list[str]:
 def test_imports_point_downwards():
     violations = package_violations(ROOT / PACKAGE)
     assert not violations, "\n".join(violations)
+
+
+def test_no_modules_import_each_other():
+    found = circles(ROOT / PACKAGE)
+    assert not found, f"in a circle of imports: {', '.join(found)}"
+
+
+CIRCLES = {
+    "two": {"_a.py": "from ._b import x", "_b.py": "import pluraljax._a"},
+    "in a function": {"_a.py": "from ._b import x", "_b.py": "def f():\n    from ._a import y"},
+    "for type checkers": {
+        "_a.py": "from ._b import x",
+        "_b.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from . import _a",
+    },
+    "three in a room": {
+        "_r/_a.py": "from ._b import x",
+        "_r/_b.py": "from ._c import x",
+        "_r/_c.py": "from .._r._a import x",
+        "_r/_d.py": "from ._a import x",
+        "_e.py": "from ._r._d import x",
+    },
+    "with a package": {"_r/__init__.py": "from ._a import x as x", "_r/_a.py": "from .._r import y"},
+}
+
+
+@pytest.mark.parametrize("name", CIRCLES)
+def test_a_planted_circle_is_found(name, tmp_path):
+    for file, source in CIRCLES[name].items():
+        path = tmp_path / PACKAGE / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source + "\n")
+    members = {"_a", "_b", "_c"} if name == "three in a room" else {"_a", "_b"}
+    wanted = {"pluraljax._r", "pluraljax._r._a"}
+    if name != "with a package":
+        home = "pluraljax._r" if name == "three in a room" else "pluraljax"
+        wanted = {f"{home}.{each}" for each in members}
+    assert set(circles(tmp_path / PACKAGE)) == wanted
 
 
 @pytest.mark.parametrize("folder", ["experiments", "benchmarks"])

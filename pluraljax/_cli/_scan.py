@@ -214,7 +214,9 @@ def _rehearse(config: "ScanConfig", out: Path, shard: "Shard | None", *, shown: 
 
 
 def _report(out: Path) -> int:
-    from ._parser import build_parser
+    from . import _report as report
 
-    args = build_parser().parse_args(["report", str(out)])
+    parser = argparse.ArgumentParser(prog="pluraljax")
+    report.add_parser(parser.add_subparsers(dest="command"))
+    args = parser.parse_args(["report", str(out)])
     return args.run(args)

@@ -10,8 +10,8 @@ import jax.random as jr
 import numpy as np
 
 from .._market import Market
+from ._family import said_sizes
 from ._reference import said_by
-from ._sizes import said_sizes
 
 # Axes and type of each array of a market, in the order of `Market`'s arguments.
 Shapes = tuple[tuple[tuple[int, ...], str], ...]

@@ -1,6 +1,7 @@
 """What every family is: a frozen record of checked parameters that turns a key into a market. Imports no JAX."""
 
 import dataclasses
+import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 # Far beyond what any machine can measure, and near enough that counting with it takes no time.
 MOST = 2**20
 MOST_PAYOFFS = 2**24
+
+DECISION = "with one action there is nothing to decide"
+# The fields of a family that say how large its markets are.
+SIZES = ("providers", "users", "actions", "states")
 
 
 class Family(ABC):
@@ -52,9 +57,27 @@ class Family(ABC):
         one: Any = self
         return (one.providers + 1) * one.users * one.actions * one.states
 
-    @abstractmethod
     def __call__(self, key: Any) -> "Market":
         """Draws one market from one key, in float64; `jax.vmap` over keys draws a batch."""
+        return drawn_in_float64(type(self).draw)(self, key)
+
+    @abstractmethod
+    def draw(self, key: Any) -> "Market":
+        """One of its markets, in the float64 scope of `__call__`; JAX is imported here, where it is used."""
+
+
+@functools.cache
+def drawn_in_float64(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method that draws, compiled in float64 whatever the caller's setting; JAX is loaded by the first call."""
+    from .._precision import in_float64
+
+    return in_float64(method)
+
+
+def said_sizes(family: Any) -> dict[str, int]:
+    """The sizes that the fields of any family give: those of the names that hold a positive whole number."""
+    found = {name: getattr(family, name, None) for name in SIZES}
+    return {name: each for name, each in found.items() if type(each) is int and each > 0}
 
 
 def parameter(default: Any, check: Callable[[Any], Any], wanted: str, reason: str = "") -> Any:

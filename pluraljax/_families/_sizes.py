@@ -2,9 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from ._family import MOST_PAYOFFS, Family
-
-_NAMES = ("providers", "users", "actions", "states")
+from ._family import MOST_PAYOFFS, SIZES, Family, said_sizes
 
 
 class Sizes(NamedTuple):
@@ -26,8 +24,8 @@ def sizes_of(family: Any, name: str) -> Sizes:
         one: Any = family
         return Sizes(one.providers, one.users, one.num_payoffs // ((one.providers + 1) * one.users), one.num_payoffs)
     said = said_sizes(family)
-    if len(said) == len(_NAMES):
-        providers, users, actions, states = (said[each] for each in _NAMES)
+    if len(said) == len(SIZES):
+        providers, users, actions, states = (said[each] for each in SIZES)
         numbers = (providers + 1) * users * actions * states
     else:
         from ._drawn import drawn_shapes
@@ -38,9 +36,3 @@ def sizes_of(family: Any, name: str) -> Sizes:
     if numbers > MOST_PAYOFFS:
         raise ValueError(f"{name}: a market would hold {numbers:.3g} numbers; at most {MOST_PAYOFFS:,} are allowed.")
     return Sizes(providers, users, actions * states, numbers)
-
-
-def said_sizes(family: Any) -> dict[str, int]:
-    """The sizes that a family's fields give: those of the names that hold a positive whole number."""
-    found = {name: getattr(family, name, None) for name in _NAMES}
-    return {name: each for name, each in found.items() if type(each) is int and each > 0}

@@ -6,12 +6,12 @@ Imports no JAX. Files are read once per process, as long as their bytes stay the
 import functools
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from .._printable import listed, quoted
 from ._table_file import RATINGS, SCORES, Grid, Words, read_grid
-from ._table_parameters import Table
 
 # Rounds of backfitting; in dense tables the effects have settled to rounding long before.
 _ROUNDS = 200
@@ -62,7 +62,7 @@ def digest_of(path: str, scores: str | None) -> str:
     return digest.hexdigest()[:16]
 
 
-def load(family: Table) -> Core:
+def load(family: Any) -> Core:
     """The arrays of a family; its files are read again only if another process asks, or more families than a few."""
     return _load(family.path, family.scores, family.source, family.missing, family.least_share, family.digest)
 
@@ -103,7 +103,7 @@ def _load(path: str, scores: str | None, source: str, missing: str, least_share:
     return Core(ratings, rating_filled, score_values, score_filled, counts)
 
 
-def check_sizes(family: Table) -> None:
+def check_sizes(family: Any) -> None:
     """Raises `ValueError` when the files cannot fill one market of the family."""
     counts = load(family).counts
     if family.group > 1 and counts.providers:

@@ -9,8 +9,8 @@ from .._market import Market
 from .._served import NO, UNDECIDED, YES, is_served
 from .._status import Status
 from .._tuning import least_subsidy
-from ._answer import as_truth
 from ._facts import Arrays, Rows, ask_guarantees
+from ._parts import as_truth
 from ._sentences import Known, shown, together
 
 

@@ -12,7 +12,7 @@ from .._market_form import MarketNames
 from .._segments import personalized
 from .._served import intersected, is_served, served_level
 from .._status import Status
-from ._answer import Scheme, Study, UserAnswer, as_truth
+from ._answer import Study
 from ._changes import find_changes
 from ._facts import (
     Arrays,
@@ -25,6 +25,7 @@ from ._facts import (
     rows_of,
     search_shared,
 )
+from ._parts import Scheme, UserAnswer, as_truth
 from ._sentences import Known, market_reasons, market_sentence, user_reasons, user_sentence
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from .._market_form import MarketNames
 from .._printable import printable
 from .._served import NO, UNDECIDED, YES, ZERO
-from ._answer import Scheme
 from ._facts import Conditions, Shared
+from ._parts import Scheme
 
 # Weights below this share of the largest are not spoken of, and names beyond so many are counted.
 _TRACE = 1e-6

@@ -1,13 +1,14 @@
-"""A study as text of at most 80 columns, and as HTML. Names come from files that anybody may have written."""
+"""A `Study` as text of at most 80 columns, and as HTML. Names come from files that anybody may have written."""
 
 import html
 import math
 import textwrap
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from .._printable import printable, printable_lines
 from .._served import MEANING
-from ._answer import Study, UserAnswer
+from ._parts import UserAnswer
 from ._sentences import percent_above, percent_below
 
 _WIDTH = 80
@@ -18,7 +19,7 @@ _PAYOFFS = ("user", "silent", "aligned", "weak error", "worst personalized", "wo
 _TRUTH = {True: "yes", False: "no", None: "?"}
 
 
-def as_text(study: Study) -> str:
+def as_text(study: Any) -> str:
     """Writes the answer, the two tables, and the reasons."""
     names = study.names
     sizes = ((len(names.users), "user"), (len(names.providers), "provider"), (len(names.actions), "action"))
@@ -44,7 +45,7 @@ def as_text(study: Study) -> str:
     return printable_lines("\n".join(parts))
 
 
-def as_html(study: Study) -> str:
+def as_html(study: Any) -> str:
     """Writes the same for a notebook."""
     cell = lambda text, tag="td": f"<{tag}>{html.escape(text)}</{tag}>"
     row = lambda entries, tag="td": f"<tr>{''.join(cell(entry, tag) for entry in entries)}</tr>"
@@ -62,7 +63,7 @@ def as_html(study: Study) -> str:
     )
 
 
-def _silence(study: Study) -> list[str]:
+def _silence(study: Any) -> list[str]:
     said = {True: "an equilibrium", False: "no equilibrium", None: "undecided"}
     apart, together = said[study.personalized.silence], said[study.anonymous.silence]
     return [_wrapped(f"Silence of all providers is {apart} if personalized, and {together} if anonymous.")]
