@@ -12,6 +12,8 @@ USERS = 2
 # Two cells, one of them of a table that is not there any more, of a scan that stopped by itself; made with the last
 # version that wrote format 1. `summary.json` is what that version said of it.
 FORMAT_1 = Path(__file__).parent / "format-1"
+# Rows of `invented` in three cells, as the last version stored them whose columns were one table and no measurement's.
+FORMAT_2 = Path(__file__).parent / "format-2"
 
 
 def invented(block, num_cells, users=USERS):

@@ -10,7 +10,7 @@ import polars
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from filled import FORMAT_1, contents, fill, invented
+from filled import FORMAT_1, FORMAT_2, contents, fill, invented
 from tiny import SIZES, tiny
 
 import pluraljax as plx
@@ -92,6 +92,23 @@ def test_a_scan_in_the_first_format_does_not_go_on(old, tmp_path, capsys):
         assert f"{old} holds a scan in format 1 (pluraljax 0.1.0, jax 0.9.2" in capsys.readouterr().err
     assert contents(old) == before
     assert not (tmp_path / "merged").exists()
+
+
+def test_a_scan_from_before_measurements_is_read_and_goes_on(tmp_path):
+    """Its columns, and all that it says of itself, are those of this version, to the byte."""
+    shutil.copytree(FORMAT_2, tmp_path / "scan")
+    before = contents(tmp_path / "scan")
+    table = read_table(tmp_path / "scan")
+    assert table.num_rows == 12
+    assert table.column("silent").to_pylist()[7] == [7 + 0.02, 7 + 0.02 + 0.1]
+    assert table.column("anonymous_searched_upper").to_pylist()[3] == [3 + 0.52, 3 + 0.52 + 0.1]
+    assert command("report", tmp_path / "scan", "--format", "") == 0
+    shutil.rmtree(tmp_path / "scan" / "report")
+    asked = {"equilibria": plx.Search(starts=3), "robust": plx.Exits((0, 1)), "search": plx.WorstSearch(2, 3)}
+    config, there = tiny(markets=12, chunk=8, **asked), read_manifest(FORMAT_2).definition
+    # A version of the package that draws or measures otherwise has another number, and goes on with none of these.
+    assert {**config.definition(), "pluraljax": there["pluraljax"]} == there
+    assert contents(tmp_path / "scan") == before
 
 
 def test_a_scan_is_read_where_its_table_has_moved_and_its_family_is_unknown(tmp_path, monkeypatch, capsys):
