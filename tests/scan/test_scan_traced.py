@@ -9,6 +9,8 @@ import pluraljax as plx
 from pluraljax._compiling import _traced
 from pluraljax._scan.engine import _batch
 from pluraljax._scan.measure import _conditions_rows
+from pluraljax._scan.measure._columns import CONDITIONS
+from pluraljax._scan.measure._measurement import Measurement
 
 SPEC = (jax.ShapeDtypeStruct((3,), jnp.float32),)
 VALUES = np.arange(3, dtype=np.float32)
@@ -184,3 +186,21 @@ def test_a_scan_s_draws_come_from_what_is_kept(kept, monkeypatch):
     monkeypatch.undo()
     market = family(jax.random.fold_in(jax.random.key(0, impl="threefry2x32"), 7))
     np.testing.assert_array_equal(np.asarray(one[1])[places[7]], market.user_value)
+
+
+def test_what_measures_is_kept(kept, x64):
+    """With all that a measurement may ask for: markets with twins, a key, columns of others."""
+
+    class Asking(Measurement):
+        columns = needs = ()
+        twins = draws = True
+
+    layout = _batch.Layout.of(64, jax.local_devices())
+    wide = tuple((axes, "float64") for axes in ((2, 1, 2, 2), (2, 2, 2), (3, 2, 2, 2), (2,)))
+    arguments = _batch.arguments_of(layout, wide, Asking(), CONDITIONS[:3])
+    leaves = jax.tree.leaves(arguments)
+    assert [leaf.shape for leaf in leaves[:2]] == [(2,), (layout.size, 2, 1, 2, 2)]
+    assert len(leaves) == 1 + 4 + 1 + 1 + 3 + 1
+    for _ in range(2):
+        _traced.lower(lambda root, rows, counts: rows[0][0] + rows[3]["aligned"][0, 0], arguments, "one")
+    assert len(kept()) == 1

@@ -82,7 +82,7 @@ def test_the_config_reads_and_writes_it(tmp_path):
         ({"event": "weakly_aligned", "most": 0}, "whole number of at least 1"),
         ({"event": "weakly_aligned", "most": 2**32}, "whole number from 1"),
         ({"event": "personalized_found_aligned"}, "needs equilibria"),
-        ({"event": "anonymous_silence"}, "equilibria = false leaves out"),
+        ({"event": "anonymous_silence"}, "which needs equilibria = true"),
     ],
 )
 def test_nonsense_is_refused(entry, message):

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -101,15 +101,6 @@ def _compile_draw(layout: Layout, family: Any, providers: int) -> Any:
         return _compile(layout, lowered, _DRAW_OPTIONS)
 
 
-class _Rows(NamedTuple):
-    """What a measuring programme takes for each row; None where its measurement has no use for it."""
-
-    arrays: Any
-    alone: Any = None
-    index: Any = None
-    known: Any = None
-
-
 @functools.lru_cache(maxsize=1024)
 def _compile_measurement(
     layout: Layout,
@@ -127,28 +118,34 @@ def _compile_measurement(
     providers = None if own is None else _num_providers(own)
 
     def row(root, rows):
-        prior, user_value, provider_value, mass = rows.arrays
+        (prior, user_value, provider_value, mass), alone, index, known = rows
         market = Market(prior, user_value, provider_value if own is None else provider_value[:providers], mass)
-        key = None if rows.index is None else _key_of(root, rows.index, measurement)
-        given = Given(delta, {} if rows.known is None else rows.known, key, False if rows.alone is None else rows.alone)
+        key = None if index is None else _key_of(root, index, measurement)
+        given = Given(delta, {} if known is None else known, key, False if alone is None else alone)
         return _settled(measurement, function(measurement, market, given), market.num_users)
 
-    (users, *_), _ = wide[1]
     with jax.enable_x64(True):
-        known = {each.name: _spec(layout, each, users) for each in needed}
-        rows = _Rows(
-            tuple(layout.spec((layout.size, *axes), dtype) for axes, dtype in wide),
-            layout.spec((layout.size,), bool) if measurement.twins else None,
-            layout.spec((layout.size,), jnp.uint32) if measurement.draws else None,
-            known or None,
-        )
-        program = tiled(layout, row)
-        if measurement.draws:
-            arguments = (jax.ShapeDtypeStruct((2,), jnp.uint32), rows, layout.counts)
-        else:
-            program, arguments = functools.partial(program, None), (rows, layout.counts)
+        program, arguments = tiled(layout, row), arguments_of(layout, wide, measurement, needed)
+        if not measurement.draws:
+            program = functools.partial(program, None)
         lowered = lower(program, arguments, layout.tile, providers, delta, measurement, function)
         return _compile(layout, lowered, _LINEAR_OPTIONS if measurement.linear else _OPTIONS)
+
+
+def arguments_of(layout: Layout, wide: Shape, measurement: Measurement, needed: tuple[Column, ...]) -> tuple[Any, ...]:
+    """The shapes of what a measuring programme takes; plain tuples, which JAX can write down to keep the programme.
+
+    The root of random numbers where it draws; for each row its market, whether all providers are one, its index and
+    what is known of it, each None where the measurement has no use for it; and the number of tiles.
+    """
+    (users, *_), _ = wide[1]
+    rows = (
+        tuple(layout.spec((layout.size, *axes), dtype) for axes, dtype in wide),
+        layout.spec((layout.size,), bool) if measurement.twins else None,
+        layout.spec((layout.size,), jnp.uint32) if measurement.draws else None,
+        {each.name: _spec(layout, each, users) for each in needed} or None,
+    )
+    return (*([jax.ShapeDtypeStruct((2,), jnp.uint32)] if measurement.draws else []), rows, layout.counts)
 
 
 def _key_of(root: Any, index: Any, measurement: Measurement) -> Any:
@@ -313,7 +310,7 @@ class Programs:
         measured, known = [], {}
         for each in self._on_devices:
             program = result(self._measure[each, self._shape(each, block.cell)])
-            rows = _Rows(
+            rows = (
                 arrays,
                 put(np.full(self._layout.size, providers == 1)) if each.twins else None,
                 dealt if each.draws else None,
