@@ -3,9 +3,6 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, no_type_check
 
-import numpy as np
-from jaxtyping import Float
-
 from ._family import Family, choice, real, whole
 from ._registry import register
 
@@ -86,7 +83,9 @@ class Spatial(Family):
         return observed_market(loss(ideal), loss(point), prior)
 
 
-def grid(points_per_side: int, extent: float, dimension: int) -> Float[np.ndarray, "point dimension"]:
-    """Lists the points of a cubic grid on `[-extent, extent]^dimension`; the last coordinate varies fastest."""
+def grid(points_per_side: int, extent: float, dimension: int) -> Any:
+    """Lists the points, `[point dimension]`, of a cubic grid on `[-extent, extent]^dimension`, the last fastest."""
+    import numpy as np
+
     side = np.linspace(-extent, extent, points_per_side)
     return np.stack(np.meshgrid(*[side] * dimension, indexing="ij"), axis=-1).reshape(-1, dimension)
