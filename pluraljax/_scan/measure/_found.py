@@ -52,8 +52,11 @@ class Found(Measurement):
     )
     draws = True
     asked_by = "equilibria = {starts = 8} or the like"
-    # PLAY, in letters.
-    stream = 0x504C4159
+
+    @property
+    def stream(self) -> int:
+        """PLAY, in letters."""
+        return 0x504C4159
 
     def measure(self, market: Any, given: Given) -> Mapping[str, Any]:
         """Plays from every start; twins would compete with each other, so that there are none."""
