@@ -60,8 +60,8 @@ def main():
         return found.user_value, found.provider_value
 
     def play(steps):
-        annealing = plx.Annealing(steps=steps)
-        run = lambda market: plx.gradient_policies(
+        annealing = plx.play.Annealing(steps=steps)
+        run = lambda market: plx.play.gradient_policies(
             market, plx.personalized(len(USERS)), CONVERSATION, jax.random.key(2), annealing=annealing
         )
         return jax.jit(jax.vmap(run))

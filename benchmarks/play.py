@@ -50,7 +50,7 @@ def draw(family, count, key=0):
 @jax.vmap
 def reply(market, key):
     talk = plx.Conversation()
-    silent = plx.silent_profile(market, plx.personalized(1), talk)
+    silent = plx.play.silent_profile(market, plx.personalized(1), talk)
     found = plx.best_response(market, plx.personalized(1), talk, silent, key)
     return found.gain[0], found.relaxed_gain[0], found.value.upper[0], found.ratio[0], found.status[0]
 

@@ -33,7 +33,7 @@ OPTIMA = {
     "weak_alignment": lambda market: plx.weak_alignment(market).value.upper,
     "strong_alignment": lambda market: plx.strong_alignment(market).value.upper[None],
     "guarantee": lambda market: plx.guarantee(market, (0, 1), 0.02).lower,
-    "worst_value": lambda market: plx.worst_value(market, 0.02).value.upper,
+    "worst_value": lambda market: plx.tuning.worst_value(market, 0.02).value.upper,
 }
 
 
@@ -43,8 +43,8 @@ def batch() -> None:
     for markets in (128, 512):
         drawn = jax.jit(jax.vmap(family))(jr.split(jr.key(0), markets))
         begin = time.perf_counter()
-        schedule = plx.Schedule(steps=STEPS, rate=0.05, price=0.02)
-        tuned = plx.tune("weak_error", plx.Subsidy(by="outcome"), drawn, schedule=schedule)
+        schedule = plx.tuning.Schedule(steps=STEPS, rate=0.05, price=0.02)
+        tuned = plx.tuning.tune("weak_error", plx.tuning.Subsidy(by="outcome"), drawn, schedule=schedule)
         seconds = time.perf_counter() - begin
         report = {
             "markets": markets,
@@ -80,7 +80,11 @@ def optima(markets, length=1e-4) -> None:
             return jax.jvp(value, (at,), (jnp.ones(()),))
 
         program = jax.jit(jax.vmap(along, in_axes=(0, 0, None)))
-        kink = jax.jit(jax.vmap(lambda market: plx.worst_value(market, 0.02).kink)) if name == "worst_value" else None
+        kink = (
+            jax.jit(jax.vmap(lambda market: plx.tuning.worst_value(market, 0.02).kink))
+            if name == "worst_value"
+            else None
+        )
         for field in FIELDS:
             step = directions(markets, (field,))
             sides = [program(markets, step, jnp.asarray(at)) for at in (0.0, length, -length)]
@@ -100,7 +104,7 @@ def softened(markets, length=1e-4) -> None:
 
     def along(market, step, at):
         moved = jax.tree.map(lambda leaf, by: leaf + at * by, market, step)
-        found = plx.soft_equilibrium(moved, (0, 1), talk, plx.Logit(0.3 + 0.1 * at), 0.2 + 0.1 * at)
+        found = plx.tuning.soft_equilibrium(moved, (0, 1), talk, plx.Logit(0.3 + 0.1 * at), 0.2 + 0.1 * at)
         return jnp.concatenate([found.user_value, found.provider_value]), found.solved
 
     solve = jax.jit(jax.vmap(along, in_axes=(0, 0, None)))

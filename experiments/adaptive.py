@@ -60,10 +60,10 @@ def clopper_pearson(successes: np.ndarray, trials: np.ndarray, confidence: float
 def run_scans(config: Config) -> list[list[np.ndarray]]:
     """Runs the scans; returns the event in the markets of each cell, in order, scan by scan."""
     sizes = {"users": 1, "dimension": 1, "actions_per_side": 3, "states_per_side": 3, "user_spread": 0.0}
-    scan = plx.ScanConfig(
-        grid=(plx.FamilyGrid("spatial", {"providers": list(config.providers), **sizes}),),
+    scan = plx.scans.ScanConfig(
+        grid=(plx.scans.FamilyGrid("spatial", {"providers": list(config.providers), **sizes}),),
         equilibria=False,
-        until=plx.Until("weakly_aligned", config.half_width, config.confidence, config.most),
+        until=plx.scans.Until("weakly_aligned", config.half_width, config.confidence, config.most),
     )
     found = []
     for seed in range(config.first_seed, config.first_seed + config.scans):
@@ -107,10 +107,10 @@ def main(config: Config, out: Path) -> list[Result]:
         events, truth = [scan[number] for scan in scans], 1 - 2.0 ** -(providers - 1)
         yes, trials = np.array([(event == 1).sum() for event in events]), np.array([len(event) for event in events])
         unsure = np.array([np.isnan(event).sum() for event in events])
-        lower, _ = plx.confidence_sequence(yes, trials, config.confidence)
-        _, upper = plx.confidence_sequence(yes + unsure, trials, config.confidence)
+        lower, _ = plx.statistics.confidence_sequence(yes, trials, config.confidence)
+        _, upper = plx.statistics.confidence_sequence(yes + unsure, trials, config.confidence)
         curves[providers] = tuple(
-            ever_wrong(config, events, truth, each) for each in (plx.confidence_sequence, clopper_pearson)
+            ever_wrong(config, events, truth, each) for each in (plx.statistics.confidence_sequence, clopper_pearson)
         )
         results.append(
             Result(
@@ -119,7 +119,7 @@ def main(config: Config, out: Path) -> list[Result]:
                 covered=float(((lower <= truth) & (truth <= upper)).mean()),
                 capped=float((upper - lower > 2 * config.half_width).mean()),
                 markets=float(trials.mean()),
-                markets_if_fixed=plx.markets_needed(truth, config.half_width, config.confidence),
+                markets_if_fixed=plx.statistics.markets_needed(truth, config.half_width, config.confidence),
                 ever_wrong=float(curves[providers][0][-1]),
                 ever_wrong_peeking=float(curves[providers][1][-1]),
             )

@@ -67,7 +67,9 @@ def measure(config: Config) -> Iterator[Result]:
     for scheme, labels in SEGMENTS.items():
         segments, settings = np.array(labels), {"rounds": config.rounds, "raise_by": config.raise_by}
         # Compiled once per scheme: families share shapes.
-        play = lambda market, segments=segments, settings=settings: plx.best_response_play(market, segments, **settings)
+        play = lambda market, segments=segments, settings=settings: plx.play.best_response_play(
+            market, segments, **settings
+        )
         program = jax.jit(jax.vmap(play))
         for name, parameter in cells:
             own = (

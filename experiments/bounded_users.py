@@ -49,12 +49,14 @@ class Result:
 def measure(config: Config) -> Iterator[Result]:
     segments = plx.personalized(USERS)
     for temperature in config.temperatures:
-        annealing = plx.Annealing(steps=config.steps, hottest=max(0.03, temperature), coldest=temperature)
+        annealing = plx.play.Annealing(steps=config.steps, hottest=max(0.03, temperature), coldest=temperature)
 
         @jax.jit
         @jax.vmap
         def program(market: plx.Market, size: jax.Array, annealing=annealing, temperature=temperature):
-            profile = plx.gradient_policies(market, segments, TALK, jr.key(0), start="informative", annealing=annealing)
+            profile = plx.play.gradient_policies(
+                market, segments, TALK, jr.key(0), start="informative", annealing=annealing
+            )
             # One temperature for all users of a market: that share of the largest of their ranges.
             people = plx.Logit(size * temperature)
             softly = plx.payoffs(market, segments, TALK, profile, people)

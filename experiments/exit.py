@@ -71,7 +71,7 @@ def survives(dimension: int, providers: int, exits: int) -> float:
 def program(exits: int, also_covered: bool) -> Any:
     def one(market: plx.Market):
         weak = plx.robust_alignment(market, exits).value
-        return weak, plx.robust_coverage(market, exits).value if also_covered else weak
+        return weak, plx.robust.robust_coverage(market, exits).value if also_covered else weak
 
     return jax.jit(jax.vmap(one))
 

@@ -74,7 +74,7 @@ def with_entrant(markets: plx.Market, objective) -> plx.Market:
 def arms(config: Config, drawn: plx.Market, rule: np.ndarray) -> dict[str, plx.Market]:
     """The same markets with every kind of entrant; the drawn ones hold the random entrant as their last provider."""
     alone = eqx.tree_at(lambda m: m.provider_value, drawn, drawn.provider_value[:, :-1])
-    enter = jax.jit(jax.vmap(plx.Entrant().apply, in_axes=(None, 0)))
+    enter = jax.jit(jax.vmap(plx.tuning.Entrant().apply, in_axes=(None, 0)))
     return {
         "none": alone,
         "copy of an incumbent": with_entrant(alone, alone.provider_value[:, 0]),
@@ -92,14 +92,14 @@ def measure(config: Config) -> Iterator[Result]:
             shared=shared,
             idiosyncratic=config.idiosyncratic,
         )
-        schedule = plx.Schedule(steps=config.steps, batch=config.batch, held_out=1)
+        schedule = plx.tuning.Schedule(steps=config.steps, batch=config.batch, held_out=1)
         chosen = {"schedule": schedule, "seed": config.seed}
-        tuned = plx.tune(config.objective, plx.Entrant(), Incumbents(family), **chosen)
+        tuned = plx.tuning.tune(config.objective, plx.tuning.Entrant(), Incumbents(family), **chosen)
         # Another seed: no step of tuning saw these markets.
         drawn = draw_markets(family, config.markets, config.seed + 1)
         everyone = tuple(range(config.users))
         found = {
-            name: plx.certify_rule(None, (), markets, everyone)
+            name: plx.tuning.certify_rule(None, (), markets, everyone)
             for name, markets in arms(config, drawn, tuned.parameters).items()
         }
         # Users for whom conversation is worth nothing have no place on the scale.

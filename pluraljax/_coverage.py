@@ -88,7 +88,7 @@ def coverage(market: Market, baseline: Any = None, *, solver: Solver = solve) ->
     Example::
 
         market = plx.families.gaussian(providers=5)(jax.random.key(0))
-        covered = plx.coverage(market).value.upper <= 1e-8
+        covered = plx.robust.coverage(market).value.upper <= 1e-8
     """
     program = _pose(market, baseline)
     return _collect(market, baseline, solver(program))

@@ -80,7 +80,7 @@ def load_named_market(path: str | os.PathLike[str]) -> NamedMarket:
 
     Example::
 
-        market, names = plx.load_named_market("docs/examples/shop.csv")
+        market, names = plx.files.load_named_market("docs/examples/shop.csv")
         print(plx.study(market, names))
     """
     path = Path(path)

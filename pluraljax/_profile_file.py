@@ -31,7 +31,7 @@ def save_profile(path: str | os.PathLike[str], profile: Profile) -> None:
     if len(profile.rounds) > 1:
         raise ValueError(
             f"{path}: profile files hold conversations of one round, got {len(profile.rounds)} rounds; "
-            "pluraljax.in_one_round tells them as one."
+            "pluraljax.play.in_one_round tells them as one."
         )
     leaves = {name: getattr(profile, name) for name in _NAMES}
     arrays = {name: np.asarray(leaf) for name, leaf in leaves.items() if leaf is not None}

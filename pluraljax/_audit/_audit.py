@@ -110,9 +110,9 @@ def audit(
 
     A prompt is a market of one state: its answers are actions, models are providers, and a score is what a model gets
     from an answer. A prompt is covered when some non-negative weights on models make up for whatever the user loses by
-    another answer than the baseline (`plx.coverage`). With k models gone at the worst, this is k-robust coalitional
-    alignment, which "Delegating Authorization to Misaligned Agents" (Collina, Goel, Roth, Sengupta) asks of reward
-    models. The table is read as it is gone through; an `.npz` is read at once.
+    another answer than the baseline (`plx.robust.coverage`). With k models gone at the worst, this is k-robust
+    coalitional alignment, which "Delegating Authorization to Misaligned Agents" (Collina, Goel, Roth, Sengupta) asks of
+    reward models. The table is read as it is gone through; an `.npz` is read at once.
 
     **Arguments:**
 

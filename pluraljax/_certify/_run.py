@@ -104,7 +104,7 @@ def _labels_of_profile(market: Any, profile: Any, regimes: Mapping[str, Labels])
     if isinstance(profile.policy, tuple):
         raise ProfileError(
             f"the profile has {len(profile.policy)} rounds; exact proofs are for those of one round, "
-            "as pluraljax.in_one_round tells it."
+            "as pluraljax.play.in_one_round tells it."
         )
     providers, users = market.provider_value.shape[:2]
     wanted = {"policy": (providers, None, market.prior.shape[2]), "choice": (users,)}

@@ -26,7 +26,7 @@ def register(name: str) -> Callable[[T], T]:
     class Recommend: ...
 
 
-    plx.FamilyGrid("recommend", {"noise": [0.0, 0.5]})
+    plx.scans.FamilyGrid("recommend", {"noise": [0.0, 0.5]})
     ```
 
     **Arguments:**

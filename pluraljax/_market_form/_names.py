@@ -19,7 +19,7 @@ class MarketNames:
 
     Example::
 
-        plx.MarketNames(("Ann", "Bo"), ("Zoe",), ("tea", "coffee"), ("hot", "cold"))
+        plx.files.MarketNames(("Ann", "Bo"), ("Zoe",), ("tea", "coffee"), ("hot", "cold"))
     """
 
     users: tuple[str, ...]

@@ -50,7 +50,7 @@ def robustness(
     Example::
 
         market = plx.families.spatial(providers=6, user_spread=0.0)(jax.random.key(0))
-        plx.robustness(market).lower
+        plx.robust.robustness(market).lower
     """
     if condition not in ("coverage", "weak"):
         raise ValueError(f"condition must be one of 'coverage', 'weak', got {condition!r}.")

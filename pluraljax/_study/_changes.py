@@ -100,7 +100,8 @@ def _payment_sentence(
     then = f"{who} {'is' if is_one else 'are'} served for sure" if served else "ties may still be in the way"
     return (
         f"If policies are {scheme}: payments for what {who} {'does' if is_one else 'do'} bring {condition} alignment, "
-        f"at a cost of {cost:.3g} (plx.least_subsidy), the largest {most['payment']:.3g} for {what}; then {then}."
+        f"at a cost of {cost:.3g} (plx.tuning.least_subsidy), the largest {most['payment']:.3g} for {what}; "
+        f"then {then}."
     )
 
 

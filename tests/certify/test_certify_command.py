@@ -62,8 +62,8 @@ def files(tmp_path_factory):
     plx.save_market(folder / "quoted.npz", judge(0.3))
     # Guilty or not, the judge hears "convict" or "acquit"; all the guilty and a third of the innocent are convicted.
     worst = np.array([[[2 / 3, 1 / 3], [0.0, 1.0]]])[None]
-    plx.save_profile(folder / "worst.npz", plx.recommending_profile(worst, 1))
-    plx.save_profile(folder / "told.npz", plx.informative_profile(judge(), plx.personalized(1)))
+    plx.files.save_profile(folder / "worst.npz", plx.play.recommending_profile(worst, 1))
+    plx.files.save_profile(folder / "told.npz", plx.play.informative_profile(judge(), plx.personalized(1)))
     return folder
 
 

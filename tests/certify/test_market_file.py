@@ -149,4 +149,4 @@ def test_choices_of_a_profile_are_read_exactly(tmp_path):
     policy = np.full((1, 1, 2, 1, 2), 0.5)
     np.savez(tmp_path / "profile.npz", policy=policy, choice=np.array([2**32]))
     with pytest.raises(ValueError, match=r"profile\.npz: 'choice' holds 4294967296 at \[0\]"):
-        plx.load_profile(tmp_path / "profile.npz")
+        plx.files.load_profile(tmp_path / "profile.npz")

@@ -16,7 +16,7 @@ import pluraljax as plx
 # The shape of all tests here: each function is compiled once.
 SHAPE = cases.Shape(providers=2, users=3, types=2, evidence=3, states=2, actions=3)
 MIXED = [4, 1, 4]
-PEOPLE = [plx.Rational(), plx.Logit(0.3, 0.2, 0.1)]
+PEOPLE = [plx.play.Rational(), plx.Logit(0.3, 0.2, 0.1)]
 CHEAP = {"xla_backend_optimization_level": 0}
 both_kinds = pytest.mark.parametrize("people", PEOPLE, ids=["rational", "logit"])
 
@@ -72,7 +72,7 @@ def batched(rational):
 
 
 def each_row(people):
-    return people if isinstance(people, plx.Rational) else [people] * 8
+    return people if isinstance(people, plx.play.Rational) else [people] * 8
 
 
 def in_batch(rows, labels, people):
@@ -80,7 +80,7 @@ def in_batch(rows, labels, people):
     with jax.enable_x64(True):
         policies = [tuple(jnp.asarray(kernel) for kernel in policies) for _, policies in rows]
         profile = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[plx.Profile(policy) for policy in policies])
-        rational = isinstance(people, plx.Rational)
+        rational = isinstance(people, plx.play.Rational)
         if not rational:
             people = jax.tree.map(lambda *leaves: jnp.stack(leaves), *people)
     market = cases.stack([market for market, _ in rows])
@@ -163,7 +163,7 @@ def test_units_do_not_matter(people):
 def test_a_market_counts_the_same_alone_and_in_a_batch(people):
     """Rows that are no markets, or no policies, and other temperatures spoil no others."""
     rows, alone = [], []
-    rational = isinstance(people, plx.Rational)
+    rational = isinstance(people, plx.play.Rational)
     each = [people if rational else plx.Logit(0.1 * i, 0.2, 0.5) for i in range(8)]
     for i, (market, policies, paid) in enumerate(shown(people)):
         if i == 1:
@@ -316,4 +316,4 @@ def test_transcripts_have_their_axes():
 def test_segments_of_profiles_to_be_made_are_known():
     market = cases.as_market(cases.build("gaussian", 0, SHAPE))
     with pytest.raises(ValueError, match="segments must be known before compilation"):
-        jax.jit(lambda segments: plx.silent_profile(market, segments))(np.array(MIXED, np.int32))
+        jax.jit(lambda segments: plx.play.silent_profile(market, segments))(np.array(MIXED, np.int32))

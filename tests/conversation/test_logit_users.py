@@ -28,7 +28,7 @@ def make(name, seed):
 
 
 def payoffs(market, policies, heat, segments=MIXED):
-    people = plx.Rational() if heat is None else plx.Logit(*heat)
+    people = plx.play.Rational() if heat is None else plx.Logit(*heat)
     return jax.tree.map(np.asarray, plx.payoffs(market, segments, None, plx.Profile(policies), people))
 
 
@@ -135,7 +135,7 @@ def values_and_derivatives(logit=True):
     """What all users and then all providers get, and its derivatives in what the function is given."""
 
     def values(market, policies, heat):
-        people = plx.Logit(heat[0], heat[1], heat[2]) if logit else plx.Rational()
+        people = plx.Logit(heat[0], heat[1], heat[2]) if logit else plx.play.Rational()
         found = plx.payoffs(market, MIXED, None, plx.Profile(policies), people)
         return jnp.concatenate([found.user_value, found.provider_value])
 

@@ -148,18 +148,18 @@ def test_telling_all_is_worth_the_aligned_value_and_silence_the_silent_one():
     marks = plx.benchmarks(market)
     conversation = plx.Conversation(*Talk())
     for make_profile, wanted in (
-        (plx.informative_profile, marks.aligned),
-        (plx.silent_profile, marks.silent),
+        (plx.play.informative_profile, marks.aligned),
+        (plx.play.silent_profile, marks.silent),
     ):
         profile = make_profile(market, MIXED, conversation)
         found = plx.payoffs(market, MIXED, conversation, profile)
         np.testing.assert_allclose(found.user_value, wanted, atol=1e-12)
     # One binary digit of three evidences: something, but not everything.
     short = plx.Conversation(1, 1, 2)
-    found = plx.payoffs(market, MIXED, short, plx.informative_profile(market, MIXED, short))
+    found = plx.payoffs(market, MIXED, short, plx.play.informative_profile(market, MIXED, short))
     assert (np.asarray(found.user_value) < np.asarray(marks.aligned) - 1e-6).any()
     # By default an answer can tell all evidences, or all actions if there are more.
-    assert plx.informative_profile(market, MIXED).policy.shape == (2, 2, 3, 1, 3)
+    assert plx.play.informative_profile(market, MIXED).policy.shape == (2, 2, 3, 1, 3)
     many = cases.as_market(cases.build("gaussian", 3, SHAPE._replace(actions=5)))
     assert plx.Conversation(2, 4).kernel_shapes(many, MIXED) == [(2, 2, 3, 4, 5), (2, 2, 3, 4, 5, 4, 5)]
 
@@ -200,19 +200,19 @@ def test_telling_a_conversation_as_one_round_keeps_what_is_recommended_and_asked
             generator.integers(2, size=SHAPE.users),
         )
         there = plx.payoffs(market, MIXED, None, profile)
-        here = plx.payoffs(market, MIXED, None, plx.in_one_round(profile))
+        here = plx.payoffs(market, MIXED, None, plx.play.in_one_round(profile))
         for field in ("user_value", "provider_value", "offer_value", "choice"):
             np.testing.assert_allclose(getattr(here, field), getattr(there, field), rtol=0, atol=1e-12)
         if name == "all_zero":
             np.testing.assert_allclose(here.outcome, there.outcome, rtol=0, atol=1e-12)
             plain = plx.payoffs(market, MIXED, None, plx.Profile(policies))
             assert np.abs(np.asarray(plain.outcome) - np.asarray(there.outcome)).max() > 0.1
-        assert plx.in_one_round(profile).policy.shape == (2, 2, 3, 8, 4)
+        assert plx.play.in_one_round(profile).policy.shape == (2, 2, 3, 8, 4)
     # A round that wants no query of its own leaves the plan to the user, and one round is left as it is.
     quiet = plx.Profile(policies, None, (np.full(lead, -1), profile.asked[1]))
-    assert (np.asarray(plx.in_one_round(quiet).asked) == -1).all()
-    once = plx.in_one_round(profile)
-    jax.tree.map(np.testing.assert_array_equal, plx.in_one_round(once), once)
+    assert (np.asarray(plx.play.in_one_round(quiet).asked) == -1).all()
+    once = plx.play.in_one_round(profile)
+    jax.tree.map(np.testing.assert_array_equal, plx.play.in_one_round(once), once)
 
 
 def test_menus_of_too_many_plans_are_refused():

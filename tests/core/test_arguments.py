@@ -8,17 +8,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from public import public_names
 
 import pluraljax as plx
 
 MARKET = plx.observed_market(np.eye(2)[None], np.eye(2)[None, None])
-FUNCTIONS = {name: getattr(plx, name) for name in plx.__all__ if inspect.isfunction(getattr(plx, name))}
+FUNCTIONS = {name: each for name, each in public_names().items() if inspect.isfunction(each)}
 # What else a function needs before it looks at the argument in question.
 GIVEN = {
     "market": MARKET,
     "segments": [0],
     "conversation": plx.Conversation(signals=2),
-    "profile": plx.silent_profile(MARKET, [0], plx.Conversation(signals=2)),
+    "profile": plx.play.silent_profile(MARKET, [0], plx.Conversation(signals=2)),
     "key": None,
     "people": plx.Logit(0.5, 0.5, 0.5),
     "temperature": 0.5,
@@ -38,8 +39,8 @@ GIVEN = {
 def asked(name, **wrong):
     needed = inspect.signature(FUNCTIONS[name]).parameters
     given = {each: GIVEN[each] for each, it in needed.items() if it.default is it.empty and each not in wrong}
-    if name == "tune":
-        given["parameters"] = plx.Subsidy()
+    if name == "tuning.tune":
+        given["parameters"] = plx.tuning.Subsidy()
     return FUNCTIONS[name](**given, **wrong)
 
 
@@ -71,7 +72,7 @@ def test_delta_is_one_finite_number(name, wrong):
         asked(name, delta=wrong)
 
 
-@pytest.mark.parametrize("name", sorted(set(taking("segments")) - {"tune"}))
+@pytest.mark.parametrize("name", sorted(set(taking("segments")) - {"tuning.tune"}))
 @pytest.mark.parametrize("wrong", [[0, 0], [0.5], "a", [[0]], [[0], [0, 1]]], ids=str)
 def test_segments_are_a_label_per_user(name, wrong):
     with pytest.raises(ValueError, match="segments must hold one integer label per user"):
@@ -81,7 +82,7 @@ def test_segments_are_a_label_per_user(name, wrong):
 @pytest.mark.parametrize("argument", ["profile", "conversation"])
 def test_profiles_and_conversations_are_some(argument):
     for name in taking(argument):
-        if name not in ("certify", "save_profile"):
+        if name not in ("certify", "files.save_profile"):
             with pytest.raises(ValueError, match=f"{argument} must be a {argument.title()}, got 3.0"):
                 asked(name, **{argument: 3.0})
 
@@ -96,20 +97,20 @@ def test_numbers_of_users_are_whole():
 
 @pytest.mark.parametrize("wrong", [3.0, None, np.zeros(2)], ids=["number", "nothing", "array"])
 def test_paths_are_paths(wrong):
-    for name in ("open_scan", "load_market", "load_profile"):
+    for name in ("open_scan", "load_market", "files.load_profile"):
         with pytest.raises(ValueError, match="path must be "):
             FUNCTIONS[name](wrong)
     with pytest.raises(ValueError, match="path must be "):
         plx.save_market(wrong, MARKET)
     with pytest.raises(ValueError, match="path must be "):
-        plx.save_profile(wrong, GIVEN["profile"])
+        plx.files.save_profile(wrong, GIVEN["profile"])
 
 
 def test_shares_and_targets_keep_their_checks_under_vmap():
     with pytest.raises(ValueError, match="shares must be between 0"):
         jax.vmap(lambda market: plx.frontier_curve(market, [0.5, 1.5]))(GIVEN["markets"])
     with pytest.raises(ValueError, match="target must be >= 0"):
-        jax.vmap(lambda market: plx.gradient_subsidy(market, [0], -1.0))(GIVEN["markets"])
+        jax.vmap(lambda market: plx.tuning.gradient_subsidy(market, [0], -1.0))(GIVEN["markets"])
 
 
 def test_a_traced_delta_is_data_of_its_row():
@@ -160,18 +161,18 @@ def test_rounded_payoffs_are_warned_of():
 def test_statistics_ask_for_numbers():
     for wrong in ("many", [[1], [1, 2]], {}):
         with pytest.raises(ValueError, match="successes must be a number or an array of numbers, got "):
-            plx.confidence_sequence(wrong, 3)
+            plx.statistics.confidence_sequence(wrong, 3)
         with pytest.raises(ValueError, match="trials must be a number or an array of numbers, got "):
-            plx.confidence_sequence(0, wrong)
+            plx.statistics.confidence_sequence(0, wrong)
     with pytest.raises(ValueError, match=r"shapes that broadcast, got \(2,\) and \(3,\)"):
-        plx.confidence_sequence([1, 1], [2, 2, 2])
+        plx.statistics.confidence_sequence([1, 1], [2, 2, 2])
     for wrong in ("a half", None, [0.5, 0.5], True):
         with pytest.raises(ValueError, match="probability must be a number, got "):
-            plx.markets_needed(wrong, 0.1)
+            plx.statistics.markets_needed(wrong, 0.1)
         with pytest.raises(ValueError, match="half_width must be a number, got "):
-            plx.markets_needed(0.5, wrong)
+            plx.statistics.markets_needed(0.5, wrong)
         with pytest.raises(ValueError, match=r"confidence must lie strictly between 0 and 1, such as 0\.95, got "):
-            plx.confidence_sequence(1, 2, wrong)
+            plx.statistics.confidence_sequence(1, 2, wrong)
 
 
 def test_what_is_proved_is_a_profile():

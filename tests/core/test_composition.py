@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
+from public import public_names
 
 import pluraljax as plx
 
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Explicitly requested dtype")
 # One shape for everything: 2 users, 2 providers, 2 actions and states.
 USERS, PROVIDERS, ROWS = 2, 2, 3
 APART, TOGETHER = plx.personalized(USERS), plx.anonymous(USERS)
-SHORT = plx.Annealing(steps=2)
+SHORT = plx.play.Annealing(steps=2)
 
 
 def _markets() -> plx.Market:
@@ -28,7 +29,7 @@ def _markets() -> plx.Market:
 
 
 def _profile(market: plx.Market) -> plx.Profile:
-    return plx.informative_profile(market, TOGETHER)
+    return plx.play.informative_profile(market, TOGETHER)
 
 
 MARKETS = _markets()
@@ -42,18 +43,18 @@ CHEAP = {
     "weak_alignment": plx.weak_alignment,
     "guarantee": lambda m: plx.guarantee(m, TOGETHER, 0.01),
     "payoffs": lambda m: plx.payoffs(m, TOGETHER, None, _profile(m)),
-    "silent_profile": lambda m: plx.silent_profile(m, APART),
-    "informative_profile": lambda m: plx.informative_profile(m, APART),
-    "recommending_profile": lambda m: plx.recommending_profile(m.user_value[:, None] * 0 + 0.5, PROVIDERS),
-    "in_one_round": lambda m: plx.in_one_round(_profile(m)),
+    "silent_profile": lambda m: plx.play.silent_profile(m, APART),
+    "informative_profile": lambda m: plx.play.informative_profile(m, APART),
+    "recommending_profile": lambda m: plx.play.recommending_profile(m.user_value[:, None] * 0 + 0.5, PROVIDERS),
+    "in_one_round": lambda m: plx.play.in_one_round(_profile(m)),
     "observed_market": lambda m: plx.observed_market(m.user_value, m.provider_value),
-    "gradient_subsidy": lambda m: plx.gradient_subsidy(m, TOGETHER, 0.1, steps=3),
-    "gradient_policies": lambda m: plx.gradient_policies(
+    "gradient_subsidy": lambda m: plx.tuning.gradient_subsidy(m, TOGETHER, 0.1, steps=3),
+    "gradient_policies": lambda m: plx.play.gradient_policies(
         m, TOGETHER, plx.Conversation(signals=2), jr.key(0), annealing=SHORT
     ),
 }
 DEAR = {
-    "soft_equilibrium": lambda m: plx.soft_equilibrium(
+    "soft_equilibrium": lambda m: plx.tuning.soft_equilibrium(
         m, TOGETHER, plx.Conversation(signals=2), plx.Logit(0.5, 0.5, 0.5), 0.5, steps=3
     ),
     "strong_alignment": lambda m: plx.strong_alignment(m, "free"),
@@ -61,22 +62,22 @@ DEAR = {
     "persuasion": plx.persuasion,
     "worst_equilibrium, personalized": lambda m: plx.worst_equilibrium(m, plx.personalized(2)),
     "frontier_curve": lambda m: plx.frontier_curve(m, [0.0, 0.5]),
-    "worst_value": plx.worst_value,
+    "worst_value": plx.tuning.worst_value,
     "silence": lambda m: plx.silence(m, TOGETHER),
     "deviation": lambda m: plx.deviation(m, TOGETHER, _profile(m)),
     "best_response": lambda m: plx.best_response(
         m, TOGETHER, plx.Conversation(signals=2), _profile(m), starts=2, annealing=SHORT
     ),
-    "best_response_play": lambda m: plx.best_response_play(m, APART, rounds=1),
+    "best_response_play": lambda m: plx.play.best_response_play(m, APART, rounds=1),
     "equilibrium": lambda m: plx.equilibrium(m, APART, starts=2, rounds=1, annealing=SHORT),
     "worst_equilibrium": lambda m: plx.worst_equilibrium(m, plx.anonymous(2), budget=0),
-    "coverage": plx.coverage,
-    "robustness": plx.robustness,
+    "coverage": plx.robust.coverage,
+    "robustness": plx.robust.robustness,
     "robust_alignment": lambda m: plx.robust_alignment(m, 1),
-    "robust_coverage": lambda m: plx.robust_coverage(m, 1),
-    "robust_guarantee": lambda m: plx.robust_guarantee(m, TOGETHER, 1),
-    "robust_worst_equilibrium": lambda m: plx.robust_worst_equilibrium(m, 1),
-    "one_sided_slopes": lambda m: plx.one_sided_slopes(lambda n: plx.benchmarks(n).aligned, m, m),
+    "robust_coverage": lambda m: plx.robust.robust_coverage(m, 1),
+    "robust_guarantee": lambda m: plx.robust.robust_guarantee(m, TOGETHER, 1),
+    "robust_worst_equilibrium": lambda m: plx.robust.robust_worst_equilibrium(m, 1),
+    "one_sided_slopes": lambda m: plx.tuning.one_sided_slopes(lambda n: plx.benchmarks(n).aligned, m, m),
 }
 QUESTIONS = CHEAP | DEAR
 # Loops of as many steps as an argument says: their derivatives go forward, whatever the switch says.
@@ -164,7 +165,7 @@ def _first(tree):
 
 
 def test_every_public_function_is_in_the_matrix():
-    functions = {name for name in plx.__all__ if inspect.isfunction(getattr(plx, name))}
+    functions = {name.rpartition(".")[2] for name, each in public_names().items() if inspect.isfunction(each)}
     assert functions - ON_HOST == {name.partition(",")[0] for name in QUESTIONS}
 
 
@@ -233,7 +234,7 @@ def test_derivatives_are_those_under_the_switch(name, how):
 
 @pytest.mark.slow
 def test_second_derivatives_go_through():
-    square = lambda value: plx.soft_equilibrium(
+    square = lambda value: plx.tuning.soft_equilibrium(
         plx.Market(ONE.prior, value, ONE.provider_value, ONE.mass),
         TOGETHER,
         plx.Conversation(signals=2),
@@ -247,7 +248,9 @@ def test_second_derivatives_go_through():
 
 
 def test_what_a_function_closes_over_may_be_traced():
-    seen = lambda scale: plx.one_sided_slopes(lambda market: plx.benchmarks(market).aligned * scale, ONE, ONE).ahead
+    seen = lambda scale: (
+        plx.tuning.one_sided_slopes(lambda market: plx.benchmarks(market).aligned * scale, ONE, ONE).ahead
+    )
     with jax.enable_x64(True):
         scales, wanted = jnp.asarray([1.0, 2.0]), jax.vmap(seen)(jnp.asarray([1.0, 2.0]))
     for made in (jax.vmap(seen), jax.vmap(jax.jit(seen))):
@@ -261,7 +264,7 @@ def test_other_than_arrays_may_come_and_go():
     assert asked().offset.dtype == np.float64
     exact = jax.jit(lambda: plx.observed_market(tenth, tenth[None]).user_value)()
     assert np.array_equal(np.asarray(exact), tenth)
-    profile = jax.jit(lambda market: plx.silent_profile(market, APART))(ONE)
+    profile = jax.jit(lambda market: plx.play.silent_profile(market, APART))(ONE)
     assert isinstance(profile, plx.Profile)
     assert profile.choice is None
 

@@ -56,7 +56,7 @@ def test_no_personalized_silence_where_everybody_has_a_friend():
 def test_all_providers_telling_everything_is_an_equilibrium():
     """Nobody can offer strictly more, and whoever offers less loses everybody to the others, who tell the same."""
     market = cases.as_market(cases.build("observed", 3, asked.PAIR))
-    profile = plx.informative_profile(market, TOGETHER)
+    profile = plx.play.informative_profile(market, TOGETHER)
     found, gains, _ = asked.ask(market, TOGETHER, profile)
     asked.check(market, found, gains)
     assert found.is_equilibrium
@@ -71,7 +71,7 @@ def test_silence_is_the_silent_profile_where_nothing_ties():
         np.testing.assert_allclose(by_name.value.lower, by_profile.value.lower, atol=1e-9)
         np.testing.assert_allclose(by_name.value.upper, by_profile.value.upper, atol=1e-9)
         np.testing.assert_allclose(by_profile.user_value, plx.benchmarks(market).silent, atol=1e-12)
-    shape = plx.silent_profile(market, TOGETHER).policy.shape
+    shape = plx.play.silent_profile(market, TOGETHER).policy.shape
     assert shape == (2, 1, 3, 1, 1)
 
 
@@ -84,7 +84,7 @@ def test_the_worst_personalized_equilibria_are_equilibria_and_worse_profiles_are
     for seed in range(4):
         market, segments = family(jr.key(seed)), plx.personalized(2)
         marks, worst = asked.numbers(plx.benchmarks(market)), asked.numbers(ask(market))
-        profile = plx.recommending_profile(worst.outcome, 2)
+        profile = plx.play.recommending_profile(worst.outcome, 2)
         found = asked.deviation(market, segments, profile, 1e-8)
         np.testing.assert_allclose(found.user_value, worst.value.upper, atol=1e-9)
         assert found.is_equilibrium
@@ -94,7 +94,7 @@ def test_the_worst_personalized_equilibria_are_equilibria_and_worse_profiles_are
             continue
         quiet = oracle.stakes(market)[0].sum(axis=1).argmax(axis=-1)
         mixed = 0.9 * worst.outcome + 0.1 * np.eye(3)[quiet][:, None, None]
-        worse = asked.deviation(market, segments, plx.recommending_profile(mixed, 2))
+        worse = asked.deviation(market, segments, plx.play.recommending_profile(mixed, 2))
         assert worse.is_refuted
         assert worse.value.lower.max() > 1e-4
         checked += 1
@@ -115,7 +115,7 @@ def test_menus_for_several_types_are_offered_and_reported_to():
     """What a single provider would give a user of unknown type: a rival with the same payoffs has nothing to add."""
     market, segments = with_types(0), plx.personalized(2)
     best = asked.numbers(plx.persuasion(market))
-    found = asked.deviation(market, segments, plx.recommending_profile(best.outcome[0], 2), 1e-8)
+    found = asked.deviation(market, segments, plx.play.recommending_profile(best.outcome[0], 2), 1e-8)
     np.testing.assert_allclose(found.provider_value, best.value.lower[0] @ np.asarray(market.mass), atol=1e-9)
     assert found.is_equilibrium
     silent = plx.Profile(np.ones((2, 2, 3, 2, 2)) / 2)

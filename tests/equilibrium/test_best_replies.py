@@ -14,8 +14,8 @@ ONE_WAY = plx.Conversation(signals=4)
 @jax.jit
 @jax.vmap
 def improve(market, key):
-    silent = plx.silent_profile(market, ONE, ONE_WAY)
-    return plx.best_response(market, ONE, ONE_WAY, silent, key, starts=16, annealing=plx.Annealing(steps=1000))
+    silent = plx.play.silent_profile(market, ONE, ONE_WAY)
+    return plx.best_response(market, ONE, ONE_WAY, silent, key, starts=16, annealing=plx.play.Annealing(steps=1000))
 
 
 @pytest.mark.slow
@@ -29,7 +29,7 @@ def test_gradient_replies_come_near_the_optimum_and_never_above_it():
     assert (np.asarray(found.ratio) >= 0.99).mean() >= 0.85  # 0.98 with the default steps and starts
     # The gain is what users who respond to the reply give the provider.
     said = jax.vmap(lambda market, reply: plx.payoffs(market, ONE, ONE_WAY, reply).provider_value)(markets, found.reply)
-    quiet = jax.vmap(lambda m: plx.payoffs(m, ONE, None, plx.silent_profile(m, ONE)).provider_value)(markets)
+    quiet = jax.vmap(lambda m: plx.payoffs(m, ONE, None, plx.play.silent_profile(m, ONE)).provider_value)(markets)
     better = np.asarray(found.gain) > 1e-9
     np.testing.assert_allclose(
         (np.asarray(said) - np.asarray(quiet))[better], np.asarray(found.gain)[better], atol=1e-9
@@ -66,14 +66,14 @@ def test_menus_beat_one_way_signals_where_that_is_proved():
     # The menu itself, played by the user: one query per type.
     assert found.reply.policy.shape[3] == 2
     told = plx.payoffs(market, ONE, None, found.reply).provider_value
-    quiet = plx.payoffs(market, ONE, None, plx.silent_profile(market, ONE)).provider_value
+    quiet = plx.payoffs(market, ONE, None, plx.play.silent_profile(market, ONE)).provider_value
     np.testing.assert_allclose(np.asarray(told) - np.asarray(quiet), 1 / 2, atol=1e-2)
 
 
 @jax.jit
 @jax.vmap
 def play(market):
-    return plx.best_response_play(market, plx.anonymous(2), rounds=4)
+    return plx.play.best_response_play(market, plx.anonymous(2), rounds=4)
 
 
 @pytest.mark.slow
@@ -102,11 +102,11 @@ def test_best_response_play_moves_the_one_that_gains_most_and_stops_at_equilibri
 @pytest.mark.slow
 def test_best_response_play_starts_where_it_is_told():
     market = plx.families.gaussian(providers=2, users=2, actions=3, states=3)(jr.key(0))
-    told = plx.best_response_play(market, plx.anonymous(2), "informative", rounds=4)
+    told = plx.play.best_response_play(market, plx.anonymous(2), "informative", rounds=4)
     assert told.converged
     assert told.ended == 0
     np.testing.assert_allclose(told.user_value[-1], plx.benchmarks(market).aligned)
     with pytest.raises(ValueError, match="start must be"):
-        plx.best_response_play(market, plx.anonymous(2), "loud")
+        plx.play.best_response_play(market, plx.anonymous(2), "loud")
     with pytest.raises(ValueError, match="rounds must be"):
-        plx.best_response_play(market, plx.anonymous(2), rounds=0)
+        plx.play.best_response_play(market, plx.anonymous(2), rounds=0)

@@ -11,7 +11,7 @@ import pluraljax as plx
 
 # Shapes and settings are shared, because each is compiled.
 MARKETS, STARTS = 24, 4
-QUICK = plx.Annealing(steps=60)
+QUICK = plx.play.Annealing(steps=60)
 PERSONALIZED, ANONYMOUS = plx.personalized(2), plx.anonymous(2)
 SHAPE = {"providers": 2, "users": 2, "actions": 3, "states": 3}
 
@@ -152,7 +152,7 @@ def test_a_single_provider_of_a_user_with_types_does_as_well_as_it_can():
         market = cases.as_market(cases.build("gaussian", seed, shape))
         result = plx.equilibrium(market, (0,), method="best_response", starts=1, rounds=2)
         assert result.holds == plx.Truth.HOLDS
-        silence = plx.deviation(market, (0,), plx.silent_profile(market, (0,)))
+        silence = plx.deviation(market, (0,), plx.play.silent_profile(market, (0,)))
         np.testing.assert_allclose(result.provider_value, silence.provider_value + silence.value.upper, atol=1e-6)
 
 
@@ -190,8 +190,13 @@ def test_an_invalid_market_is_told_by_its_status_and_leaves_the_others_alone():
 def test_gradient_play_brings_softened_users_of_a_friendly_provider_to_full_information(method):
     value = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     market = plx.observed_market(value[None], np.stack([value[None]] * 2))
-    profile = plx.gradient_policies(
-        market, plx.personalized(1), plx.Conversation(), jr.key(1), method=method, annealing=plx.Annealing(steps=400)
+    profile = plx.play.gradient_policies(
+        market,
+        plx.personalized(1),
+        plx.Conversation(),
+        jr.key(1),
+        method=method,
+        annealing=plx.play.Annealing(steps=400),
     )
     found = plx.payoffs(market, plx.personalized(1), None, profile)
     assert np.asarray(found.user_value)[0] > 0.95 * np.asarray(plx.benchmarks(market).aligned)[0]
@@ -202,7 +207,9 @@ def test_gradient_play_brings_softened_users_of_a_friendly_provider_to_full_info
 def test_conversations_of_several_rounds_end_in_profiles_of_one():
     market = plx.families.gaussian(providers=2, users=1, actions=2, states=2)(jr.key(5))
     conversation = plx.Conversation(rounds=2, queries=2, signals=2)
-    result = plx.equilibrium(market, plx.personalized(1), conversation, starts=2, annealing=plx.Annealing(steps=20))
+    result = plx.equilibrium(
+        market, plx.personalized(1), conversation, starts=2, annealing=plx.play.Annealing(steps=20)
+    )
     assert result.profile.policy.shape[-2] == 8  # a plan: a first query, and one after each of two answers
     assert result.holds == plx.Truth.HOLDS
     again = plx.deviation(market, plx.personalized(1), result.profile)
@@ -222,4 +229,4 @@ def test_bad_arguments_are_refused():
         jax.jit(lambda labels: plx.equilibrium(market, labels).user_value)(jnp.zeros(2, jnp.int32))
     for changes in ({"steps": 0}, {"rate": 0.0}, {"rate": 2.0}, {"hottest": -1.0}, {"coldest": 0.0}, {"turn": 0}):
         with pytest.raises(ValueError, match="Annealing"):
-            plx.Annealing(**changes)
+            plx.play.Annealing(**changes)

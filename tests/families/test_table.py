@@ -306,16 +306,16 @@ def test_a_scan_knows_its_data(tmp_path):
     np.savez(tmp_path / "t.npz", ratings=ratings())
     text = f'markets = 4\n[[grid]]\nfamily = "table"\npath = "{tmp_path / "t.npz"}"\nproviders = [1, 2]\nstates = 2\n'
     (tmp_path / "scan.toml").write_text(text)
-    config = plx.ScanConfig.from_toml(tmp_path / "scan.toml")
+    config = plx.scans.ScanConfig.from_toml(tmp_path / "scan.toml")
     (first, second) = config.cells
     assert first.parameters["digest"] == second.parameters["digest"] != ""
     assert make_family("table", first.parameters) == plx.families.table(tmp_path / "t.npz", providers=1, states=2)
     identity = config.identity
-    assert plx.ScanConfig.from_toml(tmp_path / "scan.toml").identity == identity
+    assert plx.scans.ScanConfig.from_toml(tmp_path / "scan.toml").identity == identity
     np.savez(tmp_path / "t.npz", ratings=ratings(seed=1))
-    assert plx.ScanConfig.from_toml(tmp_path / "scan.toml").identity != identity
+    assert plx.scans.ScanConfig.from_toml(tmp_path / "scan.toml").identity != identity
     with pytest.raises(ValueError, match="has changed"):
         make_family("table", first.parameters)
     (tmp_path / "bad.toml").write_text(text.replace("t.npz", "gone.npz"))
     with pytest.raises(ValueError, match=r"bad\.toml: table: .*gone\.npz cannot be read"):
-        plx.ScanConfig.from_toml(tmp_path / "bad.toml")
+        plx.scans.ScanConfig.from_toml(tmp_path / "bad.toml")

@@ -267,7 +267,7 @@ def _config(folder: Path) -> Maker:
     path = folder / "study.toml"
 
     def take() -> bool:
-        config = _reads(path, lambda: plx.ScanConfig.from_toml(path))
+        config = _reads(path, lambda: plx.scans.ScanConfig.from_toml(path))
         if config is None:
             return False
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -284,7 +284,7 @@ def _config(folder: Path) -> Maker:
         for cell, (family, values) in zip(config.cells, wanted, strict=True):
             _same("family", cell.family, family)
             _same("parameters", {name: cell.parameters[name] for name in values}, values)
-        _same("what is written out", plx.ScanConfig.from_mapping(tomllib.loads(config.to_toml())), config)
+        _same("what is written out", plx.scans.ScanConfig.from_mapping(tomllib.loads(config.to_toml())), config)
         if len(config.identity) != 64 or not 1 <= config.rows_per_chunk <= 2**24:
             raise Wrong(f"identity {config.identity}, {config.rows_per_chunk} rows in a chunk")
         return True
@@ -429,7 +429,7 @@ def _profile(folder: Path) -> Maker:
     more["asked"] = np.zeros((2, 2, 1), int)
 
     def take() -> bool:
-        profile = _reads(path, lambda: plx.load_profile(path))
+        profile = _reads(path, lambda: plx.files.load_profile(path))
         if profile is None:
             return False
         for name, wanted in _plainly(path).items():
@@ -776,8 +776,8 @@ def _json(rng: random.Random, text: str) -> str:
 def _scan(folder: Path) -> tuple[Path, Any]:
     """A stored scan of two chunks a cell, and its rows."""
     sizes = {"providers": 2, "users": 2, "actions": 3, "states": 3}
-    grid = (plx.FamilyGrid("gaussian", sizes | {"shared": [0.0, 1.0]}),)
-    config, path = plx.ScanConfig(grid=grid, markets=30, chunk=8), folder / "scan"
+    grid = (plx.scans.FamilyGrid("gaussian", sizes | {"shared": [0.0, 1.0]}),)
+    config, path = plx.scans.ScanConfig(grid=grid, markets=30, chunk=8), folder / "scan"
     numbers = np.random.default_rng(0)
     with Store(path, config) as store:
         for number, block in enumerate(missing_blocks(config, store.chunk, {})):

@@ -115,9 +115,9 @@ def test_tables_and_profiles_are_read_the_same_way(name, tmp_path):
     with pytest.raises(ValueError, match=r"mine\.npz"):
         read_grid(str(path), RATINGS)
     with pytest.raises(ValueError, match=r"mine\.npz"):
-        plx.load_profile(path)
+        plx.files.load_profile(path)
     with pytest.raises(ValueError, match=r"mine\.npz: .* non-empty axes"):
-        plx.load_profile(archive(path, [("policy.npy", npy(LARGE))]))
+        plx.files.load_profile(archive(path, [("policy.npy", npy(LARGE))]))
     with pytest.raises(ValueError, match=r"mine\.npz: 'ratings' must be \[user item\]"):
         read_grid(str(archive(path, [("ratings.npy", npy(LARGE[None]))])), RATINGS)
 

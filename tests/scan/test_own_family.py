@@ -105,7 +105,7 @@ def files(tmp_path, monkeypatch):
 
 
 def small(family, parameters=None, **changes):
-    grid = (plx.FamilyGrid(family, parameters or {}),)
+    grid = (plx.scans.FamilyGrid(family, parameters or {}),)
     return tiny(**{"grid": grid, "markets": 120, "chunk": 24} | changes)
 
 
@@ -144,11 +144,11 @@ def test_a_class_makes_a_grid(stand_in_measure):
         plx.scan(small("gaussian", SIZES | {"shared": [0.0, 1.0]}), progress=False),
     )
     assert pickle.loads(pickle.dumps(config)) == config
-    assert plx.ScanConfig.from_mapping(config.to_mapping()) == config
-    refused("Did you mean 'shared'?", lambda: plx.FamilyGrid(Wrapped, {"shard": 1.0}))
-    refused("has no parameters, got 'shared'", lambda: plx.FamilyGrid(a_function, {"shared": 1.0}))
-    refused("a grid takes its class", lambda: plx.FamilyGrid(Wrapped(), {"shared": 1.0}))
-    refused("is an empty list", lambda: plx.FamilyGrid(Wrapped, {"shared": []}))
+    assert plx.scans.ScanConfig.from_mapping(config.to_mapping()) == config
+    refused("Did you mean 'shared'?", lambda: plx.scans.FamilyGrid(Wrapped, {"shard": 1.0}))
+    refused("has no parameters, got 'shared'", lambda: plx.scans.FamilyGrid(a_function, {"shared": 1.0}))
+    refused("a grid takes its class", lambda: plx.scans.FamilyGrid(Wrapped(), {"shared": 1.0}))
+    refused("is an empty list", lambda: plx.scans.FamilyGrid(Wrapped, {"shared": []}))
 
 
 def test_a_file_is_found_beside_the_toml_that_names_it(stand_in_measure, files, tmp_path):
@@ -169,14 +169,14 @@ def test_a_file_is_found_beside_the_toml_that_names_it(stand_in_measure, files, 
     before = chunks(tmp_path / "by-file")
     assert main(["scan", str(study), "--quiet", "--out", str(tmp_path / "by-file"), "--markets", "130"]) == 0
     assert chunks(tmp_path / "by-file").items() > before.items()
-    by_name = [plx.FamilyGrid(f"{file}:{name}") for name in ("small", "lambda_")]
+    by_name = [plx.scans.FamilyGrid(f"{file}:{name}") for name in ("small", "lambda_")]
     assert [part.origin.obstacle for part in by_name] == ["", ""]
     assert [dict(part.cells()[0]).get("shared") for part in by_name] == [0.25, None]
 
 
 def test_what_goes_wrong_in_a_file_is_a_sentence(files, tmp_path):
     file, _ = files
-    grid = lambda family, **parameters: lambda: plx.FamilyGrid(family, parameters)
+    grid = lambda family, **parameters: lambda: plx.scans.FamilyGrid(family, parameters)
     refused("there is no such file", grid(f"{tmp_path}/none.py:Wrapped"))
     refused("Did you mean 'Wrapped'? Known: Wrapped", grid(f"{file}:Wraped"))
     refused("refuses shared = -1.0: shared must not be negative", grid(f"{file}:Wrapped", shared=-1.0))
@@ -273,7 +273,7 @@ def test_families_that_are_none_are_refused(family, wanted, tmp_path):
 
 def test_a_family_without_a_key_is_warned_of():
     with pytest.warns(UserWarning, match="no use of its key, so that all of its markets are the same"):
-        plx.FamilyGrid(lambda key: MARKET).sizes  # noqa: B018
+        plx.scans.FamilyGrid(lambda key: MARKET).sizes  # noqa: B018
 
 
 def test_bad_payoffs_are_rows_with_a_status(stand_in_measure, monkeypatch):
@@ -381,7 +381,7 @@ def test_shards_until_and_a_shared_name(stand_in_measure, files, tmp_path):
         assert main([*part, "--shard", f"{number}/2"]) == 0
     assert main(["merge", str(tmp_path / "part1"), str(tmp_path / "part2"), "--out", str(tmp_path / "whole")]) == 0
     same_numbers(plx.open_scan(tmp_path / "whole"), wanted)
-    until = plx.Until("weakly_aligned", 0.2, 0.9)
+    until = plx.scans.Until("weakly_aligned", 0.2, 0.9)
     counted = plx.scan(small(Wrapped, until=until, chunk=32), progress=False)
     assert 0 < counted.sizes["market"] <= 120
 
@@ -389,13 +389,13 @@ def test_shards_until_and_a_shared_name(stand_in_measure, files, tmp_path):
 def test_a_registered_name_is_found_by_grids(stand_in_measure):
     plx.families.register("wrapped")(Wrapped)
     try:
-        assert plx.FamilyGrid("wrapped", {"shared": [0.5]}) == plx.FamilyGrid(Wrapped, {"shared": [0.5]})
+        assert plx.scans.FamilyGrid("wrapped", {"shared": [0.5]}) == plx.scans.FamilyGrid(Wrapped, {"shared": [0.5]})
         assert plx.families.register("wrapped")(Wrapped) is Wrapped
         refused("there is a family 'wrapped' already", lambda: plx.families.register("wrapped")(Misnamed))
         refused("there is a family 'gaussian' already", lambda: plx.families.register("gaussian")(Wrapped))
         refused("consists of letters", lambda: plx.families.register("a:b"))
         refused("decorates a class or a function", lambda: plx.families.register("three")(3))
-        refused("Did you mean 'wrapped'?", lambda: plx.FamilyGrid("wraped"))
+        refused("Did you mean 'wrapped'?", lambda: plx.scans.FamilyGrid("wraped"))
     finally:
         FAMILIES.pop("wrapped", None)
 
@@ -421,13 +421,13 @@ class Mine:
     def __call__(self, key):
         return plx.observed_market(values(key, self.scale), jr.normal(key, (2, 2, 3, 3)))
 ''')
-first = plx.ScanConfig(grid=(plx.FamilyGrid(Mine),))
+first = plx.scans.ScanConfig(grid=(plx.scans.FamilyGrid(Mine),))
 print(sorted(first.definition()["families"]["__main__:Mine"]))
 cell("SIZE = 2")
-other = plx.ScanConfig(grid=(plx.FamilyGrid(Mine),))
+other = plx.scans.ScanConfig(grid=(plx.scans.FamilyGrid(Mine),))
 print(*store.differences(first.definition(), other.definition()))
 cell("values = object()")
-unknown = plx.ScanConfig(grid=(plx.FamilyGrid(Mine),))
+unknown = plx.scans.ScanConfig(grid=(plx.scans.FamilyGrid(Mine),))
 print(unknown.definition()["families"])
 store.Store(sys.argv[1], unknown).close()
 try:
@@ -435,7 +435,7 @@ try:
 except ValueError as error:
     print(error)
 try:
-    plx.ScanConfig.from_mapping(first.to_mapping())
+    plx.scans.ScanConfig.from_mapping(first.to_mapping())
 except ValueError as error:
     print(error)
 """

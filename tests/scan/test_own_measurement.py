@@ -130,7 +130,7 @@ def test_settings_are_part_of_a_scan_and_of_its_config(file, tmp_path, capsys):
     config = asking(file, measurements=[table])
     assert config.asked[-1].level == 2.0
     (tmp_path / "scan.toml").write_text(config.to_toml())
-    assert plx.ScanConfig.from_toml(tmp_path / "scan.toml").identity == config.identity
+    assert plx.scans.ScanConfig.from_toml(tmp_path / "scan.toml").identity == config.identity
     assert asking(file).identity != config.identity
     assert asking(file, measurements=[type(config.asked[-1])(2.0)]).identity == config.identity
     plx.scan(config, tmp_path / "scan", progress=False, markets=3)
@@ -150,7 +150,7 @@ def test_it_does_not_go_on_where_the_source_has_changed(file, tmp_path):
 
 
 def test_a_scan_waits_for_its_event(file):
-    until = plx.Until("is_wide", 0.3, 0.9, 64)
+    until = plx.scans.Until("is_wide", 0.3, 0.9, 64)
     assert asking(file, until=until, markets=192).until == until
     with pytest.raises(ValueError, match="Unknown event 'is_wide'"):
         tiny(until=until, markets=192)
@@ -160,26 +160,29 @@ def own(**attributes):
     """A measurement with some attributes changed, made anew; it can be scanned in memory only."""
     from dataclasses import dataclass
 
-    column = plx.Column("fair", "market", "value", "1", "one")
+    column = plx.scans.Column("fair", "market", "value", "1", "one")
     made = {"columns": (column,), "measure": lambda self, market, given: {"fair": 1.0}} | attributes
-    return dataclass(frozen=True)(type("Fair", (plx.Measurement,), made))
+    return dataclass(frozen=True)(type("Fair", (plx.scans.Measurement,), made))
 
 
 @pytest.mark.parametrize(
     ("measurement", "wanted"),
     [
-        (lambda: 3, "a measurement must be a plx.Measurement, its class"),
+        (lambda: 3, "a measurement must be a scans.Measurement, its class"),
         (lambda: "nowhere_at_all:Fair", "there is no module 'nowhere_at_all'"),
-        (lambda: plx.Measurement, "a measurement must be"),
-        (lambda: own(columns=()), "Fair.columns must hold a plx.Column"),
-        (lambda: own(columns=(plx.Column("aligned", "user", "value", "1", "?"),)), "there is a column 'aligned'"),
-        (lambda: own(columns=(plx.Column("shared", "user", "value", "1", "?"),)), "name of a parameter of a family"),
-        (lambda: own(columns=(plx.Column("fair", "user", "event", "1", "?"),)), "events are of markets"),
-        (lambda: own(columns=(plx.Column("fair", "market", "status", "1", "?"),)), 'of a "market" or a "user"'),
+        (lambda: plx.scans.Measurement, "a measurement must be"),
+        (lambda: own(columns=()), "Fair.columns must hold a plx.scans.Column"),
+        (lambda: own(columns=(plx.scans.Column("aligned", "user", "value", "1", "?"),)), "there is a column 'aligned'"),
+        (
+            lambda: own(columns=(plx.scans.Column("shared", "user", "value", "1", "?"),)),
+            "name of a parameter of a family",
+        ),
+        (lambda: own(columns=(plx.scans.Column("fair", "user", "event", "1", "?"),)), "events are of markets"),
+        (lambda: own(columns=(plx.scans.Column("fair", "market", "status", "1", "?"),)), 'of a "market" or a "user"'),
         (lambda: own(needs=("silence",)), "Unknown column 'silence' in Fair.needs"),
         (lambda: own(needs=("personalized_worst_lower",)), "needs personalized_worst_lower, which this scan does not"),
         (lambda: own(figure=("fare",)), "Unknown column 'fare' in Fair.figure. Did you mean 'fair'"),
-        (lambda: type("Fair", (plx.Measurement,), {}), "must be a frozen dataclass"),
+        (lambda: type("Fair", (plx.scans.Measurement,), {}), "must be a frozen dataclass"),
     ],
 )
 def test_what_makes_no_sense_is_refused(measurement, wanted):

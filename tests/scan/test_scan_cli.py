@@ -15,7 +15,7 @@ from tiny import SIZES, tiny
 import pluraljax as plx
 from pluraljax._cli import main
 
-MIXED = (plx.FamilyGrid("gaussian", SIZES | {"providers": [1, 2]}),)
+MIXED = (plx.scans.FamilyGrid("gaussian", SIZES | {"providers": [1, 2]}),)
 HEAVY = {"jax", "numpy", "pyarrow", "xarray", "rich", "matplotlib", "scipy"}
 
 

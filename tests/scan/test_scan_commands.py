@@ -177,7 +177,7 @@ def test_a_rehearsal_measures_no_more_at_once_than_a_chunk_holds(chunk, tmp_path
 
 
 def test_export_of_cells_with_different_users_pads(tmp_path):
-    grid = tuple(plx.FamilyGrid("gaussian", SIZES | {"users": users}) for users in (1, 2))
+    grid = tuple(plx.scans.FamilyGrid("gaussian", SIZES | {"users": users}) for users in (1, 2))
     plx.scan(tiny(grid=grid, markets=6), tmp_path / "scan", progress=False)
     assert command("export", tmp_path / "scan", tmp_path / "all.csv") == 0
     with open(tmp_path / "all.csv", newline="") as file:

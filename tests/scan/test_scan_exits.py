@@ -16,15 +16,15 @@ ASKED = {"removed": [0, 1]}
 
 def asking(robust, **more):
     """The smallest scan, with an entry `robust` as a file holds it."""
-    return plx.ScanConfig.from_mapping(tiny().to_mapping() | {"robust": robust} | more)
+    return plx.scans.ScanConfig.from_mapping(tiny().to_mapping() | {"robust": robust} | more)
 
 
 def test_a_config_holds_the_exits(tmp_path):
     config = asking(ASKED)
-    assert config.robust == plx.Exits((0, 1))
+    assert config.robust == plx.scans.Exits((0, 1))
     path = tmp_path / "scan.toml"
     path.write_text(config.to_toml())
-    read = plx.ScanConfig.from_toml(path)
+    read = plx.scans.ScanConfig.from_toml(path)
     assert read == config
     assert read.identity == config.identity
     others = [tiny(), asking({"removed": [1]})]
@@ -51,16 +51,16 @@ def test_exits_that_make_no_sense_are_refused(value, wanted):
 
 
 def test_too_many_removals_are_refused():
-    grid = (plx.FamilyGrid("gaussian", {"providers": 30}),)
+    grid = (plx.scans.FamilyGrid("gaussian", {"providers": 30}),)
     with pytest.raises(ValueError, match="makes 4,060 sets of 30 providers"):
-        plx.ScanConfig(grid=grid, robust=plx.Exits((3,)))
+        plx.scans.ScanConfig(grid=grid, robust=plx.scans.Exits((3,)))
 
 
 def test_a_stop_needs_what_it_waits_for():
     until = {"event": "robustly_covered", "half_width": 0.1}
     assert asking(ASKED, until=until).until is not None
     with pytest.raises(ValueError, match="which needs robust"):
-        tiny(until=plx.Until(**until))
+        tiny(until=plx.scans.Until(**until))
 
 
 def test_what_nobody_asked_for_is_undefined():
@@ -74,8 +74,8 @@ def test_what_nobody_asked_for_is_undefined():
 def test_a_scan_measures_the_providers_as_they_are(tmp_path, monkeypatch):
     monkeypatch.setattr(Conditions, "measure", stand_in.as_conditions)  # not asked about here, and takes long
     sizes = {"users": 1, "user_spread": 0.0, "dimension": 1}
-    grid = (plx.FamilyGrid("spatial", sizes | {"providers": [3, 5]}),)
-    config = plx.ScanConfig(grid=grid, markets=60, equilibria=False, robust=plx.Exits((0, 1)), chunk=32)
+    grid = (plx.scans.FamilyGrid("spatial", sizes | {"providers": [3, 5]}),)
+    config = plx.scans.ScanConfig(grid=grid, markets=60, equilibria=False, robust=plx.scans.Exits((0, 1)), chunk=32)
     found = plx.scan(config, tmp_path / "scan", progress=False)
     exits = np.asarray(found["robustly_aligned_exits"])[:, 0]
     events = np.asarray(found["robustly_aligned"])

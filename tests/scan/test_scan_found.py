@@ -17,7 +17,7 @@ from pluraljax._scan.measure._conditions_rows import NO, UNDECIDED, YES
 from pluraljax._scan.measure._found import Found
 from pluraljax._scan.measure._search import METHODS
 
-SEARCH = plx.Search(starts=3, steps=20)
+SEARCH = plx.scans.Search(starts=3, steps=20)
 
 
 def test_the_config_reads_a_table_and_writes_it_back(tmp_path):
@@ -26,7 +26,10 @@ def test_the_config_reads_a_table_and_writes_it_back(tmp_path):
     assert ScanConfig.from_toml(tmp_path / "scan.toml") == config
     assert ScanConfig.from_mapping(config.to_mapping()) == config
     assert ScanConfig.from_mapping(tiny().to_mapping() | {"equilibria": {"starts": 3, "steps": 20}}) == config
-    assert len({tiny(equilibria=each).identity for each in (True, False, SEARCH, plx.Search(starts=4, steps=20))}) == 4
+    assert (
+        len({tiny(equilibria=each).identity for each in (True, False, SEARCH, plx.scans.Search(starts=4, steps=20))})
+        == 4
+    )
     assert set(METHODS) == {*PLAYED, "best_response"}
 
 
@@ -75,9 +78,9 @@ def found_at(market, share, verdict=plx.Truth.HOLDS):
     value = np.asarray(marks.silent) + share * (np.asarray(marks.aligned) - np.asarray(marks.silent))
     verdict = jnp.asarray(int(verdict), jnp.int32)
     value, nothing = jnp.asarray(value), jnp.zeros(2)
-    profile, gain = plx.silent_profile(market, plx.personalized(2)), plx.Bracket(nothing, nothing)
+    profile, gain = plx.play.silent_profile(market, plx.personalized(2)), plx.Bracket(nothing, nothing)
     every = lambda tree: jax.tree.map(lambda leaf: leaf[None], tree)
-    found = plx.Equilibria(
+    found = plx.answers.Equilibria(
         profile=every(profile),
         user_value=every(value),
         provider_value=every(nothing),
@@ -87,7 +90,7 @@ def found_at(market, share, verdict=plx.Truth.HOLDS):
         is_first=jnp.array([True]),
         start=jnp.zeros(1, jnp.int32),
     )
-    return plx.Equilibrium(
+    return plx.answers.Equilibrium(
         profile, value, nothing, gain, nothing, verdict, num_certified=jnp.int32(1), found=found, status=jnp.int32(0)
     )
 

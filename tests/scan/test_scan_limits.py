@@ -74,7 +74,7 @@ def test_numbers_of_a_scan(changes, wanted):
 
 def test_searches_and_shards():
     refused("starts must be", lambda: Search(starts=HUGE))
-    refused("rate must be finite", lambda: plx.Schedule(rate=float("inf")))
+    refused("rate must be finite", lambda: plx.tuning.Schedule(rate=float("inf")))
     refused("a shard is written like", lambda: Shard.parse("1/" + "9" * 5000))
 
 

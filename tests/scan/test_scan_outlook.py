@@ -26,10 +26,10 @@ def test_it_grows_with_users_outcomes_and_questions(tmp_path):
     assert (found.plan.markets, found.plan.missing, found.by_journal) == (400, {0: 134, 1: 133, 2: 133}, False)
     assert foresee(tiny(equilibria=False), tmp_path).seconds[1] == pytest.approx(400 * 0.1413e-3 / 2 * 4, rel=1e-3)
     # One set of no provider, and two of one: each a third as much as the conditions.
-    exits = foresee(tiny(equilibria=False, robust=plx.Exits((0, 1))), tmp_path)
+    exits = foresee(tiny(equilibria=False, robust=plx.scans.Exits((0, 1))), tmp_path)
     assert exits.seconds[1] == pytest.approx(400 * 0.1413e-3 / 2 * 4 * 2, rel=1e-3)
     # 60 markets at 35 ms of the one thread that searches, which is longer than all else.
-    searching = foresee(tiny(search=plx.WorstSearch(markets=20, budget=8)), tmp_path)
+    searching = foresee(tiny(search=plx.scans.WorstSearch(markets=20, budget=8)), tmp_path)
     assert searching.plan.to_search == 60
     assert searching.seconds[1] == pytest.approx(60 * 35e-3 * 4)
     assert "to search: 60 markets" in str(searching)
@@ -38,8 +38,10 @@ def test_it_grows_with_users_outcomes_and_questions(tmp_path):
 
 
 def test_shapes_and_play_are_told(tmp_path):
-    grid = tuple(plx.FamilyGrid("gaussian", SIZES | sizes) for sizes in ({"users": 1}, {"providers": 1}, {"states": 4}))
-    found = foresee(tiny(grid=grid, equilibria=plx.Search(starts=4)), tmp_path)
+    grid = tuple(
+        plx.scans.FamilyGrid("gaussian", SIZES | sizes) for sizes in ({"users": 1}, {"providers": 1}, {"states": 4})
+    )
+    found = foresee(tiny(grid=grid, equilibria=plx.scans.Search(starts=4)), tmp_path)
     assert found.shapes == 3
     assert "3 array shapes, which takes 3 min 0 s to 9 min 0 s the first time" in str(found)
     assert "play: takes longer than all else, and is not in that time" in str(found)

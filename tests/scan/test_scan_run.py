@@ -236,7 +236,7 @@ def test_what_goes_wrong_in_a_second_pass_is_raised(stand_in_measure, monkeypatc
 
 def test_one_measuring_programme_per_array_shape(stand_in_measure):
     shapes = [{"providers": [1, 2]}, {"providers": 2, "shared": [0.5, 0.7]}, {"users": 1}]
-    grid = tuple(plx.FamilyGrid("gaussian", SIZES | shape) for shape in shapes)
+    grid = tuple(plx.scans.FamilyGrid("gaussian", SIZES | shape) for shape in shapes)
     memory = Memory(tiny(grid=grid))
     summary = _run.run(tiny(grid=grid, markets=10), memory)
     # One for conditions and one for equilibria.

@@ -22,13 +22,13 @@ from pluraljax._scan.store._store import Memory, Store
 from pluraljax._worst_shared import WorstEquilibria, _question, worst_equilibria
 
 SMALL = {"users": 2, "actions": 2, "states": 2}
-GRID = (plx.FamilyGrid("gaussian", SMALL | {"providers": [1, 2], "shared": 1.0}),)
+GRID = (plx.scans.FamilyGrid("gaussian", SMALL | {"providers": [1, 2], "shared": 1.0}),)
 COUNT, BUDGET = 8, 3
-SEARCH = plx.WorstSearch(COUNT, BUDGET)
+SEARCH = plx.scans.WorstSearch(COUNT, BUDGET)
 
 
 def searching(search=SEARCH, **more):
-    return plx.ScanConfig(**{"grid": GRID, "markets": 40, "chunk": 12, "search": search} | more)
+    return plx.scans.ScanConfig(**{"grid": GRID, "markets": 40, "chunk": 12, "search": search} | more)
 
 
 @pytest.fixture
@@ -39,13 +39,13 @@ def quick(monkeypatch):
 
 
 def test_a_config_holds_the_search(tmp_path):
-    config = tiny(search=plx.WorstSearch(10, 5))
+    config = tiny(search=plx.scans.WorstSearch(10, 5))
     (tmp_path / "scan.toml").write_text(config.to_toml())
-    read = plx.ScanConfig.from_toml(tmp_path / "scan.toml")
+    read = plx.scans.ScanConfig.from_toml(tmp_path / "scan.toml")
     assert read == config
     assert read.identity == config.identity
-    assert plx.ScanConfig.from_mapping(tiny().to_mapping() | {"search": {"markets": 10, "budget": 5}}) == config
-    others = [tiny(), tiny(search=plx.WorstSearch(10, 6)), tiny(search=plx.WorstSearch(11, 5))]
+    assert plx.scans.ScanConfig.from_mapping(tiny().to_mapping() | {"search": {"markets": 10, "budget": 5}}) == config
+    others = [tiny(), tiny(search=plx.scans.WorstSearch(10, 6)), tiny(search=plx.scans.WorstSearch(11, 5))]
     assert len({config.identity, *(each.identity for each in others)}) == 4
     assert "search" not in tiny().to_mapping()
     assert "search" not in tiny().definition()
@@ -63,19 +63,19 @@ def test_a_config_holds_the_search(tmp_path):
 )
 def test_searches_that_make_no_sense_are_refused(value, wanted):
     with pytest.raises(ValueError, match=wanted):
-        plx.ScanConfig.from_mapping(tiny().to_mapping() | {"search": value})
+        plx.scans.ScanConfig.from_mapping(tiny().to_mapping() | {"search": value})
 
 
 def test_a_search_needs_equilibria_and_is_nothing_to_wait_for():
     with pytest.raises(ValueError, match="search needs equilibria = true"):
         searching(equilibria=False)
     with pytest.raises(ValueError, match="first markets of a cell only"):
-        searching(until=plx.Until("anonymous_served", most=100))
+        searching(until=plx.scans.Until("anonymous_served", most=100))
 
 
 @pytest.mark.parametrize(("block", "count"), [((0, 5), 5), ((5, 20), 3), ((8, 12), 0), ((30, 31), 0)])
 def test_the_first_replicates_are_searched(block, count):
-    assert plx.WorstSearch(COUNT).searched(*block) == count
+    assert plx.scans.WorstSearch(COUNT).searched(*block) == count
 
 
 def test_rows_do_not_depend_on_chunks_or_on_who_measures(quick):

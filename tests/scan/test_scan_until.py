@@ -20,7 +20,7 @@ from pluraljax._scan.engine._run import run
 from pluraljax._scan.store._store import Store
 from pluraljax._statistics._intervals import clopper_pearson, confidence_sequence
 
-UNTIL = plx.Until("weakly_aligned", half_width=0.1, most=1000)
+UNTIL = plx.scans.Until("weakly_aligned", half_width=0.1, most=1000)
 
 
 # Two cells that share all programmes but their draws.
@@ -55,7 +55,7 @@ def test_the_config_reads_and_writes_it(tmp_path):
         '[[grid]]\nfamily = "gaussian"\nproviders = [1, 2]\n'
     )
     read = ScanConfig.from_toml(path)
-    assert read.until == plx.Until("weakly_aligned", 0.02, 0.99, 5000)
+    assert read.until == plx.scans.Until("weakly_aligned", 0.02, 0.99, 5000)
     assert read.markets == 10_000
     again = tmp_path / "again.toml"
     again.write_text(read.to_toml())
@@ -65,7 +65,7 @@ def test_the_config_reads_and_writes_it(tmp_path):
     assert read.identity == read.replace(until=None).identity
     with pytest.raises(ValueError, match=r"makes 10000 markets at most, got markets = 500"):
         read.replace(markets=500)
-    free = read.replace(until=plx.Until("weakly_aligned"), markets=500)
+    free = read.replace(until=plx.scans.Until("weakly_aligned"), markets=500)
     assert Stopping.of(free).most == (250, 250)
 
 
@@ -113,7 +113,7 @@ def test_progress_foresees_the_end(stand_in_measure, capsys):
     lines = capsys.readouterr().err.splitlines()
     foreseen = int(re.search(r"scan: ([\d,]+) markets to measure", lines[0])[1].replace(",", ""))
     # Nothing is known yet, so that it takes as many as for a probability of 1/2 in both cells.
-    assert foreseen == 2 * plx.markets_needed(0.5, 0.1, anytime=True)
+    assert foreseen == 2 * plx.statistics.markets_needed(0.5, 0.1, anytime=True)
     markets = dataset.sizes["market"]
     assert lines[-1] == f"scan: {markets:,} markets for weakly_aligned to 0.1; cells: 2 narrow enough"
     assert 0.8 * foreseen < markets < 1.2 * foreseen
@@ -155,7 +155,7 @@ def test_killed_anywhere_and_resumed_it_stops_at_the_same_rows(stand_in_measure,
 
 def test_a_narrower_interval_goes_on_and_the_cap_is_reported(stand_in_measure, tmp_path, capsys):
     first = plx.scan(config(), tmp_path, progress=False)
-    capped = config(until=plx.Until("weakly_aligned", half_width=0.06, most=600), markets=1200)
+    capped = config(until=plx.scans.Until("weakly_aligned", half_width=0.06, most=600), markets=1200)
     second = plx.scan(capped, tmp_path, progress=False)
     assert set(first.market.values) < set(second.market.values)
     assert [len(codes) for codes in sampled(second)] == [600, 600]
@@ -179,7 +179,11 @@ def test_a_narrower_interval_goes_on_and_the_cap_is_reported(stand_in_measure, t
     # Once decided on the way, always decided on the way.
     plx.scan(config(until=None, markets=1201), tmp_path, progress=False)
     stopping = Stopping.of(ScanConfig.from_mapping(read_manifest(tmp_path).config))
-    assert stopping == Stopping(plx.Until("weakly_aligned", 0.06), (601, 600)) == Stopping.of(read_manifest(tmp_path))
+    assert (
+        stopping
+        == Stopping(plx.scans.Until("weakly_aligned", 0.06), (601, 600))
+        == Stopping.of(read_manifest(tmp_path))
+    )
 
 
 def test_the_report_says_which_cells_are_unfinished(stand_in_measure, tmp_path, monkeypatch, capsys):
@@ -208,18 +212,18 @@ def test_the_report_says_which_cells_are_unfinished(stand_in_measure, tmp_path, 
 
 
 def test_power_says_what_a_width_costs(tmp_path, monkeypatch, capsys):
-    assert plx.markets_needed(0.5, 0.01) == 9701
+    assert plx.statistics.markets_needed(0.5, 0.01) == 9701
     for anytime, interval in ((False, clopper_pearson), (True, confidence_sequence)):
         for p in (0.5, 0.9, 1.0):
-            n = plx.markets_needed(p, 0.04, 0.9, anytime=anytime)
+            n = plx.statistics.markets_needed(p, 0.04, 0.9, anytime=anytime)
             for markets, enough in ((n, True), (n - 1, False)):
                 lower, upper = interval(p * markets, markets, 0.9)
                 assert (upper - lower <= 0.08) == enough
-            assert n == plx.markets_needed(1 - p, 0.04, 0.9, anytime=anytime)
+            assert n == plx.statistics.markets_needed(1 - p, 0.04, 0.9, anytime=anytime)
     for arguments in ((1.5, 0.1), (0.5, 0.5), (0.5, 0.0), (0.5, 0.1, 1.0), (0.5, 1e-9)):
         with pytest.raises(ValueError, match=r"got|10\^12"):
-            plx.markets_needed(*arguments)
-    text = power_report(config(until=plx.Until("weakly_aligned", 0.01, most=1000)))
+            plx.statistics.markets_needed(*arguments)
+    text = power_report(config(until=plx.scans.Until("weakly_aligned", 0.01, most=1000)))
     assert re.search(r"0\.01 +9,701 / \d\d,\d{3}", text)
     assert "If p were 0.5 in all of them: about 2,000 markets, stopped by the cap." in text
     monkeypatch.chdir(tmp_path)

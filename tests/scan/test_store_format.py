@@ -104,7 +104,11 @@ def test_a_scan_from_before_measurements_is_read_and_goes_on(tmp_path):
     assert table.column("anonymous_searched_upper").to_pylist()[3] == [3 + 0.52, 3 + 0.52 + 0.1]
     assert command("report", tmp_path / "scan", "--format", "") == 0
     shutil.rmtree(tmp_path / "scan" / "report")
-    asked = {"equilibria": plx.Search(starts=3), "robust": plx.Exits((0, 1)), "search": plx.WorstSearch(2, 3)}
+    asked = {
+        "equilibria": plx.scans.Search(starts=3),
+        "robust": plx.scans.Exits((0, 1)),
+        "search": plx.scans.WorstSearch(2, 3),
+    }
     config, there = tiny(markets=12, chunk=8, **asked), read_manifest(FORMAT_2).definition
     # A version of the package that draws or measures otherwise has another number, and goes on with none of these.
     assert {**config.definition(), "pluraljax": there["pluraljax"]} == there
@@ -114,7 +118,7 @@ def test_a_scan_from_before_measurements_is_read_and_goes_on(tmp_path):
 def test_a_scan_is_read_where_its_table_has_moved_and_its_family_is_unknown(tmp_path, monkeypatch, capsys):
     ratings = tmp_path / "ratings.csv"
     ratings.write_text("user,item,rating\n" + "".join(f"{u},{i},{u + i}\n" for u in range(6) for i in range(10)))
-    until = plx.Until("weakly_aligned", 0.3, 0.9, 64)
+    until = plx.scans.Until("weakly_aligned", 0.3, 0.9, 64)
     config = tiny(grid=(FamilyGrid("table", {**SIZES, "path": str(ratings)}),), until=until, markets=64, chunk=32)
     for name in ("one", "other"):
         with Store(tmp_path / name, config) as store:
@@ -169,7 +173,7 @@ def test_a_scan_with_a_column_that_this_version_does_not_know_is_read(tmp_path, 
     assert command("report", tmp_path / "that", "--format", "") == 0
     text = capsys.readouterr().out
     assert "also measured\n" in text
-    _, upper = plx.confidence_sequence(0, 20)
+    _, upper = plx.statistics.confidence_sequence(0, 20)
     assert f" 0.0 [  0.0,{100 * upper:5.1f}]" in text
     assert "1.0000 ± 0.0000" in text
     assert command("export", tmp_path / "that", tmp_path / "rows.csv") == 0

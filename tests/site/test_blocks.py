@@ -40,7 +40,11 @@ SLOW = {
 SLOW |= {"docs/tuning.md"}
 # What is made smaller here.
 SMALLER = {
-    "docs/scan.md": {"plx.default_config()": '"study.toml"', "markets=1000": "markets=8", "market=1234": "market=3"},
+    "docs/scan.md": {
+        "plx.scans.default_config()": '"study.toml"',
+        "markets=1000": "markets=8",
+        "market=1234": "market=3",
+    },
     "docs/tuning.md": {"steps=200, held_out=200": "steps=2, held_out=4"},
 }
 # Blocks that need something that is not here: they are compiled and not run.
@@ -146,9 +150,9 @@ def toml_reader(block: Block, folder) -> None:
     if "objective" in block.text:
         read_settings(path)
     elif "[users" in block.text:
-        plx.load_named_market(path)
+        plx.files.load_named_market(path)
     else:
-        plx.ScanConfig.from_toml(str(path))
+        plx.scans.ScanConfig.from_toml(str(path))
 
 
 @pytest.mark.parametrize(

@@ -66,8 +66,8 @@ def write(folder, text, name="market.csv"):
     ("name", "text"), [("market.csv", CSV), ("market.toml", TOML), ("MARKET.CSV", CSV), ("bom.csv", "\ufeff" + CSV)]
 )
 def test_a_form_is_read_as_it_stands(tmp_path, name, text):
-    market, names = plx.load_named_market(write(tmp_path, text, name))
-    assert names == plx.MarketNames(("Ann", "Bo"), ("Zoe", "Max"), ("tea", "coffee"), ("hot", "cold"))
+    market, names = plx.files.load_named_market(write(tmp_path, text, name))
+    assert names == plx.files.MarketNames(("Ann", "Bo"), ("Zoe", "Max"), ("tea", "coffee"), ("hot", "cold"))
     for read, right in zip(jax.tree.leaves(market), jax.tree.leaves(wanted()), strict=True):
         np.testing.assert_array_equal(read, right)
     for read, right in zip(jax.tree.leaves(plx.load_market(tmp_path / name)), jax.tree.leaves(market), strict=True):
@@ -78,7 +78,7 @@ def test_columns_and_rows_may_come_in_any_order(tmp_path):
     header, *rows = CSV.splitlines()
     turn = lambda line: ";".join(line.split(",")[::-1]).replace(";", " , ")
     text = "\n".join([turn(header).upper(), "", *map(turn, rows), ",,,,", ""])
-    market, names = plx.load_named_market(write(tmp_path, text))
+    market, names = plx.files.load_named_market(write(tmp_path, text))
     assert names.providers == ("Zoe", "Max")
     np.testing.assert_array_equal(market.user_value, wanted().user_value)
 
@@ -86,8 +86,8 @@ def test_columns_and_rows_may_come_in_any_order(tmp_path):
 def test_what_is_left_out_has_a_meaning(tmp_path):
     """No states: there is nothing to be known. No prior and no mass: equal ones. No user: whoever comes."""
     path = write(tmp_path, "payoff,action,who\n1,tea,user\n2,coffee,user\n3,tea,Zoe\n4,coffee,Zoe\n")
-    market, names = plx.load_named_market(path)
-    assert names == plx.MarketNames(("everybody",), ("Zoe",), ("tea", "coffee"), ("always",))
+    market, names = plx.files.load_named_market(path)
+    assert names == plx.files.MarketNames(("everybody",), ("Zoe",), ("tea", "coffee"), ("always",))
     np.testing.assert_array_equal(market.prior, [[[[1.0]]]])
     np.testing.assert_array_equal(market.mass, [1.0])
     text = re.sub(r"(?m)^(prior|mass).*\n", "", CSV)
@@ -98,7 +98,7 @@ def test_what_is_left_out_has_a_meaning(tmp_path):
 
 def test_an_archive_has_numbered_names(tmp_path):
     plx.save_market(tmp_path / "market.npz", wanted())
-    market, names = plx.load_named_market(tmp_path / "market.npz")
+    market, names = plx.files.load_named_market(tmp_path / "market.npz")
     assert names.users == ("user 0", "user 1")
     assert names.states == ("state 0", "state 1")
     np.testing.assert_array_equal(market.user_value, wanted().user_value)

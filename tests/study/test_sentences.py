@@ -101,7 +101,7 @@ def test_nobody_is_served_by_foes(answers):
 def test_payments_that_align_are_certified(answers):
     """With them the alignment error is 0: asked of the question itself."""
     found = answers["foes"].interventions["payments"]["anonymous"]
-    paid = plx.least_subsidy(market(FOES), plx.anonymous(2))
+    paid = plx.tuning.least_subsidy(market(FOES), plx.anonymous(2))
     assert found["served"]
     assert found["cost"] == pytest.approx(float(paid.cost), rel=1e-6)
     most = found["largest"]

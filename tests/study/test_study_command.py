@@ -96,7 +96,7 @@ def test_something_undecided_is_an_exit_code(results):
 
 def test_the_page_s_toml_is_a_market(tmp_path):
     (tmp_path / "shop.toml").write_text(blocks("toml")[0])
-    market, names = plx.load_named_market(tmp_path / "shop.toml")
+    market, names = plx.files.load_named_market(tmp_path / "shop.toml")
     assert names.users == ("Ann", "Ben")
     np.testing.assert_array_equal(market.user_value[0], [[2, 2], [4, 1], [0, 5]])
     np.testing.assert_array_equal(market.provider_value[0, 1], [[0, 0], [3, 3], [0, 0]])

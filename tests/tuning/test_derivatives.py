@@ -39,7 +39,7 @@ def moved(batch, step, length):
 @functools.cache
 def worst_slopes():
     def ask(market, step):
-        value = lambda m: (lambda found: (found.value.upper, found.kink))(plx.worst_value(m, 0.02))
+        value = lambda m: (lambda found: (found.value.upper, found.kink))(plx.tuning.worst_value(m, 0.02))
         (worst, kink), (slope, _) = jax.jvp(value, (market,), (step,))
         return worst, slope, kink
 
@@ -70,10 +70,10 @@ def test_kinks_have_two_derivatives():
     blank = jax.tree.map(jnp.zeros_like, market)
     step = eqx.tree_at(lambda m: m.provider_value, blank, blank.provider_value.at[0, 0, 0, 0].set(1.0))
     question = lambda m: plx.weak_alignment(m).value.upper
-    kinked = plx.one_sided_slopes(question, market, step)
+    kinked = plx.tuning.one_sided_slopes(question, market, step)
     assert bool(kinked.kink[0])
     assert float(kinked.ahead[0]) > 0 > float(kinked.behind[0])
-    smooth = plx.one_sided_slopes(question, moved(market, step, 0.2), step)
+    smooth = plx.tuning.one_sided_slopes(question, moved(market, step, 0.2), step)
     assert not bool(smooth.kink[0])
     with pytest.raises(ValueError, match="step must be > 0"):
-        plx.one_sided_slopes(question, market, step, step=0.0)
+        plx.tuning.one_sided_slopes(question, market, step, step=0.0)

@@ -31,7 +31,7 @@ def row(markets, index):
 @pytest.fixture(scope="module")
 def exact(markets):
     """Solves all markets, once for all tests."""
-    return functools.cache(lambda *asked: [plx.least_subsidy(row(markets, i), *asked) for i in range(MARKETS)])
+    return functools.cache(lambda *asked: [plx.tuning.least_subsidy(row(markets, i), *asked) for i in range(MARKETS)])
 
 
 def oracle(user, provider, heavy=1e4):
@@ -50,7 +50,7 @@ def test_gradients_find_the_convex_optimum(markets, exact, segments):
     assert all(each.status == plx.Status.OK for each in best)
     assert max(float(each.value.width) for each in best) < 1e-8
     cost = np.array([float(each.cost) for each in best])
-    found = jax.jit(jax.vmap(lambda m: plx.gradient_subsidy(m, segments)), compiler_options=CHEAP)(markets)
+    found = jax.jit(jax.vmap(lambda m: plx.tuning.gradient_subsidy(m, segments)), compiler_options=CHEAP)(markets)
     ratio = np.asarray(found.cost) / cost
     assert ratio.min() > 1 - 1e-6
     assert ratio.max() < 1.01
@@ -61,7 +61,7 @@ def test_it_is_the_nearest_point_of_a_cone(markets):
         market = row(markets, i)
         user, provider, mass = (np.asarray(leaf) for leaf in (market.user_value, market.provider_value, market.mass))
         each = [mass[j] * oracle(user[j].ravel(), provider[:, j].reshape(3, -1)) for j in range(USERS)]
-        found = plx.least_subsidy(market, (0, 1, 2))
+        found = plx.tuning.least_subsidy(market, (0, 1, 2))
         np.testing.assert_allclose(float(found.cost), sum(each), rtol=1e-5)
 
 
@@ -97,7 +97,7 @@ def test_both_ends_hold_whatever_a_solver_proposes(markets, target, by):
     for index in range(10):
         market = row(markets, index)
         user, provider, mass = (np.asarray(leaf) for leaf in (market.user_value, market.provider_value, market.mass))
-        found = plx.least_subsidy(market, (0, 0, 0), target, by=by)
+        found = plx.tuning.least_subsidy(market, (0, 0, 0), target, by=by)
         if found.status != plx.Status.OK:
             continue
         cost = float(found.cost)
@@ -124,10 +124,10 @@ def test_both_ends_hold_whatever_a_solver_proposes(markets, target, by):
 
 
 def test_payments_by_action_may_not_suffice(markets):
-    found = plx.least_subsidy(row(markets, 0), (0, 1, 2), 0.0, by="action")
+    found = plx.tuning.least_subsidy(row(markets, 0), (0, 1, 2), 0.0, by="action")
     assert found.status != plx.Status.OK
     assert np.isnan(float(found.cost))
-    loose = plx.least_subsidy(row(markets, 0), (0, 1, 2), 1.5, by="action")
+    loose = plx.tuning.least_subsidy(row(markets, 0), (0, 1, 2), 1.5, by="action")
     assert loose.status == plx.Status.OK
     payment = np.asarray(loose.payment)
     assert np.ptp(payment, axis=2).max() < 1e-12
@@ -141,7 +141,7 @@ def test_an_unsolvable_programme_is_not_solved():
 
 def test_markets_that_no_payment_by_action_helps_are_not_solved(markets):
     # The iterates of such programmes run away until their linear systems are singular, which must not raise.
-    found = [plx.least_subsidy(row(markets, index), (0, 0, 0), 0.7, by="action") for index in (0, 2, 9)]
+    found = [plx.tuning.least_subsidy(row(markets, index), (0, 0, 0), 0.7, by="action") for index in (0, 2, 9)]
     assert not any(each.status == plx.Status.OK for each in found)
 
 
@@ -199,7 +199,7 @@ EASY = {
 @pytest.mark.parametrize("name", EASY)
 def test_units_constants_and_twins_do_not_matter(name):
     market, target, cost = EASY[name]
-    found = plx.least_subsidy(market, (0,), target)
+    found = plx.tuning.least_subsidy(market, (0,), target)
     assert found.status == plx.Status.OK
     np.testing.assert_allclose(float(found.cost), cost, rtol=1e-7)
     assert 0 <= float(found.value.width) <= 1e-7 * cost
@@ -210,7 +210,7 @@ def test_a_general_solver_finds_the_same_cost():
     for seed in range(12):
         generator = np.random.default_rng(seed)
         user, provider = generator.normal(size=(2, 3)), generator.normal(size=(3, 2, 3))
-        found = plx.least_subsidy(plx.observed_market(user[None], provider[:, None]), (0,), 0.1)
+        found = plx.tuning.least_subsidy(plx.observed_market(user[None], provider[:, None]), (0,), 0.1)
         assert float(found.cost) == pytest.approx(slow_least_cost(user, provider, 0.1), rel=1e-4, abs=1e-7)
 
 
@@ -275,12 +275,12 @@ def test_degenerate_problems_are_solved_and_proved():
 def test_arguments_are_checked(markets):
     for target in (-1.0, np.inf, np.nan):
         with pytest.raises(ValueError, match=f"target must be >= 0 and finite, got {target}"):
-            plx.least_subsidy(row(markets, 0), (0, 1, 2), target)
+            plx.tuning.least_subsidy(row(markets, 0), (0, 1, 2), target)
     with pytest.raises(ValueError, match="most_weight must be > 0 and finite"):
-        plx.least_subsidy(row(markets, 0), (0, 1, 2), most_weight=np.inf)
+        plx.tuning.least_subsidy(row(markets, 0), (0, 1, 2), most_weight=np.inf)
 
 
 def test_a_market_without_numbers_is_not_solved():
-    found = plx.least_subsidy(one_user(unit=np.nan), (0,), 0.1)
+    found = plx.tuning.least_subsidy(one_user(unit=np.nan), (0,), 0.1)
     assert found.status != plx.Status.OK
     assert np.isnan([float(found.cost), float(found.value.width)]).all()

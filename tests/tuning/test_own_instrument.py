@@ -20,7 +20,7 @@ import pluraljax as plx
 
 
 @dataclass(frozen=True)
-class ProfitShare(plx.Instrument):
+class ProfitShare(plx.tuning.Instrument):
     """Pays every provider a share of what the user gets."""
 
     def start(self, market):
@@ -50,8 +50,8 @@ def test_it_is_tuned_and_certified(tmp_path, x64):
         return ((market.provider_value - market.user_value[None]) ** 2).mean()
 
     markets = jax.vmap(foes)(jr.split(jr.key(0), 3))
-    schedule = plx.Schedule(steps=300, rate=0.05)
-    found = plx.tune(distance, module.ProfitShare(), markets, schedule=schedule)
+    schedule = plx.tuning.Schedule(steps=300, rate=0.05)
+    found = plx.tuning.tune(distance, module.ProfitShare(), markets, schedule=schedule)
     # A provider that gets -u / 2 wants what the user wants, to the same extent, with 3 / 2 of u on top.
     np.testing.assert_allclose(found.parameters, [1.5] * 3, atol=1e-3)
     np.testing.assert_allclose(jnp.asarray(found.history)[-1], 0.0, atol=1e-4)

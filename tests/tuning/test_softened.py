@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("x64")
 
 
 def solve(market, people, temperature):
-    return plx.soft_equilibrium(market, plx.personalized(2), TALK, plx.Logit(people), temperature, steps=200)
+    return plx.tuning.soft_equilibrium(market, plx.personalized(2), TALK, plx.Logit(people), temperature, steps=200)
 
 
 def markets(count):
@@ -97,7 +97,7 @@ def test_it_is_an_equilibrium_of_payoffs():
 def test_a_profile_that_is_no_equilibrium_is_not_solved():
     one = jax.tree.map(lambda leaf: leaf[0], markets(16))
     cold = jax.jit(
-        lambda m: plx.soft_equilibrium(m, (0, 1), TALK, plx.Logit(0.3), 1e-4, steps=1), compiler_options=CHEAP
+        lambda m: plx.tuning.soft_equilibrium(m, (0, 1), TALK, plx.Logit(0.3), 1e-4, steps=1), compiler_options=CHEAP
     )
     found = cold(one)
     assert not bool(found.solved)
@@ -110,6 +110,6 @@ def test_a_profile_that_is_no_equilibrium_is_not_solved():
 def test_settings_out_of_range_are_refused():
     market = FAMILY(jr.key(0))
     with pytest.raises(ValueError, match="steps must be at least 1"):
-        plx.soft_equilibrium(market, (0, 1), TALK, plx.Logit(0.3), 0.1, steps=0)
+        plx.tuning.soft_equilibrium(market, (0, 1), TALK, plx.Logit(0.3), 0.1, steps=0)
     with pytest.raises(ValueError, match="temperature must be > 0"):
-        plx.soft_equilibrium(market, (0, 1), TALK, plx.Logit(0.3), 0.0)
+        plx.tuning.soft_equilibrium(market, (0, 1), TALK, plx.Logit(0.3), 0.0)

@@ -133,9 +133,11 @@ def batch(count=4):
 @pytest.mark.slow
 def test_segments_are_chosen_better_than_at_random():
     markets = batch()
-    schedule = plx.Schedule(steps=150, rate=0.1)
+    schedule = plx.tuning.Schedule(steps=150, rate=0.1)
     with jax.enable_x64(True):
-        tuned = plx.tune("segment_error", plx.Segmentation(2), markets, segments=(0, 0, 0), schedule=schedule)
+        tuned = plx.tuning.tune(
+            "segment_error", plx.tuning.Segmentation(2), markets, segments=(0, 0, 0), schedule=schedule
+        )
     # Two segments nest one, and the relaxation found a division that helps.
     assert (tuned.after.segment_error <= tuned.before.segment_error + 1e-6).mean() > 0.7
     assert tuned.after.segment_error.mean() < tuned.before.segment_error.mean()
@@ -145,21 +147,21 @@ def test_segments_are_chosen_better_than_at_random():
 def test_instruments_keep_their_promises():
     with jax.enable_x64(True):
         market = FAMILY(jr.key(0))
-        licence = plx.Licence(most=2)
+        licence = plx.tuning.Licence(most=2)
         weights = np.array([[0.0, 1.0, 0.2], [0.1, 0.9, 0.3], [0.0, 1.0, 0.3]])
         kept = np.asarray(licence.apply(jax.numpy.asarray(weights), market).provider_value)
         values = np.asarray(market.provider_value)
         np.testing.assert_array_equal(kept, values[[1, 1, 2]])
-        subsidy = plx.Subsidy(budget=0.5)
+        subsidy = plx.tuning.Subsidy(budget=0.5)
         paid = subsidy.project(jax.numpy.ones((3, 3, 1)), market)
         np.testing.assert_allclose(float(subsidy.cost(paid, market)), 0.5 * 0.5**2)
-        mass = np.asarray(plx.Reweighting().apply(jax.numpy.asarray([1.0, 0.0, -1.0]), market).mass)
+        mass = np.asarray(plx.tuning.Reweighting().apply(jax.numpy.asarray([1.0, 0.0, -1.0]), market).mass)
         np.testing.assert_allclose(mass.sum(), 1.0)
         np.testing.assert_allclose(mass[0] / mass[1], np.e)
-        entered = np.asarray(plx.Entrant().apply(jax.numpy.asarray([1.0, 0.0, 0.0]), market).provider_value)
+        entered = np.asarray(plx.tuning.Entrant().apply(jax.numpy.asarray([1.0, 0.0, 0.0]), market).provider_value)
         average = np.asarray(market.user_value).mean(axis=0)
         assert np.corrcoef(entered[-1, 0].ravel(), average.ravel())[0, 1] > 1 - 1e-12
     with pytest.raises(ValueError, match="market by market"):
-        plx.tune("weak_error", licence, FAMILY)
+        plx.tuning.tune("weak_error", licence, FAMILY)
     with pytest.raises(ValueError, match="budget must be > 0"):
-        plx.Subsidy(budget=0.0)
+        plx.tuning.Subsidy(budget=0.0)

@@ -33,7 +33,7 @@ class FamilyGrid:
     """A family of random markets and the grid of its parameters.
 
     ```python
-    plx.FamilyGrid("gaussian", {"providers": [1, 2, 4], "shared": 0.5})  # three cells
+    plx.scans.FamilyGrid("gaussian", {"providers": [1, 2, 4], "shared": 0.5})  # three cells
 
 
     @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class FamilyGrid:
         def __call__(self, key): ...  # a plx.Market
 
 
-    plx.FamilyGrid(Recommend, {"providers": [1, 2, 3], "noise": 0.5})
+    plx.scans.FamilyGrid(Recommend, {"providers": [1, 2, 3], "noise": 0.5})
     ```
 
     **Arguments:**

@@ -26,7 +26,7 @@ class Column:
     boolean, null where it is open.
 
     ```python
-    plx.Column("regret", "user", "value", "utility", "what she loses to her favourite provider")
+    plx.scans.Column("regret", "user", "value", "utility", "what she loses to her favourite provider")
     ```
 
     **Arguments:**
@@ -125,10 +125,10 @@ class Measurement:
 
     ```python
     @dataclass(frozen=True)
-    class Spread(plx.Measurement):
+    class Spread(plx.scans.Measurement):
         columns = (
-            plx.Column("spread", "user", "value", "utility", "how far providers' payoffs lie apart, on average"),
-            plx.Column("is_wide", "market", "event", "1 yes, 0 no, missing open", "the spread of some user exceeds 1"),
+            plx.scans.Column("spread", "user", "value", "utility", "how far providers' payoffs lie apart, on average"),
+            plx.scans.Column("is_wide", "market", "event", "1 yes, 0 no, missing open", "some spread exceeds 1"),
         )
         figure = ("is_wide",)
 

@@ -19,7 +19,7 @@ from ._columns import BUILT_IN, COLUMNS
 from ._measurement import Column, Measurement, Table
 
 _WANTED = (
-    'a plx.Measurement, its class, "module:Name", "file.py:Name", or a table {measurement = "module:Name", ...} with '
+    'a scans.Measurement, its class, "module:Name", "file.py:Name", or a table {measurement = "module:Name", ...} with '
     "its settings"
 )
 
@@ -119,7 +119,7 @@ def _check_class(kind: type[Measurement]) -> None:
     if frozen is None or not frozen.frozen or "__dataclass_params__" not in vars(kind):
         raise ValueError(f"{kind.__name__} must be a frozen dataclass: put @dataclass(frozen=True) above it.")
     if not kind.columns or not all(isinstance(column, Column) for column in kind.columns):
-        raise ValueError(f"{kind.__name__}.columns must hold a plx.Column for each number that it measures.")
+        raise ValueError(f"{kind.__name__}.columns must hold a plx.scans.Column for each number that it measures.")
     for column in kind.columns:
         _check_column(kind, column)
     names = {column.name for column in kind.columns}
