@@ -105,7 +105,6 @@ _HOME = {
     "guarantee": "_guarantee",
     "load_market": "_market_file",
     "market_status": "_market",
-    "measurements": "_scan.measure",
     "observed_market": "_market",
     "open_scan": "_scan",
     "personalized": "_segments",
@@ -135,7 +134,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME and name not in _NAMESPACES:
         raise AttributeError(f"module 'pluraljax' has no attribute {name!r}")
     home = importlib.import_module(f".{_HOME.get(name, name)}", __name__)
-    value = home if name in ("families", "measurements", *_NAMESPACES) else getattr(home, name)
+    value = home if name in ("families", *_NAMESPACES) else getattr(home, name)
     globals()[name] = value
     return value
 

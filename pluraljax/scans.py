@@ -1,22 +1,30 @@
-"""What a scan of random markets is told: families and grids, markets, searches, when to stop."""
+"""What a scan of random markets is told: families and grids, searches, when to stop, measurements of one's own."""
 
-from ._scan import Column as Column
 from ._scan import Exits as Exits
 from ._scan import FamilyGrid as FamilyGrid
-from ._scan import Measurement as Measurement
 from ._scan import ScanConfig as ScanConfig
 from ._scan import Search as Search
 from ._scan import Until as Until
 from ._scan import WorstSearch as WorstSearch
 from ._scan import default_config as default_config
+from ._scan.measure import Column as Column
+from ._scan.measure import Entry as Entry
+from ._scan.measure import Given as Given
+from ._scan.measure import Measurement as Measurement
+from ._scan.measure import Pair as Pair
+from ._scan.measure import Table as Table
 
 __all__ = [
     "Column",
+    "Entry",
     "Exits",
     "FamilyGrid",
+    "Given",
     "Measurement",
+    "Pair",
     "ScanConfig",
     "Search",
+    "Table",
     "Until",
     "WorstSearch",
     "default_config",

@@ -9,7 +9,6 @@ from .config._default import default_config
 from .config._grid import FamilyGrid
 from .config._until import Until
 from .measure._exits import Exits
-from .measure._measurement import Column, Measurement
 from .measure._search import Search
 from .measure._worst_search import WorstSearch
 from .store._manifest import read_manifest
@@ -19,10 +18,8 @@ if TYPE_CHECKING:
     from .engine._run import scan
 
 __all__ = [
-    "Column",
     "Exits",
     "FamilyGrid",
-    "Measurement",
     "ScanConfig",
     "Search",
     "Until",

@@ -10,5 +10,4 @@ from ._measurement import Measurement as Measurement
 from ._measurement import Pair as Pair
 from ._measurement import Table as Table
 
-# `Column` and `Measurement` are public names of the package itself.
-__all__ = ["Entry", "Given", "Pair", "Table"]
+__all__ = ["Column", "Entry", "Given", "Measurement", "Pair", "Table"]
