@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pluraljax import Until
 from pluraljax._scan.config._stopping import State, replay
+from pluraljax.scans import Until
 
 
 @pytest.fixture

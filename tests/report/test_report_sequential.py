@@ -5,13 +5,13 @@ import itertools
 import pytest
 from synthetic_scan import realistic
 
-from pluraljax import Until
 from pluraljax._report._csv import summary_csv
 from pluraljax._report._figures import alignment_figure, personalization_figure
 from pluraljax._report._layout import group_cells
 from pluraljax._report._summary import merge_summaries, summarize
 from pluraljax._report._table import PLAIN_WIDTH, plain_report
 from pluraljax._scan.config._stopping import Stopping
+from pluraljax.scans import Until
 
 ROWS = realistic(markets=12, providers=(4,))
 

@@ -220,7 +220,7 @@ def test_shapes_are_traced_once_per_shape(monkeypatch):
         _batch, "_shape_of", lambda family, _: calls.append(family) or (((1, 3), "f"),) * 2 + (((2, 1), "f"),) * 2
     )
     monkeypatch.setattr(_batch, "MOST_DRAWS", 8)
-    for name in ("_compile_draw", "_compile_measure", "_compile_equilibria"):
+    for name in ("_compile_draw", "_compile_measurement"):
         monkeypatch.setattr(_batch, name, lambda *_: None)
     config = many_cells(30)
     programs = _batch.Programs(config, 32, _batch.jax.local_devices())
