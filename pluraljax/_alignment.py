@@ -9,7 +9,6 @@ from typing import Any, Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
@@ -68,6 +67,9 @@ class Alignment(Answer):
     code per user; where the market's data are invalid, every number is NaN.
     """
 
+    attained_by = "weights"
+    proved_by = "direction"
+
     value: Bracket
     user_error: Float[Array, " user"]
     weights: Float[Array, "user provider"]
@@ -76,19 +78,12 @@ class Alignment(Answer):
     direction: Float[Array, "user part row"]
     status: Int[Array, " user"]
 
-    @property
-    def witness(self) -> Array | np.ndarray:
-        """What reaches the upper end: `weights`."""
-        return self.weights
-
-    @property
-    def proof(self) -> Array | np.ndarray:
-        """What proves the lower end: `direction`."""
-        return self.direction
-
 
 class StrongAlignment(Answer):
     """Alignment of all users at once, by one vector of weights; fields as in `Alignment`."""
+
+    attained_by = "weights"
+    proved_by = "direction"
 
     value: Bracket
     user_error: Float[Array, " user"]
@@ -97,16 +92,6 @@ class StrongAlignment(Answer):
     offset: Float[Array, "user state"]
     direction: Float[Array, "user part row"]
     status: Int[Array, ""]
-
-    @property
-    def witness(self) -> Array | np.ndarray:
-        """What reaches the upper end: `weights`."""
-        return self.weights
-
-    @property
-    def proof(self) -> Array | np.ndarray:
-        """What proves the lower end: `direction`."""
-        return self.direction
 
 
 @checked(market=one_market)

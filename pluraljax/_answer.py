@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -42,8 +42,10 @@ class Answer(eqx.Module):
     if not TYPE_CHECKING:
         value: eqx.AbstractVar[Bracket]
         status: eqx.AbstractVar[Int[Array, "..."]]
-        witness: eqx.AbstractVar[Any]
-        proof: eqx.AbstractVar[Any]
+
+    # The fields that are `witness` and `proof`; none where the answer does not carry it.
+    attained_by: ClassVar[str] = ""
+    proved_by: ClassVar[str] = ""
 
     @property
     def lower(self) -> Array | np.ndarray:
@@ -54,6 +56,16 @@ class Answer(eqx.Module):
     def upper(self) -> Array | np.ndarray:
         """The upper end of `value`."""
         return _value_of(self).upper
+
+    @property
+    def witness(self) -> Any:
+        """What attains an end of `value`: the field that `attained_by` names, or `None`."""
+        return getattr(self, self.attained_by) if self.attained_by else None
+
+    @property
+    def proof(self) -> Any:
+        """What proves the other end: the field that `proved_by` names, or `None`."""
+        return getattr(self, self.proved_by) if self.proved_by else None
 
     def __repr__(self) -> str:
         if not is_concrete(self):
@@ -97,6 +109,27 @@ class Answer(eqx.Module):
         frame = type(table)(columns).to_dataframe() if shared else _one_row(columns)
         frame["status"] = [Status(int(code)).name for code in frame["status"]]
         return frame
+
+
+class Decided(Answer):
+    """An answer about gains that also says, in `holds`, whether there is an equilibrium: a `Truth` code."""
+
+    if not TYPE_CHECKING:
+        holds: eqx.AbstractVar[Int[Array, "..."]]
+
+    @property
+    def is_equilibrium(self) -> Any:
+        """Whether it is proved that no provider gains more than delta."""
+        return _truth_in(self) == Truth.HOLDS
+
+    @property
+    def is_refuted(self) -> Any:
+        """Whether it is proved that some provider gains more than delta."""
+        return _truth_in(self) == Truth.FAILS
+
+
+def _truth_in(answer: Any) -> Any:
+    return answer.holds
 
 
 def _one_row(columns: dict[Any, Any]) -> "pandas.DataFrame":

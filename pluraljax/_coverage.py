@@ -29,20 +29,13 @@ class Coverage(Answer):
     `Status` code per user; where the market's data are invalid, every number is NaN.
     """
 
+    attained_by = "weights"
+    proved_by = "deviation"
+
     value: Bracket
     weights: Float[Array, "*user provider"]
     deviation: Float[Array, "*user type evidence action"]
     status: Int[Array, "*user"]
-
-    @property
-    def witness(self) -> Array | np.ndarray:
-        """What reaches the upper end: `weights`."""
-        return self.weights
-
-    @property
-    def proof(self) -> Array | np.ndarray:
-        """What proves the lower end: `deviation`."""
-        return self.deviation
 
 
 def known_baseline(name: str, value: Any, arguments: dict[str, Any]) -> Any:

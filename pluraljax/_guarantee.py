@@ -51,20 +51,13 @@ class Guarantee(Answer):
     `status` is a `Status` code per user; where the market's data are invalid, every number is NaN.
     """
 
+    attained_by = "outcome"
+    proved_by = "weights"
+
     value: Bracket
     weights: Float[Array, "user provider"]
     outcome: Float[Array, "user member type evidence action"]
     status: Int[Array, " user"]
-
-    @property
-    def witness(self) -> Array | np.ndarray:
-        """What reaches the upper end: `outcome`."""
-        return self.outcome
-
-    @property
-    def proof(self) -> Array | np.ndarray:
-        """What proves the lower end: `weights`."""
-        return self.weights
 
 
 class _Found(eqx.Module):
@@ -99,21 +92,14 @@ def guarantee(market: Market, segments: Any, delta: Any = 0.0, *, solver: Solver
     """
     labels = as_labels(segments, market.user_value.shape[0])
     delta = jnp.asarray(delta, jnp.float64)
-    segment_stakes, solutions = solve_guarantees(market, labels, delta, solver)
-    return _collect(market, labels, segment_stakes, solutions, _delta_of(market, delta))
+    segment_stakes, each_delta = _lay_out(market, labels), _delta_of(market, delta)
+    solutions = [_solve_block(block, each_delta, solver) for block in segment_stakes]
+    return _collect(market, labels, segment_stakes, solutions, each_delta)
 
 
 @in_float64
 def _delta_of(market: Market, delta: Float[Array, ""]) -> Float[Array, " provider"]:
     return counted(market).delta(delta)
-
-
-def solve_guarantees(
-    market: Market, labels: Labels, delta: Float[Array, ""], solver: Solver
-) -> tuple[list[SegmentStakes], list[Solution]]:
-    """Solves the programmes of all users: stakes and solutions `[segment member]` of each block."""
-    segment_stakes, each_delta = _lay_out(market, labels), _delta_of(market, delta)
-    return segment_stakes, [_solve_block(block, each_delta, solver) for block in segment_stakes]
 
 
 # Outcomes are wanted that clear every floor by so many times its rounding: solutions are not exact themselves.

@@ -1,7 +1,7 @@
 """How sure a share of markets is, and how many markets it takes."""
 
-from ._scan import confidence_sequence as confidence_sequence
-from ._scan import markets_needed as markets_needed
+from ._statistics._intervals import confidence_sequence as confidence_sequence
+from ._statistics._power import markets_needed as markets_needed
 
 __all__ = [
     "confidence_sequence",

@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from .._answer import Answer, truth_of
+from .._answer import Decided, truth_of
 from .._arguments import checked, instance_of
 from .._bracket import Bracket
 from .._candidates import Solver, solve
@@ -14,62 +14,44 @@ from .._market import Market, market_status, one_market, slack, with_zeros_if_in
 from .._precision import float64_scope, in_float64
 from .._segments import Labels, as_labels, user_labels
 from .._status import Status
-from .._truth import Truth
 from ._gains import Gains, Proof, find_gains
 from ._standing import Standing, profile_standing, silent_standing
 
 
-class _Gains(Answer):
-    """What both questions answer."""
-
-    @property
-    def is_equilibrium(self) -> Any:
-        """Whether it is proved that no provider gains more than delta."""
-        return _truth_in(self) == Truth.HOLDS
-
-    @property
-    def is_refuted(self) -> Any:
-        """Whether it is proved that some provider gains more than delta."""
-        return _truth_in(self) == Truth.FAILS
-
-
-def _truth_in(found: Any) -> Any:
-    return found.holds
-
-
-class Silence(_Gains):
+class Silence(Decided):
     """What providers gain by breaking silence.
 
     `value` brackets each provider's best deviation, in units of its objective, and `most` bounds the gain of one to any
     conversation at all, even one that treats every user apart. `reply`, the `witness`, holds a deviation that reaches
-    the lower end, in the row of its provider; `proof` holds the multipliers of the upper ends. `holds` is a `Truth`
-    code: whether silence is an equilibrium. `status` is a `Status` code per provider; where the market's data are
-    invalid, every number is NaN.
+    the lower end, in the row of its provider; `multipliers`, the `proof`, are those of the upper ends. `holds` is a
+    `Truth` code: whether silence is an equilibrium. `status` is a `Status` code per provider; where the market's data
+    are invalid, every number is NaN.
     """
+
+    attained_by = "reply"
+    proved_by = "multipliers"
 
     value: Bracket
     most: Float[Array, " provider"]
     holds: Int[Array, ""]
     reply: Profile
-    proof: Proof
+    multipliers: Proof
     status: Int[Array, " provider"]
 
-    @property
-    def witness(self) -> Profile:
-        """What reaches the lower ends: `reply`."""
-        return self.reply
 
-
-class Deviation(_Gains):
+class Deviation(Decided):
     """What providers gain by deviating from a profile.
 
     `user_value` is what each user gets under the profile, from the provider `choice`, and `provider_value` each
     provider's objective. `value` brackets each provider's best deviation, in units of its objective, and `most` bounds
     the gain of one to any conversation at all, even one that treats every user apart. `reply`, the `witness`, holds a
-    deviation that reaches the lower end, in the row of its provider; `proof` holds the multipliers of the upper ends.
-    `holds` is a `Truth` code: whether the profile is a delta-equilibrium. `status` is a `Status` code per provider;
-    where market or profile are invalid, every number is NaN.
+    deviation that reaches the lower end, in the row of its provider; `multipliers`, the `proof`, are those of the upper
+    ends. `holds` is a `Truth` code: whether the profile is a delta-equilibrium. `status` is a `Status` code per
+    provider; where market or profile are invalid, every number is NaN.
     """
+
+    attained_by = "reply"
+    proved_by = "multipliers"
 
     value: Bracket
     most: Float[Array, " provider"]
@@ -78,13 +60,8 @@ class Deviation(_Gains):
     provider_value: Float[Array, " provider"]
     choice: Int[Array, " user"]
     reply: Profile
-    proof: Proof
+    multipliers: Proof
     status: Int[Array, " provider"]
-
-    @property
-    def witness(self) -> Profile:
-        """What reaches the lower ends: `reply`."""
-        return self.reply
 
 
 @checked(market=one_market, segments=user_labels, delta=slack)
@@ -214,6 +191,6 @@ def _report(standing: Standing, gains: Gains, status: Array) -> Deviation:
         provider_value=hide(standing.present.sum(axis=-1) * standing.objective_unit + standing.provider_baseline),
         choice=standing.choice,
         reply=gains.reply,
-        proof=gains.proof,
+        multipliers=gains.proof,
         status=gains.status,
     )

@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from .._answer import Answer, truth_of
+from .._answer import Decided, truth_of
 from .._arguments import checked, instance_of
 from .._bracket import Bracket
 from .._candidates import METHODS, Annealing
@@ -42,7 +42,7 @@ class Equilibria(eqx.Module):
     start: Int[Array, " start"]
 
 
-class Equilibrium(Answer):
+class Equilibrium(Decided):
     """An equilibrium found by play: the certified one that is worst for users, out of `found`.
 
     `profile` are its policies, told as one round (a query is a plan of what to ask). `user_value` is what each user
@@ -53,6 +53,8 @@ class Equilibrium(Answer):
     every number is NaN and the question open.
     """
 
+    attained_by = "profile"
+
     profile: Profile
     user_value: Float[Array, " user"]
     provider_value: Float[Array, " provider"]
@@ -62,16 +64,6 @@ class Equilibrium(Answer):
     num_certified: Int[Array, ""]
     found: Equilibria
     status: Int[Array, ""]
-
-    @property
-    def witness(self) -> Profile:
-        """What gives users `user_value`: `profile`."""
-        return self.profile
-
-    @property
-    def proof(self) -> None:
-        """None: `deviation` holds multipliers for one profile."""
-        return None
 
 
 @checked(market=one_market, segments=known_labels, conversation=instance_of(Conversation, type(None)), delta=slack)

@@ -36,22 +36,14 @@ class BestResponse(Answer):
     is NaN.
     """
 
+    attained_by = "reply"
+
     gain: Float[Array, " provider"]
     relaxed_gain: Float[Array, " provider"]
     value: Bracket
     ratio: Float[Array, " provider"]
     reply: Profile
     status: Int[Array, " provider"]
-
-    @property
-    def witness(self) -> Profile:
-        """What gains `gain`: `reply`."""
-        return self.reply
-
-    @property
-    def proof(self) -> None:
-        """None: `deviation` holds the multipliers of the upper end."""
-        return None
 
 
 @checked(market=one_market, segments=known_labels, conversation=instance_of(Conversation), profile=instance_of(Profile))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from .._answer import Answer
+from .._answer import Decided
 from .._arguments import checked
 from .._bracket import Bracket
 from .._conversation import Conversation, Profile, check_profile
@@ -76,7 +76,7 @@ def jump(market: Market, labels: tuple[int, ...], menus: Menus, delta: Array) ->
     return menus, looked
 
 
-class Play(Answer):
+class Play(Decided):
     """Best-response play, a row per round: the first is the profile that it starts from.
 
     `user_value` is what each user gets, `choice` the provider that she talks to, `provider_value` each provider's
@@ -85,6 +85,8 @@ class Play(Answer):
     (one more than there were, where it has not). It also stays where that is open. `status` is a `Status`
     code per round and provider; where market or start are invalid, numbers are NaN.
     """
+
+    attained_by = "profile"
 
     user_value: Float[Array, "round user"]
     provider_value: Float[Array, "round provider"]
@@ -95,16 +97,6 @@ class Play(Answer):
     ended: Int[Array, ""]
     profile: Profile
     status: Int[Array, "round provider"]
-
-    @property
-    def witness(self) -> Profile:
-        """Where play ended: `profile`."""
-        return self.profile
-
-    @property
-    def proof(self) -> None:
-        """None: `deviation` holds multipliers for one profile."""
-        return None
 
 
 @checked(market=one_market, segments=known_labels, delta=slack)

@@ -39,19 +39,11 @@ class Persuasion(Answer):
     code; where the market's data are invalid, every number is NaN.
     """
 
+    attained_by = "outcome"
+
     value: Bracket
     outcome: Float[Array, "provider user type evidence action"]
     status: Int[Array, "provider user"]
-
-    @property
-    def witness(self) -> Array | np.ndarray:
-        """What reaches the lower end: `outcome`."""
-        return self.outcome
-
-    @property
-    def proof(self) -> None:
-        """None: `certify` looks for multipliers of the upper end."""
-        return None
 
 
 @checked(market=one_market)

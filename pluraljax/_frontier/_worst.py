@@ -4,7 +4,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int
 
 from .._answer import Answer
@@ -29,21 +28,13 @@ class Frontier(Answer):
     `Status` code per user; where the market's data are invalid, every number is NaN.
     """
 
+    attained_by = "outcome"
+
     value: Bracket
     outcome: Float[Array, "user type evidence action"]
     gap: Bracket
     turns: Int[Array, " user"]
     status: Int[Array, " user"]
-
-    @property
-    def witness(self) -> Array | np.ndarray:
-        """What attains the upper end: `outcome`."""
-        return self.outcome
-
-    @property
-    def proof(self) -> None:
-        """None: `frontier_proof` searches again and keeps it."""
-        return None
 
 
 @checked(market=one_market, delta=slack)

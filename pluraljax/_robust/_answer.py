@@ -19,19 +19,11 @@ class Robust(Answer):
     user; where the market's data are invalid, every number is NaN.
     """
 
+    attained_by = "removed"
+
     value: Bracket
     removed: Bool[Array, "user provider"]
     status: Int[Array, " user"]
-
-    @property
-    def witness(self) -> Array | np.ndarray:
-        """What shows one of the ends: `removed`."""
-        return self.removed
-
-    @property
-    def proof(self) -> None:
-        """None: the other end is that of the worst of all removals."""
-        return None
 
 
 class Robustness(Answer):
@@ -43,19 +35,11 @@ class Robustness(Answer):
     markets have -2.
     """
 
+    attained_by = "removed"
+
     value: Bracket
     removed: Bool[Array, "user provider"]
     status: Int[Array, " user"]
-
-    @property
-    def witness(self) -> Array | np.ndarray:
-        """What shows the upper end: `removed`."""
-        return self.removed
-
-    @property
-    def proof(self) -> None:
-        """None: the other end is that of the worst of all removals."""
-        return None
 
 
 @in_float64

@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING, Any
 
-from .._statistics._intervals import confidence_sequence
-from .._statistics._power import markets_needed
 from .config._config import ScanConfig
 from .config._default import default_config
 from .config._grid import FamilyGrid
@@ -24,9 +22,7 @@ __all__ = [
     "Search",
     "Until",
     "WorstSearch",
-    "confidence_sequence",
     "default_config",
-    "markets_needed",
     "open_scan",
     "read_manifest",
     "read_table",

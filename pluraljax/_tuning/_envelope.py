@@ -42,16 +42,6 @@ class WorstValue(Answer):
     kink: Bool[Array, " user"]
     status: Int[Array, " user"]
 
-    @property
-    def witness(self) -> None:
-        """None: `worst_equilibrium` holds a profile."""
-        return None
-
-    @property
-    def proof(self) -> None:
-        """None: `certify` looks for what proves the lower end."""
-        return None
-
 
 @checked(market=one_market, delta=slack)
 @float64_scope

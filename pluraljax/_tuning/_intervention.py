@@ -41,6 +41,8 @@ class Subsidised(Answer):
     `*_alignment` questions on `market`.
     """
 
+    attained_by = "payment"
+
     market: Market
     value: Bracket
     payment: Float[Array, "user action state"]
@@ -51,16 +53,6 @@ class Subsidised(Answer):
     def cost(self) -> Any:
         """What the payment costs: the upper end of `value`."""
         return self.value.upper
-
-    @property
-    def witness(self) -> Any:
-        """What costs the upper end: `payment`."""
-        return self.payment
-
-    @property
-    def proof(self) -> None:
-        """None: the dual bound is evaluated where it is found."""
-        return None
 
 
 def pay(market: Market, payment: Float[Array, "user action state"]) -> Market:

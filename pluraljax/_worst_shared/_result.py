@@ -27,22 +27,14 @@ class WorstEquilibrium(Answer):
     distance between silent and aligned utility. Where the market's data are invalid, every number is NaN.
     """
 
+    attained_by = "profile"
+
     value: Bracket
     profile: Profile
     has_profile: Bool[Array, "*batch user"]
     served_by: Int[Array, "*batch user everyone"]
     looked: Int[Array, "*batch user"]
     status: Int[Array, "*batch user"]
-
-    @property
-    def witness(self) -> Profile:
-        """What attains the upper end, where `has_profile`: `profile`."""
-        return self.profile
-
-    @property
-    def proof(self) -> None:
-        """None: `certify` looks for what proves the lower end."""
-        return None
 
 
 class Drawn(eqx.Module):

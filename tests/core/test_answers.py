@@ -89,11 +89,16 @@ def test_weights_and_outcome_prove_a_guarantee(name, delta):
 
 def test_every_answer_has_what_all_have():
     answers = [each for each in vars(plx.answers).values() if inspect.isclass(each) and issubclass(each, Answer)]
+    # The base class itself says nothing.
     answers.remove(Answer)
     assert len(answers) >= 12
     for each in answers:
         for name in ("value", "status", "witness", "proof", "lower", "upper"):
             assert name in each.__dataclass_fields__ or isinstance(inspect.getattr_static(each, name), property), each
+        assert {each.attained_by, each.proved_by} <= {"", *each.__dataclass_fields__}, each
+    for each in (plx.answers.Alignment, plx.answers.Guarantee, plx.answers.Silence, plx.answers.Deviation):
+        assert each.attained_by
+        assert each.proved_by
 
 
 def test_an_answer_shows_its_numbers_and_its_status_in_words():
