@@ -37,9 +37,9 @@ def measure(family, markets: int, budget: int) -> dict[str, float]:
     start = time.process_time()
     found = plx.worst_equilibrium(batch, plx.anonymous(batch.num_users), budget=budget)
     cost = time.process_time() - start
-    span = np.asarray(base.aligned - base.silent)
-    on_scale = lambda end: (np.asarray(end) - np.asarray(base.silent)) / np.where(span > 0, span, 1.0)
-    lower, upper = on_scale(found.value.lower), on_scale(found.value.upper)
+    place = base.share(found)
+    # To whom conversation is worth nothing, nothing is lost.
+    lower, upper = (np.nan_to_num(end, nan=1.0) for end in (place.lower, place.upper))
     always, sometimes_not = (lower >= SERVED).all(axis=1), (upper < SERVED).any(axis=1)
     return {
         "closed": float((np.asarray(found.status) == plx.Status.OK).mean()),

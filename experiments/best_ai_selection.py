@@ -79,10 +79,7 @@ def measure(config: Config) -> Iterator[Result]:
             markets = draw_markets(family, config.markets, config.seed)
             run, base = in_tiles(program, config.markets, markets), in_tiles(benchmarks, config.markets, markets)
             weak, hull = in_tiles(errors, config.markets, markets)
-            silent, aligned = (
-                np.broadcast_to(end[:, None], run.user_value.shape) for end in (base.silent, base.aligned)
-            )
-            each = on_scale(run.user_value, silent, aligned)
+            each = on_scale(run.user_value, base)
             value, size = np.nanmean(each, axis=2), payoff_range(markets)
             yield Result(
                 scheme=scheme,

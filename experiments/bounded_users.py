@@ -70,7 +70,7 @@ def measure(config: Config) -> Iterator[Result]:
             soft, exact, offers, base = in_tiles(program, config.markets, markets, size)
             cost = temperature * size[:, None] * np.log(3 * config.providers)
             bound = offers.max(axis=1) - cost
-            on = lambda value, base=base: mean(np.nanmean(on_scale(value, base.silent, base.aligned), axis=1))
+            on = lambda value, base=base: mean(np.nanmean(on_scale(value, base), axis=1))
             yield Result(
                 bias=bias,
                 temperature=temperature,

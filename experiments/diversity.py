@@ -79,7 +79,7 @@ def measure_one(config: Config, own: float, shared: float) -> Iterator[Result]:
         chosen = np.arange(most if k > 1 else 1, dtype=np.int32) % k
         weak, base, found = in_tiles(program, count, markets, np.tile(chosen, (count, 1)))
         aligned.append((weak.upper <= config.near * payoff_range(markets))[:, 0])
-        worst.append(on_scale(found.lower, base.silent, base.aligned)[:, 0])
+        worst.append(on_scale(found.lower, base)[:, 0])
         unknown.append(int((found.status == int(plx.Status.OPEN)).sum()))
     gains = [[mean(1.0 * more - less) for less, more in pairwise(values)] for values in (aligned, worst)]
     for at, k in enumerate(config.providers):

@@ -70,7 +70,7 @@ def every_set(markets: plx.Market, users: int) -> tuple[np.ndarray, np.ndarray, 
     present = np.tile(np.arange(1, sets + 1)[:, None] >> np.arange(users) & 1 == 1, (count, 1))
     repeated = jax.tree.map(lambda leaf: np.repeat(np.asarray(leaf), sets, axis=0), markets)
     error, sure, base = in_tiles(program, count * sets, repeated, present, tile=128)
-    lost = 1 - on_scale(np.maximum(sure, base.silent), base.silent, base.aligned)
+    lost = 1 - on_scale(np.maximum(sure, base.silent), base)
     lost = np.nan_to_num(lost).max(axis=1)  # NaN: there is nothing to lose
     return tuple(values.reshape(count, sets) for values in (error.lower, error.upper, lost))
 

@@ -103,7 +103,8 @@ def measure(config: Config) -> Iterator[Result]:
             for name, markets in arms(config, drawn, tuned.parameters).items()
         }
         # Users for whom conversation is worth nothing have no place on the scale.
-        scaled = {name: on_scale(c.worst_lower, c.silent, c.aligned) for name, c in found.items()}
+        marks = jax.vmap(plx.benchmarks)(drawn)
+        scaled = {name: on_scale(c.worst_lower, marks) for name, c in found.items()}
         share = {name: np.ma.masked_invalid(each).mean(axis=1).filled(np.nan) for name, each in scaled.items()}
         for name, certified in found.items():
             yield Result(

@@ -70,10 +70,9 @@ def payoff_range(markets: Any) -> np.ndarray:
     return np.ptp(np.asarray(markets.user_value), axis=(2, 3))
 
 
-def on_scale(value: np.ndarray, silent: np.ndarray, aligned: np.ndarray) -> np.ndarray:
-    """Puts utilities on the scale where silent is 0 and aligned is 1; NaN where the two coincide."""
-    wide = aligned - silent > 1e-9
-    return np.divide(value - silent, aligned - silent, where=wide, out=np.full(value.shape, np.nan))
+def on_scale(value: np.ndarray, marks: Any) -> np.ndarray:
+    """Puts utilities `[market ... user]` on the scale where silent is 0 and aligned is 1; NaN where they coincide."""
+    return np.asarray(jax.vmap(lambda one, marks: marks.share(one))(value, marks))
 
 
 def panels(columns: int, **settings: Any) -> tuple[Figure, np.ndarray]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import jax
 import numpy as np
 from matplotlib.figure import Figure
-from study import Estimate, draw_markets, in_tiles, mean, on_scale, panels, payoff_range, run_study, share
+from study import Estimate, draw_markets, in_tiles, mean, panels, payoff_range, run_study, share
 
 import pluraljax as plx
 
@@ -89,7 +89,7 @@ def measure_one(config: Config, name: str, parameter: float, family) -> Result:
     own, left = ((base.aligned - end).max(axis=1) / USERS / size for end in (worst, sure))
     wrong = (lost > allowed + 1e-6) | (stable & (lost > bound[:, None] + 1e-6))
     wrong = wrong.any(axis=1) | (own > bound + 1e-6) | (left > bound + 1e-6)
-    part = on_scale(lost, np.zeros_like(lost), allowed)
+    part = np.divide(lost, allowed, where=allowed > 1e-9, out=np.full_like(lost, np.nan))
     pairs = {
         "all silent": (allowed[:, 0], lost[:, 0]),
         "random talk": (allowed[:, 1], lost[:, 1]),

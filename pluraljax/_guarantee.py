@@ -11,7 +11,6 @@ from jax import lax
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
-from ._answer import Answer
 from ._arguments import checked
 from ._bounds import (
     SegmentStakes,
@@ -36,12 +35,13 @@ from ._candidates import (
 )
 from ._counted import Counted, OptimalPlay, counted, optimal_play_of
 from ._market import Market, action_range, market_status, one_market, slack, stakes
+from ._on_scale import UtilityAnswer
 from ._precision import float64_scope, in_float64
 from ._segments import Block, Labels, as_labels, blocks, gather, user_labels
 from ._status import Status
 
 
-class Guarantee(Answer):
+class Guarantee(UtilityAnswer):
     """A bracket of what every delta-equilibrium gives each user at least, in expected utility.
 
     `value` brackets the bound: the least utility that the inequalities of equilibria leave her. `weights[j]` are the

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ._arguments import checked, described, finite_slack
 from ._float_bits import is_negative, is_zero, power_of_two
 from ._precision import in_float64, in_scope
+from ._served import on_scale
 from ._status import Status
 from ._warnings import PAYOFFS, warn_once
 
@@ -190,12 +191,55 @@ def stakes(market: Market) -> Stakes:
 class Benchmarks(eqx.Module):
     """What each user would get from a perfectly aligned model, and with no conversation at all (expected utility).
 
-    Both are NaN, and `status` says why, where the market's data are invalid.
+    `payoff_range` is what her largest and smallest payoff differ by. All are NaN, and `status` says why, where the
+    market's data are invalid. `share` puts utilities on the scale between the two.
     """
 
     aligned: Float[Array, " user"]
     silent: Float[Array, " user"]
+    payoff_range: Float[Array, " user"]
     status: Int[Array, ""]
+
+    def share(self, utility: Any) -> Any:
+        """Says where utilities are on the way from silent (0) to aligned (1).
+
+        `(utility - silent) / (aligned - silent)`, in float64 whatever JAX is set to; under `jit`, `vmap` and `grad`,
+        too. NaN where the two benchmarks coincide (to 1e-8 of the user's payoff range, and 1e-11 of their size): no
+        conversation is worth anything to her. What is worse than silence is below 0, as a bound may be that says less
+        than that nobody has to listen.
+
+        **Arguments:**
+
+        - `utility`: expected utilities `[... user]`: an array, a `Bracket` of them, or an answer with such a `value`.
+
+        **Returns:** the same of it: a `Bracket` for a bracket or an answer, an array for an array. Raises `ValueError`
+        where the last axes are not those of the benchmarks.
+
+        Example::
+
+            market = plx.families.gaussian(providers=3, users=2)(jax.random.key(0))
+            marks = plx.benchmarks(market)
+            marks.share(plx.guarantee(market, plx.personalized(2)))  # a Bracket
+            marks.share(marks.aligned)  # 1 for everybody
+        """
+        ends = getattr(utility, "value", utility)
+        ends = ends if hasattr(ends, "lower") else _as_float_array(ends)
+        for end in jax.tree.leaves(ends):
+            if np.shape(end)[max(np.ndim(end) - np.ndim(self.silent), 0) :] != np.shape(self.silent):
+                raise ValueError(
+                    f"share needs utilities whose last axes are those of the benchmarks, {np.shape(self.silent)}, "
+                    f"got an array of shape {np.shape(end)}."
+                )
+        return _share(self, ends)
+
+
+@in_float64
+def _share(marks: Benchmarks, ends: Any) -> Any:
+    def of(end: Float[Array, "... user"]) -> Float[Array, "... user"]:
+        wide = (jnp.broadcast_to(each, end.shape) for each in (marks.silent, marks.aligned, marks.payoff_range))
+        return on_scale(end, *wide, where=jnp.where)
+
+    return jax.tree.map(of, ends)
 
 
 @checked(market=one_market)
@@ -210,7 +254,8 @@ def benchmarks(market: Market) -> Benchmarks:
     silent = user.sum(axis=-2).max(axis=-1).sum(axis=-1)
     base, valid = expected_baseline(market.prior, market.user_value), status < Status.NOT_FINITE
     report = lambda value: jnp.asarray(jnp.where(valid, value * unit + base, jnp.nan))
-    return Benchmarks(report(aligned), report(silent), status)
+    spread = market.user_value.max(axis=(-2, -1)) - market.user_value.min(axis=(-2, -1))
+    return Benchmarks(report(aligned), report(silent), jnp.where(valid, spread, jnp.nan), status)
 
 
 def expected_baseline(

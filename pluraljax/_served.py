@@ -1,8 +1,9 @@
-"""Whom competition serves: the one definition that scans count by, reports explain and the study of a market speaks of.
+"""The scale from silent to aligned, and whom competition serves: scans, reports and studies all count by this.
 
-NumPy only.
+NumPy only, but for what is handed in.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,25 @@ MEANING = (
     f"Served: every equilibrium gives every user at least {100 * SERVED:.0f} % of the way from what she gets in "
     "silence to what a perfectly aligned model would give her."
 )
+
+
+# Of the size of utilities: what they differ by less by is rounding, where large constants are in them.
+ROUNDING = 1e-11
+
+
+def has_way(silent: Any, aligned: Any, payoff_range: Any) -> Any:
+    """Whether conversation is worth anything to a user: not where aligned is silent, to `ZERO` of her payoff range."""
+    return SERVED * (aligned - silent) > ZERO * payoff_range
+
+
+def on_scale(value: Any, silent: Any, aligned: Any, payoff_range: Any, where: Callable[..., Any] = np.where) -> Any:
+    """Puts utilities on the scale where silent is 0 and aligned is 1; NaN where there is no way between the two.
+
+    Also where it is lost in the rounding of large constants. `where` is that of the arrays' library.
+    """
+    way = aligned - silent
+    told = has_way(silent, aligned, payoff_range) & (way > ROUNDING * (abs(silent) + abs(aligned)))
+    return (value - silent) / where(told, way, np.nan)
 
 
 def served_level(

@@ -16,6 +16,7 @@ from ._frontier import Persuasion as Persuasion
 from ._guarantee import Guarantee as Guarantee
 from ._market import Benchmarks as Benchmarks
 from ._market import Stakes as Stakes
+from ._on_scale import UtilityAnswer as UtilityAnswer
 from ._payoff import Payoffs as Payoffs
 from ._robust import Robust as Robust
 from ._robust import Robustness as Robustness
@@ -47,5 +48,6 @@ __all__ = [
     "StrongAlignment",
     "Study",
     "UserAnswer",
+    "UtilityAnswer",
     "WorstEquilibrium",
 ]

@@ -22,13 +22,14 @@ LAYERS = (
     ("_interruption",),
     ("_ties",),
     ("_float_bits",),
+    ("_served",),
     ("_shown",),
     ("_bracket",),
     ("_answer",),
     ("_market",),
+    ("_on_scale",),
     ("_counted",),
     ("_printable",),
-    ("_served",),
     ("_progress", "_statistics"),
     ("_files",),
     ("_compiling",),
@@ -444,4 +445,13 @@ def test_the_exact_checker_loads_nothing_that_it_checks():
 
 def test_a_public_name_loads_only_what_it_needs():
     loaded = {layer_of(name) for name in loaded_by("import pluraljax; pluraljax.Market")} - {None, "__init__"}
-    assert loaded == {"_arguments", "_float64_call", "_float_bits", "_market", "_precision", "_status", "_warnings"}
+    assert loaded == {
+        "_arguments",
+        "_float64_call",
+        "_float_bits",
+        "_market",
+        "_precision",
+        "_served",
+        "_status",
+        "_warnings",
+    }

@@ -31,7 +31,7 @@ PAGES = (
         "answers",
         "Answers and their status",
         "What answers are made of.",
-        "_answer _bracket _status _truth _warnings _candidates",
+        "_answer _on_scale _bracket _status _truth _warnings _candidates",
     ),
     # Names of modules that nobody has put on a page yet.
     ("more", "More", "Other names.", ""),

@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from .._answer import Answer
 from .._arguments import checked
 from .._bounds import value_of
 from .._bracket import Bracket
 from .._candidates import Solver, solve
 from .._market import Market, market_status, one_market, slack
+from .._on_scale import UtilityAnswer
 from .._precision import float64_scope, in_float64
 from .._status import Status
 from ._envelope import lower_at
@@ -19,7 +19,7 @@ from ._search import Search, excess, run_search
 from ._stakes import UserStakes, fold_actions, lay_out, where_valid
 
 
-class Frontier(Answer):
+class Frontier(UtilityAnswer):
     """The least that a personalized delta-equilibrium gives each user, and an equilibrium that gives it.
 
     `value` is in expected utility. In the equilibrium at `value.upper` every provider offers user j `outcome[j]`, the

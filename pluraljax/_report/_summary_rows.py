@@ -7,11 +7,10 @@ import pyarrow as pa
 
 from .._scan.measure._columns import COLUMNS, SEARCHED, Column
 from .._scan.store._codes import codes_of
+from .._served import on_scale
 
 # A bracket is open when it is wider than this share of the user's payoff range, as for `Status.OPEN`.
 OPEN_SHARE = 1e-6
-# aligned and silent coincide when they differ by no more than this share of their size.
-COINCIDE = 1e-9
 # Brackets that a search looks for close to this share of the way from silent to aligned.
 SEARCHED_SHARE = 1e-3
 
@@ -37,13 +36,12 @@ class Rows:
             if column.kind == "value"
         }
         aligned, silent = users["aligned"], users["silent"]
-        size = np.maximum(np.abs(aligned), np.abs(silent))
-        scale = aligned - silent
-        defined = scale > COINCIDE * size
+        scale, spread = aligned - silent, users["payoff_range"]
+        defined = np.isfinite(on_scale(aligned, silent, aligned, spread))
         self.undefined = users.count(~defined)
 
         self.searched = np.isfinite(self.values["anonymous_searched_lower"])
-        slack = OPEN_SHARE * users["payoff_range"]
+        slack = OPEN_SHARE * spread
         self.open = {}
         for name in BRACKETS:
             allowed = slack + SEARCHED_SHARE * scale if name == "anonymous_searched" else slack
@@ -54,8 +52,7 @@ class Rows:
             self.open[name] = wide
 
         def share(value: np.ndarray) -> np.ndarray:
-            place = np.divide(value - silent, scale, where=defined, out=np.full_like(value, np.nan))
-            return np.maximum(place, 0.0)
+            return np.maximum(on_scale(value, silent, aligned, spread), 0.0)
 
         shares = {s: tuple(share(users[f"{s}_guarantee_{end}"]) for end in ("lower", "upper")) for s in SCHEMES}
         self.shares = {s: (users.mean(lower), users.mean(upper)) for s, (lower, upper) in shares.items()}

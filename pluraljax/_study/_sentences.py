@@ -9,7 +9,7 @@ import numpy as np
 
 from .._market_form import MarketNames
 from .._printable import printable
-from .._served import NO, UNDECIDED, YES, ZERO
+from .._served import NO, UNDECIDED, YES, ZERO, has_way, on_scale
 from ._facts import Conditions, Shared
 from ._parts import Scheme
 
@@ -40,12 +40,11 @@ class Known:
     @property
     def idle(self) -> np.ndarray:
         """Users to whom no conversation is worth anything."""
-        return self.level <= self.conditions.silent
+        return ~has_way(self.conditions.silent, self.conditions.aligned, self.payoff_range)
 
     def share(self, value: np.ndarray) -> np.ndarray:
         """How far utility is on the way from silent to aligned; NaN where that is no way."""
-        way = np.where(self.idle, np.nan, self.span)
-        return (value - self.conditions.silent) / way
+        return on_scale(value, self.conditions.silent, self.conditions.aligned, self.payoff_range)
 
     @property
     def weakly_aligned(self) -> np.ndarray:

@@ -14,7 +14,6 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from .._answer import Answer
 from .._arguments import checked
 from .._bounds import Prices, value_of
 from .._bracket import Bracket
@@ -22,6 +21,7 @@ from .._candidates import OutcomeTask, pose_outcome, read_outcome, solve
 from .._frontier import frontier
 from .._frontier._stakes import UserStakes, lay_out, where_valid
 from .._market import Market, one_market, slack
+from .._on_scale import UtilityAnswer
 from .._precision import float64_scope, in_float64
 
 # Shares of the span: how far the linearised programme may miss the certified value before it counts as a kink, and how
@@ -30,7 +30,7 @@ _MISSED = 1e-6
 _ALIGNED = 1e-7
 
 
-class WorstValue(Answer):
+class WorstValue(UtilityAnswer):
     """What the worst personalized equilibrium gives each user, with derivatives.
 
     `value` is the certified bracket of `frontier`; both ends carry the derivative of the optimum. Where `kink` is set,

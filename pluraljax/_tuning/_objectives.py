@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from .._alignment import segment_alignment, weak_alignment
 from .._guarantee import guarantee
 from .._market import Market, benchmarks
+from .._served import has_way
 from ._envelope import worst_value
 from ._instruments._instrument import user_range
 
@@ -44,5 +45,5 @@ def share_lost(value: Float[Array, " user"], market: Market) -> Float[Array, " u
     """How far a user is from what an aligned model gives her, 1 at silent; 0 where conversation is worth nothing."""
     marks = benchmarks(market)
     span = marks.aligned - marks.silent
-    wide = span > 1e-9
+    wide = has_way(marks.silent, marks.aligned, marks.payoff_range)
     return jnp.where(wide, (marks.aligned - value) / jnp.where(wide, span, 1.0), 0.0)

@@ -6,17 +6,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from .._answer import Answer
 from .._bracket import Bracket
 from .._conversation import Profile
 from .._market import Market
+from .._on_scale import UtilityAnswer
 from .._precision import in_float64
 from .._signals import Crowd
 from ._base import Unsearched
 from ._profiles import Found
 
 
-class WorstEquilibrium(Answer):
+class WorstEquilibrium(UtilityAnswer):
     """A bracket of the least that a delta-equilibrium gives each user.
 
     `value` is in expected utility: no delta-equilibrium gives user j less than `value.lower[j]`, and one gives her at

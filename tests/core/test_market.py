@@ -129,3 +129,60 @@ def test_a_prior_from_single_precision_counts_as_normalised():
 def test_every_status_says_what_to_do():
     assert len({status.sentence for status in Status}) == len(Status)
     assert all(status.sentence.endswith(".") for status in Status)
+
+
+# Aligned: (4 + 1) / 2. Silent: the first action always, (4 + 0) / 2. The other user gets the same, whatever she does.
+TWO_USERS = plx.observed_market([[[4.0, 0.0], [1.0, 1.0]], [[3.0, 7.0], [3.0, 7.0]]], np.ones((1, 2, 2, 2)))
+
+
+def test_shares_are_places_between_silent_and_aligned():
+    marks = plx.benchmarks(TWO_USERS)
+    np.testing.assert_array_equal(marks.silent, [2.0, 5.0])
+    np.testing.assert_array_equal(marks.aligned, [2.5, 5.0])
+    np.testing.assert_array_equal(marks.payoff_range, [4.0, 4.0])
+    found = marks.share(plx.Bracket(jnp.array([1.0, 5.0]), jnp.array([2.25, 5.0])))
+    assert isinstance(found, plx.Bracket)
+    np.testing.assert_array_equal(found.lower, [-2.0, np.nan])
+    np.testing.assert_array_equal(found.upper, [0.5, np.nan])
+    np.testing.assert_array_equal(marks.share([[2.0, 5.0], [2.5, 5.0]])[:, 0], [0.0, 1.0])
+
+
+def test_who_gains_next_to_nothing_by_conversation_has_no_share():
+    """The threshold is that of who counts as served: 1e-8 of the payoff range, which is 1 here."""
+    for gain, has_one in ((4e-8, True), (1e-8, False)):
+        value = np.array([[[1.0, 0.0], [1.0 - 2 * gain, 2 * gain]]])
+        marks = plx.benchmarks(plx.observed_market(value, np.ones((1, 1, 2, 2))))
+        assert bool(np.isfinite(marks.share(marks.aligned))[0]) == has_one
+
+
+def test_shares_are_float64_under_every_transformation():
+    """1e-12 above silent is seen, whatever JAX is set to."""
+    with jax.enable_x64(True):
+        value = jnp.array([[2.0 + 0.5e-12, 5.0]])
+        markets = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], TWO_USERS)
+    ask = lambda market, end: plx.benchmarks(market).share(end)
+    for with_switch in (True, False):
+        with jax.enable_x64(with_switch):
+            for asked in (jax.vmap(ask), jax.jit(jax.vmap(ask)), jax.vmap(jax.jit(ask))):
+                found = asked(markets, value)
+                assert found.dtype == np.float64
+                np.testing.assert_allclose(np.asarray(found)[0, 0], 1e-12, rtol=1e-3)
+
+
+def test_an_answer_in_utility_has_a_share_of_the_way():
+    found = plx.guarantee(TWO_USERS, plx.personalized(2))
+    low, high = np.asarray(found.share(TWO_USERS).lower), np.asarray(found.share(TWO_USERS).upper)
+    # Its only provider does not mind anything: the bound is the worst action in each state, and nobody has to listen.
+    as_it_is = np.asarray(plx.benchmarks(TWO_USERS).share(found).lower)
+    np.testing.assert_allclose(as_it_is[0], (0.5 - 2.0) / 0.5, atol=1e-9)
+    assert low[0] == 0.0
+    assert np.isnan(high[1])
+    many = jax.tree.map(lambda leaf: np.stack([np.asarray(leaf)] * 3), (TWO_USERS, found))
+    np.testing.assert_array_equal(np.asarray(many[1].share(many[0]).lower)[2], low)
+
+
+def test_shares_of_other_users_are_refused():
+    with pytest.raises(
+        ValueError, match=r"last axes are those of the benchmarks, \(2,\), got an array of shape \(3,\)"
+    ):
+        plx.benchmarks(TWO_USERS).share([1.0, 2.0, 3.0])
