@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = "pluraljax"
 
 # Modules that only say where names are.
-NAMESPACES = ("answers", "files", "play", "robust", "scans", "statistics", "tuning")
+NAMESPACES = ("answers", "files", "play", "plot", "robust", "scans", "statistics", "tuning")
 
 # Lowest first. Modules that share a line do not import each other.
 LAYERS = (
@@ -61,6 +61,7 @@ LAYERS = (
     ("_report",),
     ("_audit",),
     ("_study",),
+    ("_plot",),
     ("_cli",),
     ("__main__",),
     NAMESPACES,

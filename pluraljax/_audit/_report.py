@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 
 from .._files._atomic import replacing, sweep, write_text
 from .._printable import for_spreadsheets, printable, printable_lines
-from .._report._figures import BLUE, GREY, figure_style, save_figure
+from .._report._figures import figure_style, save_figure
+from .._report._panels import BLUE, GREY
 from ._audit import Audit, Finding, Share
 from ._table import open_table
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._printable import printable
+from ._names import plain_name
 from ._summary import CellSummary
 
 # The parameter that a group runs over, where it varies.
@@ -32,7 +33,7 @@ class Group:
     @property
     def label(self) -> str:
         """What tells this group from the others of its family; empty if it is the only one."""
-        return _list({name: self.fixed[name] for name in self.varying})
+        return ", ".join(f"{plain_name(self.family, name)}: {show(self.fixed[name])}" for name in self.varying)
 
 
 def group_cells(summaries: Sequence[CellSummary]) -> list[Group]:

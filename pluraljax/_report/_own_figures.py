@@ -1,7 +1,6 @@
 """Figures of measurements of a user's own: events, and values, against the main parameter of each family."""
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -10,29 +9,14 @@ from .._printable import for_figures
 from .._scan.measure._measurement import Column
 from .._statistics._intervals import normal_quantile
 from ._comparisons import interval_name
-from ._figures import (
-    BLUE,
-    ORANGE,
-    SLATE,
-    VERMILLION,
-    NamedFigure,
-    Series,
-    count_of,
-    draw_panels,
-    figure_style,
-    footer,
-    handle,
-    legend,
-    pages_of,
-)
+from ._figures import NamedFigure, draw_panels, figure_style, footer, legend, pages_of
 from ._layout import Group, group_cells, readable
 from ._own import Own
+from ._panels import BLUE, ORANGE, SLATE, VERMILLION, Point, Series, count_of, frequency, handle
 from ._summary import CONFIDENCE, CellSummary
 
 # More lines than these cannot be told apart in one panel.
 _LOOKS = ((BLUE, "-", "o", True), (VERMILLION, "--", "s", False), (ORANGE, "-", "^", True), (SLATE, "--", "D", False))
-
-_Point = Callable[[CellSummary], tuple[float, float, float]]
 
 
 def own_figures(
@@ -47,7 +31,7 @@ def own_figures(
                 columns = [column for column in chosen if column.kind == kind][: len(_LOOKS)]
                 name = "-".join(["own", *_words(measurement.label), *(["mean"] if kind == "value" else [])])
                 for number, page in enumerate(pages_of(group_cells(summaries)) if columns else (), start=1):
-                    figure = _figure(page, columns, confidence)
+                    figure = _figure(page, columns, confidence, measurement.label)
                     figures.append(NamedFigure(name if number == 1 else f"{name}-{number}", figure))
     return figures
 
@@ -57,9 +41,9 @@ def _words(label: str) -> list[str]:
     return "".join(c if c.isascii() and c.isalnum() else " " for c in label.lower()).split()
 
 
-def _figure(groups: Sequence[Group], columns: Sequence[Column], confidence: float) -> Figure:
+def _figure(groups: Sequence[Group], columns: Sequence[Column], confidence: float, label: str) -> Figure:
     is_share, quantile = columns[0].kind == "event", normal_quantile(confidence)
-    point = _frequency if is_share else _mean
+    point = frequency if is_share else _mean
     scale = confidence if is_share else quantile
     labels = [for_figures(readable(column.name)) for column in columns]
     series = [
@@ -69,7 +53,7 @@ def _figure(groups: Sequence[Group], columns: Sequence[Column], confidence: floa
     units = " / ".join(dict.fromkeys("no unit" if column.unit == "1" else column.unit for column in columns))
     quantity = "share of markets" if is_share else f"mean, {for_figures(units)}"
     figure, _ = draw_panels(groups, series, quantity, is_share=is_share)
-    legend(figure, [handle(each) for each in series])
+    legend(figure, for_figures(label[:1].upper() + label[1:], 40), [handle(each) for each in series])
     cells = [cell for group in groups for cell in group.cells]
     bands = f"{interval_name(cells, confidence)}s" if is_share else f"mean ± {quantile:.2f} standard errors"
     is_open = is_share and any(cell.events[column.name].open for cell in cells for column in columns)
@@ -78,15 +62,7 @@ def _figure(groups: Sequence[Group], columns: Sequence[Column], confidence: floa
     return figure
 
 
-def _frequency(name: str, confidence: float) -> _Point:
-    def point(cell: CellSummary) -> tuple[float, float, float]:
-        share = cell.events[name]
-        return share.estimate[0], *(share.interval(confidence) if share.trials else (math.nan, math.nan))
-
-    return point
-
-
-def _mean(name: str, quantile: float) -> _Point:
+def _mean(name: str, quantile: float) -> Point:
     def point(cell: CellSummary) -> tuple[float, float, float]:
         moments = cell.values[name]
         band = quantile * float(np.nan_to_num(moments.standard_error))

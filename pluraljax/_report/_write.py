@@ -7,16 +7,14 @@ from pathlib import Path
 from rich.console import Console
 
 from .._files._atomic import sweep, write_text
-from .._scan.config._stopping import Stopping
-from .._scan.store._manifest import Manifest, read_manifest
-from .._scan.store._read import read_parts
+from .._scan.store._manifest import Manifest
 from .._scan.store._versions import spelled
 from ._csv import summary_csv
 from ._figures import FORMATS, draw_figures, save_figure
-from ._own import own_of
 from ._own_figures import own_figures
 from ._page import PageTooLarge, page
-from ._summary import CONFIDENCE, CellSummary, check_confidence, merge_summaries, summarize
+from ._read import read_summaries
+from ._summary import CONFIDENCE, check_confidence
 from ._table import plain_report, print_report
 
 
@@ -42,15 +40,7 @@ def write_report(
     check_confidence(confidence)
     if unknown := [name for name in formats if name not in FORMATS]:
         raise ValueError(f"Unknown figure format {', '.join(unknown)}; choose from {', '.join(FORMATS)}.")
-    manifest = read_manifest(Path(path))
-    stopping = Stopping.of(manifest)
-    own = own_of(manifest.columns, manifest.measurements)
-    pairs = [pair for each in own for pair in each.pairs]
-    summaries: list[CellSummary] = []
-    for part in read_parts(Path(path)):
-        summaries = merge_summaries(summaries, summarize(part, stopping is not None, manifest.columns, pairs))
-    if not summaries:
-        raise ValueError(f"{path} holds a scan, but no finished rows yet. Run the scan first.")
+    manifest, summaries, own, stopping = read_summaries(path)
     about = _about(manifest, sum(summary.markets for summary in summaries))
     out = Path(path) / "report" if out is None else Path(out)
     written = [out / "report.txt", out / "summary.csv", out / "report.html"]

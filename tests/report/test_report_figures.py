@@ -46,7 +46,7 @@ def test_alignment_figure_shows_proportions_and_intervals(summaries):
     groups = group_cells(summaries)
     figure = alignment_figure(groups, 0.99)
     assert [ax.get_title(loc="left") for ax in figure.axes] == [group.family for group in groups]
-    assert "bias relative" in [text.get_text() for text in figure.axes[1].texts]
+    assert "providers' bias: relative" in [text.get_text() for text in figure.axes[1].texts]
     for ax, group in zip(figure.axes, groups, strict=True):
         for index, event in enumerate(("weakly_aligned", "strongly_aligned")):
             line, band = _line(ax, event.replace("_", " ")), _band(ax, index)

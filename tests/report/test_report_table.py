@@ -89,14 +89,18 @@ def test_groups_name_what_tells_them_apart_and_run_over_providers():
     ]
     groups = group_cells(summarize(table(rows)))
     assert [(g.family, g.axis, g.label) for g in groups] == [
-        ("spatial", "providers", "bias relative"),
-        ("spatial", "providers", "bias absolute"),
+        ("spatial", "providers", "providers' bias: relative"),
+        ("spatial", "providers", "providers' bias: absolute"),
         ("gaussian", "providers", ""),
     ]
     assert [cell.parameters["providers"] for cell in groups[0].cells] == [2, 10]
     lines = _lines(rows)
     assert "spatial  dimension 2" in lines
-    assert lines.index("bias relative") < lines.index("bias absolute") < lines.index("gaussian  shared 0.5")
+    assert (
+        lines.index("providers' bias: relative")
+        < lines.index("providers' bias: absolute")
+        < lines.index("gaussian  shared 0.5")
+    )
 
 
 def test_groups_run_over_another_parameter_where_providers_do_not_vary():
@@ -150,7 +154,7 @@ def test_a_large_scan_fits_the_page(kind):
         rows = table([entry | unsure | {"status": 2} for entry in _cell(0, "conic", {"providers": 100}, weak=10)])
     lines = plain_report(summarize(rows)).splitlines()
     assert max(len(line) for line in lines) <= PLAIN_WIDTH
-    headings = [line for line in lines if line.lstrip().startswith("providers")]
+    headings = [line for line in lines if line.lstrip().startswith("providers  ")]
     # One heading a section, however many groups there are.
     assert len(headings) == 4
     cells = [line for line in lines if "[" in line and "," in line]

@@ -27,6 +27,7 @@ ELSEWHERE = {
     "docs/study.md": "tests/study/test_study_command.py",
     "docs/own_family.md": "tests/scan/test_own_family_example.py",
     "docs/own_measurement.md": "tests/scan/test_own_measurement.py",
+    "docs/plots.md": "tests/plot/test_plots_page.py",
 }
 # Pages whose questions take long to compile.
 SLOW = {
