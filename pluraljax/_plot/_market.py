@@ -90,7 +90,7 @@ def frontier_curve(
             )
     who = for_figures(called.users[user])
     ax.set_title(
-        f"What serving {who} costs providers\nthe most that each gets by an offer worth so much to her\n",
+        f"What serving {who} costs providers\nthe most that each gets by an offer worth so much\n",
         loc="left",
         fontsize="medium",
     )

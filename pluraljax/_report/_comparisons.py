@@ -6,6 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from .._scan.config._stopping import Stopping
 from ._summary import PAIRS, CellSummary, PairedProportions
 
+# Intervals narrower than this are shown with a decimal; what a whole number of percent is missed by, by rounding.
+_NARROW, _ROUNDING = 0.05, 1e-9
+# P-values below this are not told apart.
+_LEAST_P = 1e-100
+
 # The heading of a column, and the text of its entry for one cell.
 Entry = tuple[str, Callable[[CellSummary], str]]
 
@@ -70,12 +75,21 @@ def stopping_line(stopping: Stopping, summaries: Iterable[CellSummary]) -> str:
 
 
 def show_difference(pair: PairedProportions, confidence: float) -> str:
-    """A difference of two frequencies in percentage points with its interval; `≥` where markets are open."""
+    """A difference of two frequencies in percentage points with its interval; its two ends where markets are open."""
     if not _decided(pair):
         return "-"
-    (estimate, most), (low, high) = pair.estimate, pair.interval(confidence)
-    mark = "≥" if most > estimate else ""
-    return f"{mark}{100 * estimate:+.1f} [{100 * low:+6.1f},{100 * high:+6.1f}]"
+    (least, most), (low, high) = pair.estimate, pair.interval(confidence)
+    shown = [f"{100 * end:+.1f}" for end in (least, most)]
+    estimate = shown[0] if shown[0] == shown[1] else "..".join(shown)
+    return f"{estimate} {show_interval(low, high, '+')}"
+
+
+def show_interval(low: float, high: float, sign: str = "") -> str:
+    """An interval in percent. One that is wide goes to whole numbers outwards: what is between them says nothing."""
+    if math.isnan(low) or high - low < _NARROW:
+        return f"[{100 * low:{sign}.1f},{100 * high:{sign}.1f}]"
+    ends = math.floor(100 * low + _ROUNDING), math.ceil(100 * high - _ROUNDING)
+    return f"[{ends[0]:{sign}d},{ends[1]:{sign}d}]"
 
 
 def _decided(pair: PairedProportions) -> int:
@@ -91,4 +105,4 @@ def _discordant(pair: PairedProportions) -> str:
 def _p_value(value: float) -> str:
     if math.isnan(value):
         return "-"
-    return f"{value:.3f}" if value >= 0.001 else f"{value:.0e}" if value > 1e-99 else "0"
+    return f"{value:.3f}" if value >= 0.001 else f"{value:.0e}" if value >= _LEAST_P else f"< {_LEAST_P:.0e}"

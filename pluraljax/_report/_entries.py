@@ -8,7 +8,7 @@ from .._scan.measure._columns import BUILT_IN
 from .._scan.measure._conditions import Conditions
 from .._scan.measure._measurement import Entry, Pair, Table
 from .._statistics._sums import BracketMoments, Proportion
-from ._comparisons import show_difference
+from ._comparisons import show_difference, show_interval
 from ._own import Own
 from ._summary import CellSummary
 
@@ -61,12 +61,11 @@ def tables_of(summaries: Sequence[CellSummary], own: Sequence[Own] = ()) -> tupl
 
 
 def show_percent(share: Proportion, confidence: float) -> str:
-    """A proportion in percent with its interval, such as ` 31.2 [ 29.8,  32.7]`; `≥` where markets are open."""
+    """A proportion in percent with its interval, such as `31.2 [27,36]`; `≥` where markets are open."""
     if not share.trials:
         return "-"
-    low, high = share.interval(confidence)
     mark = "≥" if share.open else ""
-    return f"{mark}{100 * share.estimate[0]:.1f} [{100 * low:5.1f},{100 * high:5.1f}]"
+    return f"{mark}{100 * share.estimate[0]:.1f} {show_interval(*share.interval(confidence))}"
 
 
 def show_mean(bracket: BracketMoments, sign: str = "") -> str:

@@ -17,10 +17,10 @@ from .._status import Status
 from ._entries import show_percent
 from ._layout import readable, show
 from ._own import Own, own_of
-from ._page_data import families, measures
+from ._page_data import MEASURED_BESIDES, Measure, families, measures
 from ._page_served import served_section
 from ._served import searched
-from ._summary import CONFIDENCE, CellSummary, Proportion
+from ._summary import CONFIDENCE, CellSummary, Proportion, open_anywhere
 from ._table import check_lines, table_sections
 
 # Bytes that a page may have; diagrams of the largest scans offer less.
@@ -32,7 +32,7 @@ _FAMILY_EVENTS = {
     "anonymous_guaranteed": "guaranteed, anonymous",
 }
 # The groups of measures that the diagrams do without, one after another, where a page would be too large.
-_DISPENSABLE = ("Means", "Checks", "How much", "How often")
+_DISPENSABLE = (MEASURED_BESIDES, "What users get", "Conditions")
 _SLOT = re.compile(r"\{\{(\w+)\}\}")
 _FIRST_NUMBER = re.compile(r"[+-]?\d[\d,]*(?:\.\d+)?(?:[eE][+-]?\d+)?")
 
@@ -84,9 +84,11 @@ def page(
         "script_hash": _hash(script),
     }
     template = _resource("page.html")
-    for left_out in range(len(_DISPENSABLE) + 1):
-        dropped = _DISPENSABLE[:left_out]
-        slots["data"] = _data(summaries, confidence, dropped, columns)
+    offered = measures(summaries, confidence, columns)
+    dispensable = [name for name in _DISPENSABLE if any(measure.group == name for measure in offered)]
+    for left_out in range(len(dispensable) + 1):
+        dropped = dispensable[:left_out]
+        slots["data"] = _data(summaries, confidence, [each for each in offered if each.group not in dropped])
         slots["table_note"] = _text(_note(dropped))
         # One pass, so that nothing that is put in is looked at again.
         text = _SLOT.sub(lambda match: slots[match[1]], template)
@@ -113,11 +115,8 @@ def _json(value: Any) -> str:
     return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
-def _data(
-    summaries: Sequence[CellSummary], confidence: float, dropped: Sequence[str], columns: Sequence[Column]
-) -> str:
+def _data(summaries: Sequence[CellSummary], confidence: float, listed: Sequence[Measure]) -> str:
     """JSON that can stand inside a `script` element: nothing in it can end the element or open a comment."""
-    listed = [measure for measure in measures(summaries, confidence, columns) if measure.group not in dropped]
     varying = _varying(summaries)
     cells = [
         {
@@ -164,7 +163,7 @@ def _tiles(summaries: Sequence[CellSummary], manifest: Mapping[str, Any]) -> str
         ("of the scan finished", f"{100 * markets / wanted:.0f} %"),
         ("cells", f"{len(summaries):,}"),
         ("violations of a theorem", f"{violations:,}"),
-        ("markets with open brackets", f"{sum(cell.open_markets for cell in summaries):,}"),
+        ("markets with an open bracket", f"{open_anywhere(summaries):,}"),
         ("rows that held no market", f"{sum(cell.invalid for cell in summaries):,}"),
     ]
     wrong = lambda name: ' class="wrong"' if name == "violations of a theorem" and violations else ""

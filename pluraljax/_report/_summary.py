@@ -74,7 +74,7 @@ class CellSummary:
       `"personalized_worst"` and `"anonymous_worst"` (equilibria).
     - `pairs`: markets by (anonymous, personalized) share, on a grid of `PAIR_BINS` bins a side.
     - `open_brackets`: markets in which a bracket stayed open for some user, by name of the bracket.
-    - `open_markets`: markets with at least one such bracket, not counting `OPEN_BY_NATURE`.
+    - `open_markets`: markets with at least one such bracket, not counting `OPEN_BY_NATURE`; `open_anywhere` counts all.
     """
 
     cell: int
@@ -93,6 +93,7 @@ class CellSummary:
     quantiles: Mapping[str, BracketQuantiles]
     open_brackets: Mapping[str, int]
     open_markets: int
+    open_anywhere: int
     undefined_users: int
     pairs: np.ndarray = field(compare=False, repr=False)
 
@@ -160,6 +161,11 @@ def _add(a: Any, b: Any) -> Any:
     if not isinstance(a, Mapping):
         return a + b
     return {key: a[key] + b[key] if key in a and key in b else a.get(key, b.get(key)) for key in {**a, **b}}
+
+
+def open_anywhere(summaries: Iterable[CellSummary]) -> int:
+    """In how many markets some bracket is open, also one that is by nature: the report and its page say the same."""
+    return sum(cell.open_anywhere for cell in summaries)
 
 
 def merge_summaries(*parts: Iterable[CellSummary]) -> list[CellSummary]:
@@ -255,6 +261,7 @@ def _summarize_cell(
         quantiles={name: sketch(pair) for name, pair in spread.items()},
         open_brackets={name: int(is_open[member].sum()) for name, is_open in rows.open.items()},
         open_markets=int(np.any([rows.open[n][member] for n in rows.open if n not in OPEN_BY_NATURE], axis=0).sum()),
+        open_anywhere=int(np.any([is_open[member] for is_open in rows.open.values()], axis=0).sum()),
         undefined_users=int(rows.undefined[member].sum()),
         pairs=_histogram(rows.shares["anonymous"][0][member], rows.shares["personalized"][0][member]),
     )

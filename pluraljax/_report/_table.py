@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from rich.console import Console, RenderableType
 from rich.console import Group as Stack
@@ -20,9 +21,11 @@ from ._own import Own
 from ._served import (
     MEANING,
     OUTCOMES,
+    PROVED_MEANING,
     headline,
     known_of_undecided,
     pooled,
+    proved_headline,
     searched,
     served_columns,
     share_of,
@@ -30,9 +33,10 @@ from ._served import (
     surely,
     undecided,
 )
-from ._summary import CONFIDENCE, CellSummary, Proportion
+from ._summary import CONFIDENCE, OPEN_BY_NATURE, CellSummary, Proportion, open_anywhere
 
-PLAIN_WIDTH = 100
+PLAIN_WIDTH = 80
+_GAP = 2
 WIDEST_NAME = 16
 # Cells named in a message; summary.csv has them all.
 MOST_CELLS = 8
@@ -83,7 +87,7 @@ def report(
     markets = sum(cell.markets for cell in summaries)
     families = dict.fromkeys(group.family for group in groups)
     return Stack(
-        *(_served(groups, summaries, confidence) if searched(summaries) else ()),
+        *(_served(groups, summaries, confidence) if searched(summaries) else _guaranteed(summaries)),
         Text(f"{markets:,} markets in {len(summaries)} cells: {', '.join(map(readable, families))}", "bold"),
         *([Text(printable(about, None))] if about else []),
         Text(),
@@ -126,6 +130,13 @@ def _served(groups: Sequence[Group], summaries: Sequence[CellSummary], confidenc
     yield from _tables(groups, [Shown(*entry) for entry in served_columns(confidence)])
 
 
+def _guaranteed(summaries: Sequence[CellSummary]) -> Iterable[RenderableType]:
+    """The answer in a sentence where nobody searched: what is proved."""
+    yield Text(proved_headline(summaries), "bold")
+    yield Text(PROVED_MEANING)
+    yield Text()
+
+
 def _stopping(
     groups: Sequence[Group], summaries: Sequence[CellSummary], stopping: Stopping
 ) -> Iterable[RenderableType]:
@@ -145,7 +156,8 @@ def _comparisons(
         yield Text(f"Personalized - anonymous in the same markets: percentage points, {100 * confidence:g} %", "bold")
         yield Text(
             "Difference of the two frequencies, with an interval that rests on the markets in which one holds and the "
-            "other does not; only p : only a counts them (+: and perhaps open ones). McNemar: exact, two-sided."
+            "other does not; only p : only a counts them (+: and perhaps open ones). a..b: markets are open, the "
+            "difference lies between. McNemar: exact, two-sided."
         )
         yield Text()
         yield from _tables(groups, [Shown(*entry) for entry in columns])
@@ -174,7 +186,7 @@ def _own_comparisons(groups: Sequence[Group], own: Sequence[Own], confidence: fl
 
 
 def _tables(groups: Sequence[Group], columns: Sequence[Shown]) -> Iterable[RenderableType]:
-    """One small table per group, all with the same column widths, the headings above the first one only."""
+    """One small table per group; columns that do not fit beside each other come in further tables below."""
     first = max([len(readable(g.axis)) for g in groups] + [len(_name(g, cell)) for g in groups for cell in g.cells])
     first = min(first, WIDEST_NAME)
     widths = [
@@ -184,13 +196,32 @@ def _tables(groups: Sequence[Group], columns: Sequence[Shown]) -> Iterable[Rende
         )
         for column in columns
     ]
+    for start, stop in _side_by_side(widths, PLAIN_WIDTH - first):
+        yield from _part(groups, columns[start:stop], first, widths[start:stop])
+
+
+def _side_by_side(widths: Sequence[int], room: int) -> list[tuple[int, int]]:
+    """Cuts columns into runs that fit beside each other: as few as possible, and of about as many columns each."""
+    fits = lambda run: sum(width + _GAP for width in widths[slice(*run)]) <= room or run[1] - run[0] == 1
+    for number in range(1, len(widths) + 1):
+        ends = [len(widths) * part // number for part in range(number + 1)]
+        runs = list(pairwise(ends))
+        if all(map(fits, runs)):
+            return runs
+    return []
+
+
+def _part(
+    groups: Sequence[Group], columns: Sequence[Shown], first: int, widths: Sequence[int]
+) -> Iterable[RenderableType]:
+    """Tables with the same column widths, the headings above the first one only."""
     family = axis = None
     for group in groups:
         if group.family != family:
             yield Text.assemble((readable(group.family), "bold cyan"), (f"  {group.constants}", "dim"))
         if group.label:
             yield Text(group.label, "cyan")
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+        table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
         table.show_header = group.axis != axis
         table.add_column(Text(readable(group.axis)), width=first, justify="right", vertical="bottom")
         for column, width in zip(columns, widths, strict=True):
@@ -234,6 +265,13 @@ def _checks(summaries: Sequence[CellSummary], confidence: float, own: Sequence[O
             style = "" if status in (Status.OK, Status.RESCUED) else "yellow"
             none = "" if status.is_valid else ", whose rows hold no numbers and count in none above"
             yield Text(f"status {status.name}: {count:,} of {markets:,} markets{none}. {status.sentence}", style)
+    if anywhere := open_anywhere(summaries):
+        failed = sum(cell.open_markets for cell in summaries)
+        yield Text(
+            f"a bracket is open in {anywhere:,} of {markets:,} markets; in {failed:,} it is one that should close "
+            f"(all but {' and '.join(OPEN_BY_NATURE)})",
+            "yellow",
+        )
     for name in summaries[0].open_brackets:
         yield from _where(f"bracket {name}: open", summaries, [cell.open_brackets[name] for cell in summaries])
     for name in (name for name in events if not name.endswith("_theorem")):

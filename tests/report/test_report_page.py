@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from synthetic_scan import realistic, row, table
 from pluraljax._report import _page
 from pluraljax._report._page import page
 from pluraljax._report._summary import clopper_pearson, summarize
+from pluraljax._scan.measure._columns import COLUMNS, Column
 
 VOID = {"meta", "link", "input", "br"}
 MANIFEST = {
@@ -219,8 +221,8 @@ def test_large_scans_stay_under_the_limit(summaries, text, monkeypatch):
     monkeypatch.setattr(_page, "LIMIT", len(page(summaries, MANIFEST).encode()))
     smaller = page(summaries, MANIFEST)
     assert len(smaller.encode()) < len(text.encode())
-    assert "To keep the page small, the diagrams leave out: means." in smaller
-    assert "means" not in {measure["group"].lower() for measure in Tree(smaller).data()["measures"]}
+    assert "To keep the page small, the diagrams leave out: what users get." in smaller
+    assert "What users get" not in {measure["group"] for measure in Tree(smaller).data()["measures"]}
     monkeypatch.setattr(_page, "LIMIT", 10_000)
     with pytest.raises(ValueError, match=r"A page of 48 cells would exceed 10,000 bytes; summary\.csv has them all"):
         page(summaries, MANIFEST)
@@ -255,9 +257,45 @@ def test_numbers_that_are_missing_are_none_and_never_nan():
 
 
 def test_means_that_overflow_are_left_out_of_the_page():
-    rows = [row(i, 0, "opposed", {"providers": 2}, aligned=[1e308], payoff_range=[1e308]) for i in range(4)]
+    own = [Column(name, "market", "value", "utility", "what she loses") for name in ("regret", "regret_twice")]
+    rows = table([row(i, 0, "opposed", {"providers": 2}) for i in range(4)])
+    rows = rows.append_column("regret", [[1.0] * 4]).append_column("regret_twice", [[1e308] * 4])
     with np.errstate(over="ignore", invalid="ignore"):
-        data = Tree(page(summarize(table(rows)), MANIFEST)).data()
+        summaries = summarize(rows, columns=(*COLUMNS, *own))
+        data = Tree(page(summaries, MANIFEST | {"columns": [asdict(each) for each in own]})).data()
     labels = [measure["label"] for measure in data["measures"]]
-    assert "silent" in labels
-    assert "aligned" not in labels
+    assert "regret" in labels
+    assert "regret twice" not in labels
+
+
+def test_the_menu_has_about_a_dozen_named_views():
+    rows = [
+        row(i, i % 2, "opposed", {"providers": 1 + i % 2}, personalized_served=1, anonymous_served=i % 3 - 1,
+            anonymous_searched_lower=[0.5], anonymous_searched_upper=[1.0]) for i in range(12)
+    ]  # fmt: skip
+    measures = Tree(page(summarize(table(rows)), MANIFEST)).data()["measures"]
+    assert [(measure["group"], measure["label"]) for measure in measures[:5]] == [
+        ("Whom competition serves", "everyone served, either way"),
+        ("Whom competition serves", "everyone served, personalized"),
+        ("Whom competition serves", "everyone served, anonymous"),
+        ("Conditions", "weakly aligned"),
+        ("Conditions", "strongly aligned"),
+    ]
+    assert 10 <= len(measures) <= 14
+    assert len({measure["label"] for measure in measures}) == len(measures)
+
+
+def test_the_card_says_what_the_checks_say():
+    """Five markets: a guarantee is open in one, an anonymous worst equilibrium in two, one of them the same."""
+    wide = {"anonymous_guarantee_upper": [1.5]}
+    far = {"anonymous_worst_lower": [0.2], "anonymous_worst_upper": [0.9]}
+    rows = [row(i, 0, "conic", {"providers": 2}, **more) for i, more in enumerate([wide | far, far, {}, {}, {}])]
+    text = page(summarize(table(rows)), MANIFEST)
+    tree = Tree(text)
+    tiles = dict(zip([e["text"] for e in tree.all("dt")], [e["text"] for e in tree.all("dd")], strict=True))
+    assert tiles["markets with an open bracket"] == "2"
+    checks = [e["text"] for e in tree.all("li")]
+    assert any(
+        line.startswith("a bracket is open in 2 of 5 markets; in 1 it is one that should close") for line in checks
+    )
+    assert any(line.startswith("bracket anonymous_worst: open in 2 markets") for line in checks)

@@ -109,18 +109,18 @@ def test_a_report_shows_what_it_declares(file, tmp_path):
     lines = (report / "report.txt").read_text().splitlines()
     place = lines.index("How far providers lie apart: utility, mean ± standard error")
     assert lines[place + 1].startswith("Wide: percent of markets in which some user's spread exceeds")
-    assert lines[place + 4].split() == ["shared", "apart", "wide"]
+    head = next(at for at in range(place, len(lines)) if lines[at].split() == ["shared", "apart", "wide"])
     query = f"select avg(list_avg(spread)), avg(is_wide::int) from '{tmp_path}/scan/rows/*.parquet' where cell = 0"
     [(mean, wide)] = duckdb.sql(query).fetchall()
-    assert lines[place + 5].split()[1] == f"{mean:.4f}"
-    assert f"{100 * wide:.1f} [" in lines[place + 5]
+    assert lines[head + 1].split()[1] == f"{mean:.4f}"
+    assert f"{100 * wide:.1f} [" in lines[head + 1]
     assert "In the same markets: is wide - is narrow." in lines
     assert any(line.endswith("wide - narrow") for line in lines)
     # Figures of its events and of its values, a summary in the CSV file, and measures on the page.
     assert {"own-spread.svg", "own-spread-mean.svg"} <= {each.name for each in report.iterdir()}
     assert "share of" in (report / "own-spread.svg").read_text()
-    head = (report / "summary.csv").read_text().splitlines()[0].split(",")
-    assert {"is_wide_yes", "spread_mean", "noise_standard_error", "paired_width_only_first"} <= {*head}
+    named = (report / "summary.csv").read_text().splitlines()[0].split(",")
+    assert {"is_wide_yes", "spread_mean", "noise_standard_error", "paired_width_only_first"} <= {*named}
     page = (report / "report.html").read_text()
     assert "some user&#x27;s spread exceeds the level" in page or "some user's spread exceeds the level" in page
 
