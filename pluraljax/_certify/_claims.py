@@ -113,11 +113,12 @@ class Question:
 
 @dataclass(frozen=True)
 class Section:
-    """Claims on one subject, and the words before them."""
+    """Claims on one subject, and the words before them. What is no part of the proof has no number."""
 
     title: str
     words: list[str]
     claims: Sequence[Claim | Question]
+    is_numbered: bool = True
 
 
 @dataclass(frozen=True)
@@ -173,13 +174,17 @@ _WIDTH = 110
 
 
 def _lines(certificate: Certificate) -> list[str]:
-    lines = [certificate.subject, *certificate.words]
-    for number, section in enumerate(certificate.sections, start=1):
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in _counts(certificate).items() if count)
+    counted = f"{len(certificate.claims)} claims: {counts}."
+    lines = [certificate.subject]
+    for section in (each for each in certificate.sections if not each.is_numbered):
+        lines += ["", section.title, *(f"   {word}" for word in (*section.words, counted)), ""]
+    lines += certificate.words
+    for number, section in enumerate((each for each in certificate.sections if each.is_numbered), start=1):
         lines += ["", f"{number}. {section.title}", *(f"   {word}" for word in section.words)]
         for claim in section.claims:
             lines += ["", *_claim_lines(claim, "   ")]
-    counts = ", ".join(f"{count} {verdict}" for verdict, count in _counts(certificate).items() if count)
-    return [*lines, "", f"{len(certificate.claims)} claims: {counts}."]
+    return [*lines, "", counted]
 
 
 def _claim_lines(claim: Claim | Question, indent: str) -> list[str]:

@@ -1,12 +1,13 @@
 """Certifies one market: float64 numbers and candidates from the library, then everything again in rationals."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
 from .._arguments import described, finite_slack, integer_labels
 from ._alignment_claims import Alignment, check_alignment, theorem_claims
 from ._claims import PROVED, Certificate, Section
+from ._conclusion import conclusion
 from ._conversations import (
     Stakes,
     Standing,
@@ -35,6 +36,7 @@ def certify(
     scale: str = "unit",
     profile: Any = None,
     subject: str = "market",
+    users: Sequence[str] | None = None,
 ) -> Certificate:
     """Proves what pluraljax says about one market again, in exact rational arithmetic.
 
@@ -51,8 +53,10 @@ def certify(
     - `profile`: a `Profile`, to be proved or refuted as a delta-equilibrium, for `segments`, or else for those that its
       number of policies says: personalized or anonymous.
     - `subject`: what to call the market.
+    - `users`: what users are called in the conclusion; elsewhere they have numbers.
 
-    **Returns:** a `Certificate`: `str` of it is a proof to read, `.as_data()` the same for JSON.
+    **Returns:** a `Certificate`: `str` of it is a proof to read, which begins with a conclusion, `.as_data()` the same
+    for JSON. Raises `ValueError` for arguments that make no sense, and for names that are not as many as users.
     """
     if any(not hasattr(market, name) for name in ("prior", "user_value", "provider_value", "mass")):
         raise ValueError(f"market must be a Market (observed_market makes one), got {described(market)}.")
@@ -60,6 +64,8 @@ def certify(
     regimes = _regimes(market, segments)
     labels = None if profile is None else _labels_of_profile(market, profile, regimes)
     exact, patience = exact_market(market), Fraction(float(delta))
+    if users is not None and len(users) != exact.num_users:
+        raise ValueError(f"users must be {exact.num_users} names, got {len(users)}.")
     choice = {"weights": weights, "offset": offset, "scale": scale}
     sections = [Section("Benchmarks", benchmark_words(exact), [])]
     aligned = _check_alignments(market, exact, regimes, choice)
@@ -72,6 +78,8 @@ def certify(
     sections.append(_silence_section(market, exact, regimes, patience))
     if labels is not None:
         sections.append(_profile_section(market, exact, labels, profile, patience))
+    claims = [claim for section in sections for claim in section.claims]
+    sections.insert(0, conclusion(exact, list(regimes), claims, users))
     return Certificate(subject, _market_words(exact, patience), sections)
 
 

@@ -64,9 +64,9 @@ def _certificate(args: argparse.Namespace) -> Any:
         raise ValueError(f"--delta must be >= 0, got {args.delta}.")
     prepare_jax()
     _compile_quickly()
-    from .._market_file import load_market
+    from .._market_file import load_named_market
 
-    market = load_market(args.market)
+    market, names = load_named_market(args.market)
     profile = None
     if args.profile is not None:
         from .._profile_file import load_profile
@@ -76,6 +76,8 @@ def _certificate(args: argparse.Namespace) -> Any:
     from .._certify import ProfileError, certify
 
     options = {"weights": args.weights, "offset": args.offset, "scale": args.scale, "profile": profile}
+    if not args.market.endswith(".npz"):
+        options["users"] = names.users
     try:
         return certify(market, segments, args.delta, subject=f"certificate of {args.market}", **options)
     except ProfileError as error:

@@ -113,6 +113,10 @@ def test_the_proof_is_there_to_read(results):
         "silence is no delta-equilibrium, personalized",
     ):
         assert line in text
+    # The judge learns nothing from a prosecutor who has no competitor, and the first screen says so.
+    beginning = text.splitlines()[:7]
+    assert "   User 0 is not served if policies are personalized (worst: 0 % personalized)." in beginning
+    assert f"   {text.splitlines()[-1]}" in beginning
     assert text.rstrip().endswith("6 claims: 6 PROVED.")
     assert max(map(len, text.splitlines())) < 200
 

@@ -1,0 +1,116 @@
+"""What a certificate comes to: one sentence per user on whom competition serves, by the exact bounds of its claims.
+
+The words are those of a study; nothing is shared with it, because what checks shares nothing with what it checks.
+"""
+
+import math
+import textwrap
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+from ._claims import PROVED, Claim, Question, Section
+from ._market import ExactMarket
+
+# Who is served, of the way from silent to aligned; and what of her payoff range counts as nothing.
+SERVED, ZERO = Fraction(99, 100), Fraction(1, 10**8)
+
+_BOTH = {
+    (True, True): "served either way",
+    (True, False): "served only if policies are personalized",
+    (False, True): "served only if policies are anonymous",
+    (False, False): "served neither way",
+    (True, None): "served if policies are personalized, and perhaps if they are anonymous",
+    (False, None): "not served if policies are personalized, but perhaps if they are anonymous",
+    (None, True): "served if policies are anonymous, and perhaps if they are personalized",
+    (None, False): "not served if policies are anonymous, but perhaps if they are personalized",
+    (None, None): "perhaps served either way",
+}
+_OPEN = "Undecided: "
+_SEARCHES = (
+    "What is undecided here may be settled by a search, which `pluraljax study` makes and no certificate proves."
+)
+_WIDTH = 105
+_ONE = {True: "served", False: "not served", None: "perhaps served"}
+_IF = {"segmented": "with these segments"}
+
+
+def conclusion(
+    market: ExactMarket, regimes: Sequence[str], claims: Sequence[Claim | Question], names: Sequence[str] | None = None
+) -> Section:
+    """Says of every user whether it is proved that she is served, and what is proved of her worst equilibrium.
+
+    **Arguments:**
+
+    - `market`: what is certified.
+    - `regimes`: what segments are called that were looked at.
+    - `claims`: everything that was claimed; exact ends count whatever float64 said.
+    - `names`: of the users.
+    """
+    said = [_sentence(market, user, regimes, claims, names) for user in range(market.num_users)]
+    is_open = any(sentence.startswith(_OPEN) for sentence in said)
+    words = [
+        *(line for sentence in said for line in textwrap.wrap(sentence, _WIDTH, subsequent_indent="  ")),
+        *([_SEARCHES] if is_open else []),
+        "Served: every equilibrium gives her at least 99 % of the way from what she gets in silence to what a",
+        "perfectly aligned model would give her. Worst: what her worst equilibrium gives, of that way.",
+    ]
+    return Section("Conclusion", words, [], is_numbered=False)
+
+
+def _sentence(
+    market: ExactMarket,
+    user: int,
+    regimes: Sequence[str],
+    claims: Sequence[Claim | Question],
+    names: Sequence[str] | None,
+) -> str:
+    who = f"User {user}" if names is None else f"{names[user]} (user {user})"
+    outcomes = market.outcomes_of(user)
+    silent, way = outcomes.silent, outcomes.aligned - outcomes.silent
+    nothing = ZERO * market.user_range(user)
+    if SERVED * way <= nothing:
+        return f"{who} is served whatever happens: nothing that she could be told is worth anything to her."
+    level = silent + SERVED * way - nothing
+    ends = {regime: _worst(silent, outcomes.aligned, user, regime, claims) for regime in regimes}
+    served = [True if low >= level else False if high < level else None for low, high in ends.values()]
+    text = _BOTH[served[0], served[1]] if len(regimes) == 2 else f"{_ONE[served[0]]} {_if(regimes[0])}"
+    worst = ", ".join(
+        f"{_span((low - silent) / way, (high - silent) / way)} {each}" for each, (low, high) in ends.items()
+    )
+    return f"{_OPEN if None in served else ''}{who} is {text} (worst: {worst})."
+
+
+def _if(regime: str) -> str:
+    return _IF.get(regime, f"if policies are {regime}")
+
+
+def _worst(
+    silent: Fraction, aligned: Fraction, user: int, regime: str, claims: Sequence[Claim | Question]
+) -> tuple[Fraction, Fraction]:
+    """What her worst equilibrium gives: nobody has to listen, and somebody may tell her everything."""
+    lower, upper = [silent], [aligned]
+    for key, side, value in _bounds(claims):
+        if side == "lower" and key in (f"guarantee/{regime}/user {user}", f"theorem/{regime}/user {user}"):
+            lower.append(value)
+        if regime == "personalized" and key == f"worst/user {user}":
+            (lower if side == "lower" else upper).append(value)
+    if any(each.key == f"silence/{regime}" and each.verdict == PROVED and _is_yes(each) for each in claims):
+        upper.append(silent)
+    return max(lower), min(upper)
+
+
+def _bounds(claims: Sequence[Claim | Question]) -> Iterator[tuple[str, str, Fraction]]:
+    for claim in claims:
+        if isinstance(claim, Claim):
+            yield from ((claim.key, bound.side, bound.value) for bound in claim.bounds)
+
+
+def _is_yes(claim: Claim | Question) -> bool:
+    return claim.quantity.startswith("silence is a ")
+
+
+def _span(low: Fraction, high: Fraction) -> str:
+    """A bracket of shares in percent, rounded outwards to a tenth; brackets of numbers known to 1e-6 meet."""
+    down, up = math.floor(1000 * low + Fraction(1, 100)), math.ceil(1000 * high - Fraction(1, 100))
+    shown = [f"{tenths / 10:g}" for tenths in (down, up)]
+    return f"{shown[0]} %" if up <= down else f"{shown[0]} to {shown[1]} %"

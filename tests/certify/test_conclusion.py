@@ -1,0 +1,87 @@
+"""What a certificate comes to, user by user: by hand, and in the words of a study."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from pluraljax._certify import _conclusion
+from pluraljax._certify._claims import Bound, Certificate, Claim, Question, Section
+from pluraljax._certify._market import exact_market
+from pluraljax._served import SERVED, ZERO
+from pluraljax._study import _sentences
+
+
+class Arrays:
+    """Four users who get 1/2 in silence and 1 from an aligned model, but for the last, who gets 1 anyway."""
+
+    prior = np.broadcast_to(np.eye(2) / 2, (4, 1, 2, 2))
+    user_value = np.array([np.eye(2)] * 3 + [np.ones((2, 2))])
+    provider_value = np.ones((2, 4, 2, 2))
+    mass = np.ones(4)
+
+
+def claim(key, **ends):
+    bounds = [Bound(side, Fraction(value), value, Fraction(0), ["by hand"]) for side, value in ends.items()]
+    return Claim(key, key, bounds, Fraction(1))
+
+
+def silence(regime, word):
+    return Question(f"silence/{regime}", f"silence is {word} delta-equilibrium, {regime}", "PROVED", "", [])
+
+
+CLAIMS = [
+    claim("guarantee/personalized/user 0", lower=1.0, upper=1.0),
+    claim("guarantee/anonymous/user 0", lower=0.25, upper=0.25),
+    claim("theorem/anonymous/user 0", lower=0.75),
+    claim("worst/user 1", lower=0.625, upper=0.6250001),
+    claim("guarantee/anonymous/user 1", lower=0.999),
+    claim("worst/user 2", lower=0.75, upper=0.875),
+    silence("personalized", "no"),
+]
+
+
+def sentences(claims, regimes=("personalized", "anonymous"), names=None):
+    words = _conclusion.conclusion(exact_market(Arrays), regimes, claims, names).words
+    assert max(map(len, words)) <= 107
+    return "\n".join(words).replace("\n  ", " ").splitlines()[:4]
+
+
+def test_every_user_gets_a_sentence_by_what_is_proved_of_her():
+    assert sentences(CLAIMS) == [
+        "Undecided: User 0 is served if policies are personalized, and perhaps if they are anonymous "
+        "(worst: 100 % personalized, 50 to 100 % anonymous).",
+        "User 1 is served only if policies are anonymous (worst: 25 % personalized, 99.8 to 100 % anonymous).",
+        "Undecided: User 2 is not served if policies are personalized, but perhaps if they are anonymous "
+        "(worst: 50 to 75 % personalized, 0 to 100 % anonymous).",
+        "User 3 is served whatever happens: nothing that she could be told is worth anything to her.",
+    ]
+
+
+def test_silence_that_is_an_equilibrium_serves_nobody():
+    found = sentences([*CLAIMS, silence("anonymous", "a")], names=["Ann", "Bo", "Cy", "Di"])
+    assert found[2] == "Cy (user 2) is served neither way (worst: 50 to 75 % personalized, 0 % anonymous)."
+
+
+def test_segments_have_words_of_their_own():
+    found = sentences([claim("guarantee/segmented/user 0", lower=1.0)], ["segmented"])
+    assert found[0] == "User 0 is served with these segments (worst: 100 % segmented)."
+    assert found[1] == "Undecided: User 1 is perhaps served with these segments (worst: 0 to 100 % segmented)."
+
+
+def test_words_and_levels_are_those_of_a_study():
+    """The checker imports nothing of what it checks, so that it says the same again."""
+    assert (float(_conclusion.SERVED), float(_conclusion.ZERO)) == (SERVED, ZERO)
+    decided = (_sentences._EITHER, _sentences._PERSONALIZED, _sentences._ANONYMOUS, _sentences._NEITHER)
+    said = {each.one.removeprefix("is ") for each in decided} | {text for text, _ in _sentences._HALF.values()}
+    assert set(_conclusion._BOTH.values()) == said
+
+
+@pytest.mark.parametrize("counted", ["2 claims: 2 PROVED."])
+def test_a_certificate_begins_with_it(counted):
+    end = _conclusion.conclusion(exact_market(Arrays), ["personalized"], CLAIMS)
+    proof = Section("Proof", [], [claim("one", lower=0.0), claim("two", upper=1.0)])
+    lines = str(Certificate("market", ["words"], [end, proof])).splitlines()
+    assert lines[:4] == ["market", "", "Conclusion", f"   {end.words[0]}"]
+    assert lines.index(f"   {counted}") < lines.index("words") < lines.index("1. Proof")
+    assert lines[-1] == counted
