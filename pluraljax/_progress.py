@@ -1,8 +1,12 @@
 """Says how far a scan has come: a bar on a terminal, plain lines elsewhere, or nothing."""
 
+import importlib.util
 import sys
+import threading
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from ._printable import printable_lines
 
@@ -32,14 +36,34 @@ class Progress(ABC):
         """Nothing more will come."""
 
 
+@contextmanager
+def told_if_long(text: str, seconds: float = 2.0) -> Iterator[None]:
+    """Says on a terminal what is going on, once it takes longer than so many seconds; nothing anywhere else."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    timer = threading.Timer(seconds, lambda: print(text, file=sys.stderr, flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def make_progress(shown: bool, task: str = "scan", unit: str = "markets") -> Progress:
-    """A rich bar where standard error is a terminal, plain lines where it is not, nothing if not `shown`.
+    """A rich bar on a terminal and in a notebook that can show one, plain lines elsewhere, nothing if not `shown`.
 
     `task` is what is going on, and `unit` what there are many of; of these the total may be unknown, which is 0.
     """
     if not shown:
         return Silent()
-    return Bar(task, unit) if sys.stderr.isatty() else Lines(task, unit)
+    return Bar(task, unit) if sys.stderr.isatty() or _in_notebook() else Lines(task, unit)
+
+
+def _in_notebook() -> bool:
+    """Whether this is a notebook's kernel, with the widgets that bars are made of there."""
+    return "ipykernel" in sys.modules and importlib.util.find_spec("ipywidgets") is not None
 
 
 class Silent(Progress):

@@ -7,8 +7,9 @@ load the code. The text is kept under a name that says all that it follows from.
 import functools
 import gc
 import hashlib
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -19,8 +20,15 @@ from jax import export
 
 from ._kept import Kept
 
+try:
+    import fcntl
+except ImportError:  # no such thing on Windows
+    fcntl = None
+
 _PACKAGE = Path(__file__).parents[1]
-_FOLDER = "pluraljax-traced"
+_FOLDER, _LOCKS = "pluraljax-traced", "pluraljax-locks"
+# Seconds that one process waits for what another one compiles, and between two looks.
+_PATIENCE, _LOOK = 900.0, 0.1
 
 
 def lower(program: Callable[..., Any], arguments: tuple[Any, ...], *key: Any) -> Any:
@@ -43,6 +51,41 @@ def lower(program: Callable[..., Any], arguments: tuple[Any, ...], *key: Any) ->
         kept.write(exported)
     # What is kept and what is new take the same way, so that both end in the same instructions.
     return jax.jit(exported.call).lower(*arguments)
+
+
+@contextmanager
+def one_after_another(arguments: tuple[Any, ...], *key: Any) -> Iterator[None]:
+    """Has processes that are about to compile the same programme do so one after another, so that all but one find it.
+
+    Takes what `lower` takes. Nobody waits where nothing is kept, and nobody for longer than `_PATIENCE` seconds: what
+    holds a lock may have been stopped.
+    """
+    folder, text = _folder(), _text(key, arguments)
+    if fcntl is None or folder is None or text is None:
+        yield
+        return
+    with ExitStack() as stack:
+        # A programme's lock is one of 256, which never have to be tidied up.
+        name = hashlib.sha256(text.encode()).hexdigest()[:2]
+        with suppress(OSError):
+            locks = folder.parent / _LOCKS
+            locks.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = stack.enter_context(open(locks / name, "ab"))
+            deadline = time.monotonic() + _PATIENCE
+            while not _is_ours(lock) and time.monotonic() < deadline:
+                time.sleep(_LOOK)
+        yield
+
+
+def _is_ours(lock: Any) -> bool:
+    """Takes a file's lock, unless another process has it."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextmanager

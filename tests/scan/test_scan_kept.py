@@ -1,7 +1,10 @@
 """What is kept between processes: sealed, the user's alone, and never the reason for another number."""
 
 import os
+import select
 import stat
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -110,3 +113,37 @@ def test_jax_takes_no_exchanged_programme(sealed_cache, caplog):
     assert [numbers(2.0), numbers(3.0)] == wanted
     assert caplog.text == ""
     assert sorted(file.name for file in files) == sorted(f.name for f in sealed_cache.iterdir() if "lambda" in f.name)
+
+
+def test_the_same_programme_is_compiled_by_one_process_after_another(tmp_path):
+    """A second one waits for the first, a third with another programme does not, and nobody waits for ever."""
+    code = """
+import sys, time
+import jax
+from pluraljax._compiling import _traced
+
+jax.config.update("jax_compilation_cache_dir", sys.argv[1])
+_traced._PATIENCE = float(sys.argv[3])
+with _traced.one_after_another((), sys.argv[2]):
+    print("in", flush=True)
+    sys.stdin.readline()
+"""
+
+    def start(programme, patience=60.0):
+        command = [sys.executable, "-c", code, str(tmp_path), programme, str(patience)]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    first = start("draw")
+    assert first.stdout.readline() == "in\n"
+    second, third, impatient = start("draw"), start("another"), start("draw", patience=0.5)
+    try:
+        assert third.stdout.readline() == "in\n"
+        assert impatient.stdout.readline() == "in\n"
+        assert select.select([second.stdout], [], [], 1.0)[0] == []
+        first.stdin.write("\n")
+        first.stdin.flush()
+        assert second.stdout.readline() == "in\n"
+    finally:
+        for each in (first, second, third, impatient):
+            each.kill()
+            each.communicate()

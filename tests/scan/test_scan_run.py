@@ -18,7 +18,7 @@ import stand_in
 from tiny import SIZES, tiny
 
 import pluraljax as plx
-from pluraljax._progress import Lines, Silent, make_progress
+from pluraljax._progress import Bar, Lines, Silent, make_progress, told_if_long
 from pluraljax._scan.engine import _finish, _run
 from pluraljax._scan.engine._batch import Programs
 from pluraljax._scan.measure._conditions import Conditions
@@ -280,6 +280,22 @@ def test_plain_progress_is_lines_without_control_characters(stand_in_measure, tm
     assert capsys.readouterr() == ("", "")
     assert isinstance(make_progress(True), Lines)
     assert isinstance(make_progress(False), Silent)
+
+
+def test_what_takes_long_is_told_on_a_terminal_only(monkeypatch, capsys):
+    for is_terminal, seconds, told in ((True, 0.01, "compiling\n"), (True, 60.0, ""), (False, 0.01, "")):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda answer=is_terminal: answer, raising=False)
+        with told_if_long("compiling", seconds):
+            time.sleep(0.3)
+        assert capsys.readouterr().err == told
+
+
+def test_a_notebook_with_widgets_gets_a_bar(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name == "ipywidgets")
+    assert isinstance(make_progress(True), Bar)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert isinstance(make_progress(True), Lines)
 
 
 def test_the_bar_shows_rate_and_time_left(monkeypatch, capsys):

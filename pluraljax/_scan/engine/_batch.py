@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 
-from ..._compiling._traced import compile_with, lower
+from ..._compiling._traced import compile_with, lower, one_after_another
 from ..._families import Family
 from ..._families._drawn import drawn_shapes
 from ..._interruption import check, result
@@ -97,8 +97,9 @@ def _compile_draw(layout: Layout, family: Any, providers: int) -> Any:
     with jax.enable_x64(True):
         root = jax.ShapeDtypeStruct((2,), jnp.uint32)
         indices = layout.spec((layout.size,), jnp.uint32)
-        lowered = lower(tiled(layout, draw), (root, indices, layout.counts), "draw", layout.tile, family, providers)
-        return _compile(layout, lowered, _DRAW_OPTIONS)
+        arguments, key = (root, indices, layout.counts), ("draw", layout.tile, family, providers)
+        with one_after_another(arguments, *key):
+            return _compile(layout, lower(tiled(layout, draw), arguments, *key), _DRAW_OPTIONS)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -128,8 +129,10 @@ def _compile_measurement(
         program, arguments = tiled(layout, row), arguments_of(layout, wide, measurement, needed)
         if not measurement.draws:
             program = functools.partial(program, None)
-        lowered = lower(program, arguments, layout.tile, providers, delta, measurement, function)
-        return _compile(layout, lowered, _LINEAR_OPTIONS if measurement.linear else _OPTIONS)
+        key = (layout.tile, providers, delta, measurement, function)
+        with one_after_another(arguments, *key):
+            lowered = lower(program, arguments, *key)
+            return _compile(layout, lowered, _LINEAR_OPTIONS if measurement.linear else _OPTIONS)
 
 
 def arguments_of(layout: Layout, wide: Shape, measurement: Measurement, needed: tuple[Column, ...]) -> tuple[Any, ...]:
