@@ -62,7 +62,7 @@ def program(market: plx.Market, chosen: jax.Array):
     return (
         plx.weak_alignment(part).value,
         plx.benchmarks(part),
-        plx.worst_equilibrium(part, plx.personalized(part.num_users)).value,
+        plx.worst_equilibrium(part, plx.personalized(part.num_users)),
     )
 
 

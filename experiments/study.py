@@ -13,6 +13,8 @@ from manifest import write_manifest
 from matplotlib.figure import Figure
 from scipy.stats import binomtest
 
+import pluraljax as plx
+
 # Okabe and Ito's colours; markers and lines differ as well, so that figures survive greyscale.
 STYLES = (("#0072B2", "o", "-"), ("#D55E00", "s", "--"), ("#009E73", "^", ":"), ("#000000", "D", "-."))
 # Markets that a compiled programme takes at once: small, so that a small run compiles what a full one does.
@@ -72,7 +74,11 @@ def payoff_range(markets: Any) -> np.ndarray:
 
 def on_scale(value: np.ndarray, marks: Any) -> np.ndarray:
     """Puts utilities `[market ... user]` on the scale where silent is 0 and aligned is 1; NaN where they coincide."""
-    return np.asarray(jax.vmap(lambda one, marks: marks.share(one))(value, marks))
+    between = tuple(range(1, 1 + value.ndim - marks.silent.ndim))
+    # In NumPy: `jax.vmap` would round what comes in to JAX's own precision.
+    wide = (np.broadcast_to(np.expand_dims(each, between), value.shape) for each in (marks.aligned, marks.silent))
+    ranges = np.broadcast_to(np.expand_dims(marks.payoff_range, between), value.shape)
+    return np.asarray(plx.answers.Benchmarks(*wide, ranges, marks.status).share(value))
 
 
 def panels(columns: int, **settings: Any) -> tuple[Figure, np.ndarray]:
