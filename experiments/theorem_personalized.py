@@ -50,7 +50,7 @@ class Result:
 def program(market: plx.Market):
     everyone = plx.personalized(USERS)
     weak, base = plx.weak_alignment(market).value, plx.benchmarks(market)
-    return weak, base, plx.worst_equilibrium(market, everyone).value, plx.guarantee(market, everyone)
+    return weak, base, plx.worst_equilibrium(market, everyone), plx.guarantee(market, everyone)
 
 
 def measure(config: Config) -> Iterator[Result]:
