@@ -15,6 +15,7 @@ from ._fit import read_scaled_fit as read_scaled_fit
 from ._guarantee import GuaranteeCandidate as GuaranteeCandidate
 from ._guarantee import pose_guarantee as pose_guarantee
 from ._guarantee import read_guarantee as read_guarantee
+from ._lanes import LANES_ON_CPU as LANES_ON_CPU
 from ._lanes import in_lanes as in_lanes
 from ._outcome import (
     OutcomeCandidate as OutcomeCandidate,
@@ -37,9 +38,10 @@ from ._program import Solution as Solution
 from ._public import PublicCandidate as PublicCandidate
 from ._public import PublicTask as PublicTask
 from ._public import solve_public as solve_public
-from ._queue import in_queue as in_queue
+from ._search import Search as Search
+from ._search import Step as Step
+from ._search import run_search as run_search
 from ._solve import Solver as Solver
-from ._solve import repeat as repeat
 from ._solve import solve as solve
 from ._solve import solve_on_host as solve_on_host
 from ._strict import strict_recommendations as strict_recommendations

@@ -7,36 +7,48 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.custom_batching import custom_vmap
+from jaxtyping import Array, Bool, Int
 
 from ._lanes import LANES_ON_ACCELERATOR, LANES_ON_CPU, merge_batches
 
 
 def in_queue(
-    start: Callable[[Any], Any], turn: Callable[[Any, Any], Any], finished: Callable[[Any, Any], Any]
+    start: Callable[[Any], Any],
+    turn: Callable[[Any, Any], Any],
+    finished: Callable[[Any, Any], Any],
+    read: Callable[[Any, Any], Any] = lambda task, state: state,
+    wanted: Callable[[Any], Any] | None = None,
+    lanes_on_cpu: int = LANES_ON_CPU,
 ) -> Callable[[Any], Any]:
-    """Makes a function from any batch of tasks to the last states of their searches.
+    """Makes a function from any batch of tasks to what is read off the last states of their searches.
 
-    `turn` maps groups of tasks and states (leading lane axis) to states; `start` and `finished` take a single task. A
-    state that is finished must be left as it is by `turn`. Any nest of `vmap`s becomes one queue.
+    `turn` maps groups of tasks and states (leading lane axis) to states; the others take a single task. Tasks that are
+    not `wanted` get zeros. Any nest of `vmap`s becomes one queue.
     """
 
     @custom_vmap
     def batched(tasks):
         count = jax.tree.leaves(tasks)[0].shape[0]
-        lanes = min(count, LANES_ON_CPU if jax.default_backend() == "cpu" else LANES_ON_ACCELERATOR)
+        lanes = min(count, lanes_on_cpu if jax.default_backend() == "cpu" else LANES_ON_ACCELERATOR)
+        order, total = _in_order(jax.vmap(wanted)(tasks)) if wanted else (None, jnp.int32(count))
+
+        def place_of(index):
+            index = jnp.minimum(index, jnp.int32(count - 1))
+            return index if order is None else order[index]
 
         def take(index):
-            return jax.tree.map(lambda leaf: leaf[jnp.minimum(index, jnp.int32(count - 1))], tasks)
+            return jax.tree.map(lambda leaf: leaf[place_of(index)], tasks)
 
         def run(state):
             index, waiting, current, states, results = state
             states = turn(current, states)
-            done = jax.vmap(finished)(current, states) & (index < count)
-            place = jnp.where(done, index, jnp.int32(count))
-            results = jax.tree.map(lambda old, new: old.at[place].set(new, mode="drop"), results, states)
+            done = jax.vmap(finished)(current, states) & (index < total)
+            place = jnp.where(done, place_of(index), jnp.int32(count))
+            found = jax.vmap(read)(current, states)
+            results = jax.tree.map(lambda old, new: old.at[place].set(new, mode="drop"), results, found)
             following = waiting + jnp.cumsum(done, dtype=jnp.int32) - jnp.int32(1)
-            index = jnp.where(done, following, index)
-            fresh = done & (index < count)
+            index = jnp.asarray(jnp.where(done, following, index))
+            fresh = done & (index < total)
             renewed = take(index)
             pick = lambda new, old: jnp.where(fresh.reshape(-1, *(1,) * (old.ndim - 1)), new, old)
             current = jax.tree.map(pick, renewed, current)
@@ -44,13 +56,22 @@ def in_queue(
             return index, waiting + jnp.sum(done, dtype=jnp.int32), current, states, results
 
         def unfinished(state):
-            return jnp.any(state[0] < count)
+            return jnp.any(state[0] < total)
 
         index = jnp.arange(lanes, dtype=jnp.int32)
         first = take(index)
         states = jax.vmap(start)(first)
-        results = jax.tree.map(lambda leaf: jnp.zeros((count, *leaf.shape[1:]), leaf.dtype), states)
+        shapes = jax.eval_shape(jax.vmap(read), first, states)
+        results = jax.tree.map(lambda leaf: jnp.zeros((count, *leaf.shape[1:]), leaf.dtype), shapes)
         return lax.while_loop(unfinished, run, (index, jnp.int32(lanes), first, states, results))[-1]
 
     merge_batches(batched)
     return batched
+
+
+def _in_order(wanted: Bool[Array, " task"]) -> tuple[Int[Array, " task"], Int[Array, ""]]:
+    """Lists the tasks that are wanted, and says how many they are; what follows in the list means nothing."""
+    count = wanted.shape[0]
+    place = jnp.where(wanted, jnp.cumsum(wanted, dtype=jnp.int32) - jnp.int32(1), jnp.int32(count))
+    order = jnp.zeros(count, jnp.int32).at[place].set(jnp.arange(count, dtype=jnp.int32), mode="drop")
+    return order, jnp.sum(wanted, dtype=jnp.int32)

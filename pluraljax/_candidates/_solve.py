@@ -69,15 +69,6 @@ def _answer(*as_words: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return words(primal), words(dual), outcome
 
 
-def repeat(unfinished: Callable[[Any], Any], advance: Callable[[Any], Any], state: Any) -> Any:
-    """`jax.lax.while_loop`, in Python where the state is concrete: a solver may need arrays to be so."""
-    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(state)):
-        return jax.lax.while_loop(unfinished, advance, state)
-    while bool(unfinished(state)):
-        state = advance(state)
-    return state
-
-
 def _rescue(programs: LinearProgram, solutions: Solution, failed: np.ndarray) -> Solution:
     if not failed.any():
         return solutions

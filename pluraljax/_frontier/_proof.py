@@ -14,25 +14,12 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .._arguments import checked
 from .._bounds import Prices, optimal_play
-from .._candidates import LinearProgram, OutcomeCandidate, Solution, Solver, read_outcome, solve
+from .._candidates import LinearProgram, OutcomeCandidate, Solution, Solver, read_outcome, run_search, solve
 from .._market import Market, one_market, slack
 from .._precision import float64_scope, in_float64
 from ._envelope import chord_from, chord_points
 from ._levels import Persuasion, persuasion
-from ._search import (
-    Interval,
-    Search,
-    advance_all,
-    curve_task,
-    finished,
-    finished_all,
-    interval_task,
-    learn_all,
-    next_interval,
-    pose_curves_all,
-    pose_interval_all,
-    start_all,
-)
+from ._search import SEARCH, Interval, Search, curve_task, finished, interval_task, next_interval
 from ._stakes import UserStakes, lay_out, with_strict_truth
 from ._worst import Frontier, collect
 
@@ -87,15 +74,15 @@ def frontier_proof(market: Market, delta: Any = 0.0, *, solver: Solver = solve) 
     **Returns:** a `FrontierProof` with NumPy arrays.
     """
     stakes = lax.stop_gradient(with_strict_truth(lay_out(market, jnp.asarray(delta, jnp.float64)), solver))
-    search = start_all(stakes)
     points, links = [_first_points(stakes)], []
-    while not bool(finished_all(stakes, search).all()):
-        solutions = solver(pose_curves_all(stakes, search))
-        points.append(_read_points(stakes, search, solutions))
-        search = learn_all(stakes, search, solutions)
-        solution = solver(pose_interval_all(stakes, search))
-        links.append(_read_link(stakes, search, solution))
-        search = advance_all(stakes, search, solution)
+
+    def watch(step: int, search: Search, solutions: Solution) -> None:
+        if step == 0:
+            points.append(_read_points(stakes, search, solutions))
+        else:
+            links.append(_read_link(stakes, search, solutions))
+
+    search = run_search(SEARCH, stakes, solver, watch)
     links = links or [_no_link(stakes)]
     stack = lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves], axis=1)
     return FrontierProof(

@@ -14,15 +14,16 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .._bounds import Prices, best_response_line, least_value, obeyed, optimal_play, outcome_lower, value_of
 from .._candidates import (
+    LANES_ON_CPU,
     LinearProgram,
     Outcome,
     OutcomeTask,
     Solution,
     Solver,
-    in_queue,
+    Step,
     pose_outcome,
     read_outcome,
-    repeat,
+    run_search,
     solve,
 )
 from .._precision import float64_scope, in_float64
@@ -214,32 +215,27 @@ def advance(stakes: UserStakes, search: Search, solution: Solution) -> Search:
     )
 
 
-def _turn(stakes: UserStakes, search: Search, solver: Solver) -> Search:
-    search = learn_all(stakes, search, solver(pose_curves_all(stakes, search)))
-    return advance_all(stakes, search, solver(pose_interval_all(stakes, search)))
+class FrontierSearch:
+    """The search, as its driver takes it: first the curves at their probes, then what is left on the interval."""
+
+    lanes_on_cpu = LANES_ON_CPU
+    steps = (Step(pose_curves, learn), Step(pose_interval, advance))
+    start = staticmethod(start)
+    finished = staticmethod(finished)
 
 
-# Single steps for a whole group, for searches in Python.
-start_all, finished_all = in_float64(jax.vmap(start)), in_float64(jax.vmap(finished))
-pose_curves_all, learn_all = in_float64(jax.vmap(pose_curves)), in_float64(jax.vmap(learn))
-pose_interval_all, advance_all = in_float64(jax.vmap(pose_interval)), in_float64(jax.vmap(advance))
+SEARCH = FrontierSearch()
 
 
 @in_float64
 def _search_compiled(stakes: UserStakes) -> Search:
-    stakes = with_strict_truth(stakes, solve)
-    return in_queue(start, lambda group, searches: _turn(group, searches, solve), finished)(stakes)
+    return run_search(SEARCH, with_strict_truth(stakes, solve))
 
 
 @float64_scope
-def run_search(stakes: UserStakes, solver: Solver = solve) -> Search:
+def find_worst(stakes: UserStakes, solver: Solver = solve) -> Search:
     """Searches for every user of a group (leading axis)."""
     stakes = lax.stop_gradient(stakes)
     if solver is solve:
         return _search_compiled(stakes)
-    stakes = with_strict_truth(stakes, solver)
-    return repeat(
-        lambda search: ~finished_all(stakes, search).all(),
-        lambda search: _turn(stakes, search, solver),
-        start_all(stakes),
-    )
+    return run_search(SEARCH, with_strict_truth(stakes, solver), solver)

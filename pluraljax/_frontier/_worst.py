@@ -15,7 +15,7 @@ from .._on_scale import UtilityAnswer
 from .._precision import float64_scope, in_float64
 from .._status import Status
 from ._envelope import lower_at
-from ._search import Search, excess, run_search
+from ._search import Search, excess, find_worst
 from ._stakes import UserStakes, fold_actions, lay_out, where_valid
 
 
@@ -66,7 +66,7 @@ def frontier(market: Market, delta: Any = 0.0, *, solver: Solver = solve) -> Fro
 def worst_equilibria(market: Market, delta: Any, alone: Any, *, solver: Solver = solve) -> Frontier:
     """`frontier` of a market that may hold twins of its providers; `alone` says whether there is only one otherwise."""
     stakes = lay_out(market, jnp.asarray(delta, jnp.float64), None if alone is None else jnp.asarray(alone, bool))
-    return collect(market, stakes, run_search(stakes, solver))
+    return collect(market, stakes, find_worst(stakes, solver))
 
 
 @float64_scope
@@ -74,7 +74,7 @@ def next_equilibria(market: Market, above: Any, delta: Any = 0.0, *, solver: Sol
     """`frontier` from a level of each user's utility on, `[user]`: her least equilibrium that is worth so much."""
     above = jnp.asarray(above, jnp.float64)
     stakes = lay_out(market, jnp.asarray(delta, jnp.float64), None, above)
-    return collect(market, stakes, run_search(stakes, solver))
+    return collect(market, stakes, find_worst(stakes, solver))
 
 
 # Brackets close to this share of the way from silent to aligned, plus the rounding of the user's payoffs.
