@@ -14,10 +14,10 @@ from ._answer import Answer
 from ._arguments import checked, described
 from ._bounds import Stand, coverage_cap, coverage_lower, coverage_upper
 from ._bracket import Bracket
-from ._candidates import LinearProgram, Outcome, Solution, Solver, pose_guarantee, read_guarantee, solve
-from ._counted import Counted, counted, optimal_play_of
-from ._market import Market, action_range, market_status, one_market, stakes
+from ._candidates import LinearProgram, Solution, Solver, SolverStatus, pose_guarantee, read_guarantee, solve
+from ._market import Market, action_range, market_status, one_market
 from ._precision import float64_scope, in_float64
+from ._stakes import SegmentStakes, View, view
 from ._status import Status
 
 
@@ -95,12 +95,12 @@ class _Base(eqx.Module):
     is_exact: Bool[Array, "*user situation"]
 
 
-def _base_of(found: Counted, user: Array, baseline: Any) -> _Base:
+def _base_of(seen: View, user: Array, baseline: Any) -> _Base:
     actions = jnp.arange(user.shape[-1], dtype=jnp.int32)[None, None]
     if baseline is None:
         best = user == user.max(axis=-1, keepdims=True)
         action = jnp.where(best, actions, actions.max()).min(axis=-1)
-        optimal = optimal_play_of(found, stakes(found.market).user)
+        optimal = seen.optimal()
         return _Base(action, optimal.action, optimal.is_exact)
     action = jnp.asarray(baseline, jnp.int32).reshape(user.shape[:2])
     chosen = actions == action[..., None]
@@ -111,13 +111,13 @@ def _flat(values: Array, axis: int) -> Array:
     return values.reshape(*values.shape[:axis], -1, values.shape[-1])
 
 
-def _stand(found: Counted, baseline: Any) -> tuple[Stand, _Base]:
+def _stand(seen: View, baseline: Any) -> tuple[Stand, _Base]:
     """Lays out every user's losses, in the units of `counted`; one row per user."""
-    market, payoffs = found.market, stakes(found.market)
-    sizes = stakes(Market(market.prior, jnp.abs(market.user_value), jnp.abs(market.provider_value), market.mass))
-    user, provider = _flat(payoffs.user, 1), jnp.swapaxes(_flat(payoffs.provider, 2), 0, 1)
-    user_size, provider_size = _flat(sizes.user, 1), jnp.swapaxes(_flat(sizes.provider, 2), 0, 1)
-    base = _base_of(found, user, baseline)
+    market = seen.market
+    by_user = lambda leaf: jnp.swapaxes(_flat(leaf, 2), 0, 1)
+    user, user_size = _flat(seen.user.value, 1), _flat(seen.user.size, 1)
+    provider, provider_size = by_user(seen.provider.value), by_user(seen.provider.size)
+    base = _base_of(seen, user, baseline)
     at = lambda values: jnp.take_along_axis(values, base.action[..., None], axis=-1)
     least = jnp.where(base.least[:, None], provider, jnp.inf).min(axis=-1, keepdims=True)
     most = jnp.where(base.least[:, None], provider, -jnp.inf).max(axis=-1, keepdims=True)
@@ -142,44 +142,47 @@ def _probability(market: Market) -> Array:
     return market.prior.sum(axis=-1).reshape(market.prior.shape[0], -1)
 
 
-def _one_member(user: Array, provider: Array) -> tuple[Array, Array]:
-    return user[None], provider[:, None]
+def _only_member() -> Array:
+    """The target of a segment of one."""
+    return jnp.ones(1, jnp.float64)
+
+
+def _alone(stand: Stand, probability: Array) -> SegmentStakes:
+    """One user's payoffs, counted from the baseline's, as the stakes of a segment."""
+    return SegmentStakes.of_one(-stand.user_loss, -stand.provider_loss, probability)
 
 
 @in_float64
 def _pose(market: Market, baseline: Any) -> LinearProgram:
-    found = counted(market)
-    stand, base = _stand(found, baseline)
+    seen = view(market)
+    stand, base = _stand(seen, baseline)
 
     def one(stand: Stand, action: Array, probability: Array) -> LinearProgram:
         # What providers have at the baseline above what they count from.
         taken = jnp.take_along_axis(stand.provider_loss, action[None, :, None], axis=-1)[..., 0]
-        user, provider = _one_member(-stand.user_loss, -stand.provider_loss)
-        nothing, mass = jnp.zeros(provider.shape[0], jnp.float64), jnp.ones(1, jnp.float64)
         spare = jnp.maximum(-taken.sum(axis=-1), 0.0)
-        return pose_guarantee(user, provider, probability[None], mass, action[None], spare, nothing, mass)
+        return pose_guarantee(_alone(stand, probability), action[None], spare, jnp.zeros_like(spare), _only_member())
 
-    return jax.vmap(one)(stand, base.action, _probability(found.market))
+    return jax.vmap(one)(stand, base.action, _probability(seen.market))
 
 
 @in_float64
 def _collect(market: Market, baseline: Any, solutions: Solution) -> Coverage:
-    status, found = market_status(market), counted(market)
-    stand, base = _stand(found, baseline)
+    status, seen = market_status(market), view(market)
+    found = seen.counted
+    stand, base = _stand(seen, baseline)
     shape = (*market.prior.shape[1:3], market.user_value.shape[1])
 
     def one(stand: Stand, base: _Base, probability: Array, scale: Array, solution: Solution) -> Coverage:
         action = base.action
-        user, provider = _one_member(-stand.user_loss, -stand.provider_loss)
-        mass = jnp.ones(1, jnp.float64)
-        read = read_guarantee(user, provider, probability[None], mass, action[None], mass, solution)
+        read = read_guarantee(_alone(stand, probability), action[None], _only_member(), solution)
         weights = jnp.where(jnp.isfinite(read.multipliers), jnp.maximum(read.multipliers, 0.0), 0.0)
         weights = jnp.minimum(weights, stand.cap)
         ends = Bracket(coverage_lower(stand, read.outcome[0]), coverage_upper(stand, weights))
         none = coverage_upper(stand, jnp.zeros_like(weights))
         weights = jnp.where(none < ends.upper, 0.0, weights)
         ends = Bracket(ends.lower, jnp.minimum(ends.upper, none))
-        solved = jnp.where(solution.outcome == Outcome.RESCUED, jnp.int32(Status.RESCUED), jnp.int32(Status.OK))
+        solved = jnp.where(solution.status == SolverStatus.RESCUED, jnp.int32(Status.RESCUED), jnp.int32(Status.OK))
         left = jnp.where(jnp.arange(shape[-1], dtype=jnp.int32)[None] == action[:, None], 0.0, read.outcome[0])
         closed = ends.is_exact(scale)
         # Where it is in doubt which actions are optimal, so is what providers count from.

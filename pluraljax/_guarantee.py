@@ -13,8 +13,6 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ._arguments import checked
 from ._bounds import (
-    SegmentStakes,
-    aligned_action,
     equalities,
     floor_rounding,
     floors,
@@ -26,18 +24,19 @@ from ._bracket import Bracket
 from ._candidates import (
     GuaranteeCandidate,
     LinearProgram,
-    Outcome,
     Solution,
     Solver,
+    SolverStatus,
     pose_guarantee,
     read_guarantee,
     solve,
 )
-from ._counted import Counted, OptimalPlay, counted, optimal_play_of
-from ._market import Market, action_range, market_status, one_market, slack, stakes
+from ._counted import Counted, OptimalPlay, counted
+from ._market import Market, action_range, market_status, one_market, slack
 from ._on_scale import UtilityAnswer
 from ._precision import float64_scope, in_float64
 from ._segments import Block, Labels, as_labels, blocks, gather, user_labels
+from ._stakes import SegmentStakes, aligned_action, view
 from ._status import Status
 
 
@@ -126,7 +125,7 @@ def _solve_block(block: SegmentStakes, delta: Float[Array, " provider"], solver:
     else:
         each = [solver(_pose(block, delta, some)) for some in places.reshape(-1, together)]
         found = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
-    groups = found.outcome.ndim
+    groups = found.status.ndim
 
     def own(leaf: Array) -> Array:
         # Without `-1`: programmes of a market with one action have no variables.
@@ -149,24 +148,24 @@ def _solve_one_by_one(
 @in_float64
 def _lay_out(market: Market, labels: Labels) -> list[SegmentStakes]:
     """Lays out the segments of each size, in the units of `counted`."""
-    given, found = market, counted(market)
-    market, payoffs = found.market, stakes(found.market)
+    given, seen = market, view(market)
+    found, market = seen.counted, seen.market
     flat = lambda values, axis: values.reshape(*values.shape[:axis], -1, values.shape[-1])
-    user, provider = flat(payoffs.user, 1), flat(payoffs.provider, 2)
-    sizes = stakes(Market(market.prior, jnp.abs(market.user_value), jnp.abs(market.provider_value), market.mass))
-    optimal = optimal_play_of(found, payoffs.user)
-    probability = market.prior.sum(axis=-1).reshape(user.shape[:2])
+    of_users = jax.tree.map(lambda leaf: flat(leaf, 1), seen.user)
+    of_providers = jax.tree.map(lambda leaf: flat(leaf, 2), seen.provider)
+    optimal = seen.optimal()
+    probability = market.prior.sum(axis=-1).reshape(of_users.value.shape[:2])
     # Units are powers of two: nothing is rounded here.
     own = given.provider_value / found.provider_unit[:, None, None, None]
     return [
         SegmentStakes(
-            user=gather(user, block, 0),
-            provider=gather(provider, block, 1),
-            user_size=gather(flat(sizes.user, 1), block, 0),
-            provider_size=gather(flat(sizes.provider, 2), block, 1),
+            user=gather(of_users.value, block, 0),
+            provider=gather(of_providers.value, block, 1),
+            user_size=gather(of_users.size, block, 0),
+            provider_size=gather(of_providers.size, block, 1),
             optimal=_gather_optimal(optimal, block),
             opposed=_opposed(gather(own, block, 1), block),
-            states=market.prior.shape[-1],
+            states=seen.num_states,
             probability=gather(probability, block, 0),
             mass=gather(market.mass, block, 0),
         )
@@ -218,9 +217,7 @@ def _pose(
         )
         spare = jnp.einsum("m,ims->i", stakes.mass, taken[..., 0]) - floors(stakes, delta)
         room = jnp.where(equalities(stakes, delta), 0.0, _CLEAR * floor_rounding(stakes))
-        return pose_guarantee(
-            stakes.user, stakes.provider, stakes.probability, stakes.mass, aligned, spare, room, target
-        )
+        return pose_guarantee(stakes, aligned, spare, room, target)
 
     return jax.vmap(one)(jnp.asarray(places))
 
@@ -278,18 +275,8 @@ def _in_own_units(found: _Found, unit: Counted, situations: tuple[int, int]) -> 
 
 def _evaluate_block(block: SegmentStakes, payoff_range: Array, solutions: Solution, delta: Array) -> _Found:
     def one(stakes: SegmentStakes, target: Array, scale: Array, solution: Solution) -> _Found:
-        candidate = lax.stop_gradient(
-            read_guarantee(
-                stakes.user,
-                stakes.provider,
-                stakes.probability,
-                stakes.mass,
-                aligned_action(stakes),
-                target,
-                solution,
-            )
-        )
-        return _evaluate(stakes, target, scale, candidate, solution.outcome, delta)
+        candidate = lax.stop_gradient(read_guarantee(stakes, aligned_action(stakes), target, solution))
+        return _evaluate(stakes, target, scale, candidate, solution.status, delta)
 
     each_target = jax.vmap(one, in_axes=(None, 0, 0, 0))
     return jax.vmap(lambda s, scale, solution: each_target(s, _targets(s), scale, solution))(
@@ -305,7 +292,7 @@ def _evaluate(
     upper = guarantee_upper(stakes, delta, target, candidate.outcome)
     bracket = Bracket(lower, upper.value)
     bracket = bracket.with_derivative_of(guarantee_value_at(stakes, delta, target, multipliers, candidate.outcome))
-    solved = jnp.where(outcome == Outcome.RESCUED, jnp.int32(Status.RESCUED), jnp.int32(Status.OK))
+    solved = jnp.where(outcome == SolverStatus.RESCUED, jnp.int32(Status.RESCUED), jnp.int32(Status.OK))
     hangs = Bracket(lower, upper.almost).is_exact(scale)
     status = jnp.where(hangs, jnp.int32(Status.IN_DOUBT), jnp.int32(Status.OPEN))
     status = jnp.where(bracket.is_exact(scale), solved, status)

@@ -9,6 +9,7 @@ import jax
 
 from .._arguments import checked
 from .._bounds import Fit
+from .._bracket import Bracket
 from .._candidates import FitCandidate, Solution, Solver, pose_fit, read_fit, run_search, solve
 from .._market import Market, one_market
 from .._precision import float64_scope, in_float64
@@ -109,10 +110,10 @@ def segment_alignment(
     for fit in fits:
         if free:
             search = run_search(ScaleSearch(hull), fit, solver)
-            found.append((search.candidate, search.outcome))
+            found.append((search.candidate, search.status))
         else:
             solution = solver(_pose(fit, hull))
-            found.append((_read(fit, hull, solution), solution.outcome))
+            found.append((_read(fit, hull, solution), solution.status))
     return collect(market, labels, fits, found, hull, free, offset)
 
 

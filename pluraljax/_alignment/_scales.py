@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .._bounds import Fit, fit_error, fit_lower, largest_weights, payoff_range, usable_weights
 from .._bracket import Bracket
-from .._candidates import FitCandidate, LinearProgram, Outcome, Solution, Step, pose_scaled_fit, read_scaled_fit
+from .._candidates import FitCandidate, LinearProgram, Solution, SolverStatus, Step, pose_scaled_fit, read_scaled_fit
 
 # Linear programmes per fit at most, and the width (relative) at which a search ends.
 _MAX_STEPS = 16
@@ -28,7 +28,7 @@ class Scales(eqx.Module):
     bracket: Bracket
     target: Float[Array, ""]
     candidate: FitCandidate
-    outcome: Int[Array, ""]
+    status: Int[Array, ""]
     step: Int[Array, ""]
 
 
@@ -52,7 +52,7 @@ class ScaleSearch:
         scale = jnp.ones(fit.user.shape[0], jnp.float64)
         bracket = Bracket(jnp.zeros((), jnp.float64), fit_error(fit, weights, scale).max())
         candidate = FitCandidate(weights, scale, jnp.zeros_like(fit.user))
-        return Scales(bracket, bracket.upper, candidate, jnp.int32(Outcome.OPTIMAL), jnp.int32(0))
+        return Scales(bracket, bracket.upper, candidate, jnp.int32(SolverStatus.OPTIMAL), jnp.int32(0))
 
     def finished(self, fit: Fit, search: Scales) -> Bool[Array, ""]:
         closed = search.bracket.width <= _CLOSE * payoff_range(fit.user).max()
@@ -77,5 +77,5 @@ class ScaleSearch:
         # Steps from the upper end converge fast, but not where the least ratio is only reached by ever larger scales.
         slow = (bracket.width > old_width / 2) & (search.target == search.bracket.upper)
         target = jnp.where(slow, (bracket.lower + bracket.upper) / 2, bracket.upper)
-        outcome = jnp.maximum(search.outcome, solution.outcome)
-        return Scales(bracket, target, candidate, outcome, search.step + jnp.int32(1))
+        status = jnp.maximum(search.status, solution.status)
+        return Scales(bracket, target, candidate, status, search.step + jnp.int32(1))

@@ -36,12 +36,6 @@ from ._fit import (
     usable_weights as usable_weights,
 )
 from ._guarantee import (
-    SegmentStakes as SegmentStakes,
-)
-from ._guarantee import (
-    aligned_action as aligned_action,
-)
-from ._guarantee import (
     equalities as equalities,
 )
 from ._guarantee import (
@@ -60,19 +54,10 @@ from ._guarantee import (
     guarantee_value_at as guarantee_value_at,
 )
 from ._outcome import (
-    Prices as Prices,
-)
-from ._outcome import (
-    Receiver as Receiver,
-)
-from ._outcome import (
     best_response_line as best_response_line,
 )
 from ._outcome import (
     outcome_lower as outcome_lower,
-)
-from ._outcome import (
-    usable_prices as usable_prices,
 )
 from ._public import (
     Audience as Audience,

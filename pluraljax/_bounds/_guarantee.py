@@ -6,42 +6,10 @@ delta (`floor`). A guarantee is the least `sum_j target_j <U_j, q_j>` over outco
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
-from .._counted import OptimalPlay
+from .._stakes import SegmentStakes, aligned_action
 from .._ties import doubt
-
-
-class SegmentStakes(eqx.Module):
-    """Stakes of one segment's members; a situation is a (type, evidence) pair. Absent members hold zeros.
-
-    `user_size` and `provider_size` are what the stakes would be if no terms cancelled in them, which is what their
-    rounding is relative to. `optimal` says what a fully informed member may do. `opposed` marks providers whose payoffs
-    are those of one of them, or the very opposite, down to the last bit: their floors make one equality.
-    """
-
-    user: Float[Array, "*batch member situation action"]
-    provider: Float[Array, "*batch provider member situation action"]
-    user_size: Float[Array, "*batch member situation action"]
-    provider_size: Float[Array, "*batch provider member situation action"]
-    optimal: OptimalPlay
-    opposed: Bool[Array, "*batch provider"]
-    states: int = eqx.field(static=True)
-    probability: Float[Array, "*batch member situation"]
-    mass: Float[Array, "*batch member"]
-
-    @property
-    def terms(self) -> int:
-        """The most products that are added up to a number that is compared with another one."""
-        return self.states + self.user.shape[-1] + self.user.shape[-2] + self.provider.shape[-4]
-
-
-def aligned_action(stakes: SegmentStakes) -> Int[Array, "member situation"]:
-    """Picks the first best action per situation."""
-    # Not `argmax`: float64 ones do not lower under a caller's float32 `jit`.
-    actions = jnp.arange(stakes.user.shape[-1], dtype=jnp.int32)
-    best = stakes.user == stakes.user.max(axis=-1, keepdims=True)
-    return jnp.where(best, actions, actions[-1]).min(axis=-1)
 
 
 def floors(stakes: SegmentStakes, delta: Float[Array, " provider"]) -> Float[Array, " provider"]:

@@ -8,67 +8,12 @@ no type t does better by reporting t' and then doing whatever is best for her af
 For t' = t this is obedience, and with one type there is nothing else.
 """
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
-from .._counted import OptimalPlay
+from .._stakes import Multipliers, Receiver
 from .._ties import EPSILON, Sized, doubt
-
-
-class Receiver(eqx.Module):
-    """What the choices of one user are worth to her (the receiver of Bayesian persuasion).
-
-    `lead[t, x, a, b]` is how far action a is ahead of b, which is known better than the difference of two stakes.
-    `optimal` says what she may do on full evidence. `states` is how many products add up to a stake.
-    """
-
-    stakes: Sized
-    lead: Sized
-    optimal: OptimalPlay
-    states: int = eqx.field(static=True)
-
-    @classmethod
-    def of(cls, user: Float[Array, "type evidence action"]) -> "Receiver":
-        """Takes stakes as they are: actions with equal numbers tie."""
-        size = jnp.abs(user)
-        lead = user[..., :, None] - user[..., None, :]
-        lead_size = jnp.where(lead == 0, 0.0, size[..., :, None] + size[..., None, :])
-        optimal = OptimalPlay(user == user.max(axis=-1, keepdims=True), jnp.ones(user.shape[:-1], bool))
-        return cls(Sized(user, size), Sized(lead, lead_size), optimal, 1)
-
-    @property
-    def user(self) -> Float[Array, "type evidence action"]:
-        return self.stakes.value
-
-    @property
-    def size(self) -> Float[Array, ""]:
-        """What no outcome is worth more than, or less than minus this."""
-        return self.stakes.size.max(axis=-1).sum()
-
-    @property
-    def terms(self) -> int:
-        """How many products add up to what an outcome is worth, at most."""
-        return self.states + self.user.size
-
-    @property
-    def has_doubts(self) -> Bool[Array, "type evidence"]:
-        """Where it is in doubt what is optimal on full evidence."""
-        return ~self.optimal.is_exact
-
-
-class Prices(eqx.Module):
-    """Multipliers of the constraints on an outcome. Any non-negative numbers make a valid bound.
-
-    `obedience[t, a, b]` is for type t doing b when told a, `truth[t, s]` for type t reporting s and doing what she is
-    told, `recoding[t, s, a, b]` for then doing b instead of a, `required[m]` for the floors. Diagonals are not used.
-    """
-
-    obedience: Float[Array, "type action action"]
-    truth: Float[Array, "type type"]
-    recoding: Float[Array, "type type action action"]
-    required: Float[Array, " floor"]
 
 
 def outcome_lower(
@@ -76,10 +21,10 @@ def outcome_lower(
     target: Sized,
     required: Sized,
     floors: Float[Array, " floor"],
-    prices: Prices,
+    prices: Multipliers,
 ) -> Float[Array, ""]:
     """Bounds `min <target, q>` over outcomes with `<required[m], q> >= floors[m]` from below, for ANY prices."""
-    prices = usable_prices(prices)
+    prices = prices.usable()
     paid = prices.required @ floors - doubt(prices.required @ jnp.abs(floors), floors.shape[0])
     bound = paid + _least_score(receiver, target, required, prices)
     # What the least targets add up to needs no prices; products that overflow prove nothing else.
@@ -88,14 +33,14 @@ def outcome_lower(
 
 
 def best_response_line(
-    receiver: Receiver, provider: Sized, prices: Prices
+    receiver: Receiver, provider: Sized, prices: Multipliers
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """Computes a height h and a slope s with `max {<provider, q> : <user, q> >= r} <= h - s r` for every r.
 
     Weak duality: valid for ANY prices; `prices.required` holds the one of the user's value. The height has room for
     the rounding of `h - s r` at any level r that an outcome can be worth.
     """
-    prices = usable_prices(prices)
+    prices = prices.usable()
     against, own = Sized(-provider.value, provider.size), Sized(receiver.stakes.value[None], receiver.stakes.size[None])
     height, slope = -_least_score(receiver, against, own, prices), prices.required[0]
     height = height + 4 * EPSILON * (jnp.abs(height) + slope * receiver.size)
@@ -105,13 +50,7 @@ def best_response_line(
     return jnp.where(known, height, most), jnp.where(known, slope, 0.0)
 
 
-def usable_prices(prices: Prices) -> Prices:
-    """Turns ANY numbers into prices: those that are none count as zero."""
-    known = lambda leaf: jnp.where(jnp.isfinite(leaf), jnp.maximum(leaf, 0.0), 0.0)
-    return Prices(known(prices.obedience), known(prices.truth), known(prices.recoding), known(prices.required))
-
-
-def _least_score(receiver: Receiver, target: Sized, required: Sized, prices: Prices) -> Array:
+def _least_score(receiver: Receiver, target: Sized, required: Sized, prices: Multipliers) -> Array:
     """Adds up the least scores, less what rounding can have added to them."""
     types, evidences, actions = receiver.user.shape
     swap = prices.obedience * (1.0 - np.eye(actions))[None]
@@ -129,7 +68,7 @@ def _least_score(receiver: Receiver, target: Sized, required: Sized, prices: Pri
     return (score - doubt(size, terms)).min(axis=-1).sum()
 
 
-def _double_deviations(prices: Prices) -> tuple[Array, Array]:
+def _double_deviations(prices: Multipliers) -> tuple[Array, Array]:
     """Shares each price of truth out over what the type does after each recommendation; raises it where it is short."""
     types, actions = prices.obedience.shape[:2]
     lies = 1.0 - np.eye(types)

@@ -9,8 +9,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from .._stakes import Receiver
 from .._ties import Sized, doubt
-from ._outcome import Receiver
 
 # How often an action may be recommended by what a solver's rounding leaves.
 _HARDLY = 2.0**-44

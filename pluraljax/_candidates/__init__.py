@@ -33,8 +33,8 @@ from ._outcome import (
     truthful_task as truthful_task,
 )
 from ._program import LinearProgram as LinearProgram
-from ._program import Outcome as Outcome
 from ._program import Solution as Solution
+from ._program import SolverStatus as SolverStatus
 from ._public import PublicCandidate as PublicCandidate
 from ._public import PublicTask as PublicTask
 from ._public import solve_public as solve_public

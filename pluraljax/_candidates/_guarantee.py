@@ -4,6 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from .._stakes import SegmentStakes
 from ._program import LinearProgram, Solution
 
 
@@ -20,8 +21,9 @@ class _Moves(eqx.Module):
     provider_unit: Float[Array, " provider"]
 
 
-def _moves(user: Array, provider: Array, probability: Array, aligned: Array, target_per_mass: Array) -> _Moves:
-    actions = user.shape[-1]
+def _moves(stakes: SegmentStakes, aligned: Array, target: Array) -> _Moves:
+    actions, probability = stakes.user.shape[-1], stakes.probability
+    target_per_mass = target / jnp.where(stakes.mass > 0, stakes.mass, 1.0)
     other = (aligned[..., None] + 1 + jnp.arange(actions - 1, dtype=jnp.int32)[None, None]) % jnp.int32(actions)
 
     def loss(values: Array) -> Array:
@@ -30,7 +32,7 @@ def _moves(user: Array, provider: Array, probability: Array, aligned: Array, tar
         moved = jnp.take_along_axis(values, chosen, axis=-1) - jnp.take_along_axis(values, index, axis=-1)
         return moved / jnp.broadcast_to(jnp.where(probability > 0, probability, 1.0)[..., None], moved.shape)
 
-    user_loss, provider_loss = loss(user) * target_per_mass[:, None, None], loss(provider)
+    user_loss, provider_loss = loss(stakes.user) * target_per_mass[:, None, None], loss(stakes.provider)
     user_unit, provider_unit = jnp.abs(user_loss).max(initial=0.0), jnp.abs(provider_loss).max((1, 2, 3), initial=0.0)
     return _Moves(
         other=other,
@@ -41,15 +43,12 @@ def _moves(user: Array, provider: Array, probability: Array, aligned: Array, tar
     )
 
 
-def _weight(probability: Array, mass: Array) -> Array:
-    return mass[:, None] * probability
+def _weight(stakes: SegmentStakes) -> Array:
+    return stakes.mass[:, None] * stakes.probability
 
 
 def pose_guarantee(
-    user: Float[Array, "member situation action"],
-    provider: Float[Array, "provider member situation action"],
-    probability: Float[Array, "member situation"],
-    mass: Float[Array, " member"],
+    stakes: SegmentStakes,
     aligned: Int[Array, "member situation"],
     spare: Float[Array, " provider"],
     room: Float[Array, " provider"],
@@ -61,14 +60,14 @@ def pose_guarantee(
     should clear it, so that rounding does not decide whether it does: x = 0 may miss that. Columns: mass moved to each
     other action. Rows: a situation's mass, then each provider's floor.
     """
-    moves = _moves(user, provider, probability, aligned, target / jnp.where(mass > 0, mass, 1.0))
+    moves = _moves(stakes, aligned, target)
     members, situations, others = moves.user_loss.shape
-    unit = _largest(_weight(probability, mass))
+    unit = _largest(_weight(stakes))
     situation = jnp.repeat(jnp.eye(members * situations, dtype=jnp.float64), others, axis=1)
     losses = (moves.provider_loss / moves.provider_unit[:, None, None, None]).reshape(
-        provider.shape[0], members * situations * others
+        stakes.provider.shape[0], members * situations * others
     )
-    limit = [_weight(probability, mass).reshape(-1), (jnp.maximum(spare, 0.0) - room) / moves.provider_unit]
+    limit = [_weight(stakes).reshape(-1), (jnp.maximum(spare, 0.0) - room) / moves.provider_unit]
     cost = moves.user_loss.reshape(-1) / moves.user_unit
     return LinearProgram(jnp.concatenate([situation, losses]), jnp.concatenate(limit) / unit, cost)
 
@@ -86,25 +85,22 @@ class GuaranteeCandidate(eqx.Module):
 
 
 def read_guarantee(
-    user: Float[Array, "member situation action"],
-    provider: Float[Array, "provider member situation action"],
-    probability: Float[Array, "member situation"],
-    mass: Float[Array, " member"],
+    stakes: SegmentStakes,
     aligned: Int[Array, "member situation"],
     target: Float[Array, " member"],
     solution: Solution,
 ) -> GuaranteeCandidate:
     """Reads the candidate off a solution of `pose_guarantee` (whether or not the solver claims success)."""
-    moves = _moves(user, provider, probability, aligned, target / jnp.where(mass > 0, mass, 1.0))
-    solution, weight = solution.finite(), _weight(probability, mass)
+    moves = _moves(stakes, aligned, target)
+    solution, weight = solution.finite(), _weight(stakes)
     moved = solution.primal.reshape(moves.user_loss.shape) * _largest(weight)
     share = moved / jnp.where(weight > 0, weight, 1.0)[..., None]
     share = share / jnp.maximum(share.sum(axis=-1, keepdims=True), 1.0)
     stay = 1.0 - share.sum(axis=-1)
-    action = jnp.arange(user.shape[-1], dtype=jnp.int32)
+    action = jnp.arange(stakes.user.shape[-1], dtype=jnp.int32)
     outcome = jnp.where(action[None, None] == aligned[..., None], stay[..., None], 0.0)
     outcome = outcome + jnp.where(action[None, None, None] == moves.other[..., None], share[..., None], 0.0).sum(
         axis=-2
     )
-    multipliers = solution.dual[-provider.shape[0] :] * moves.user_unit / moves.provider_unit
+    multipliers = solution.dual[-stakes.provider.shape[0] :] * moves.user_unit / moves.provider_unit
     return GuaranteeCandidate(multipliers, outcome)

@@ -8,27 +8,27 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linprog
 
-from ._program import RESIDUAL_TOLERANCE, Outcome, size_of_misses
+from ._program import RESIDUAL_TOLERANCE, SolverStatus, size_of_misses
 
 # The tightest tolerances that HiGHS accepts.
 _OPTIONS = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
 
 
 def solve_one_on_host(matrix: Any, limit: Any, cost: Any) -> tuple[np.ndarray, np.ndarray, int]:
-    """Solves one programme; returns primal, dual and `Outcome`, and never raises on one that cannot be solved."""
+    """Solves one programme; returns primal, dual and `SolverStatus`, and never raises on one that cannot be solved."""
     rows, columns = matrix.shape
-    primal, dual, outcome = np.zeros(columns), np.zeros(rows), Outcome.UNSOLVED
+    primal, dual, outcome = np.zeros(columns), np.zeros(rows), SolverStatus.UNSOLVED
     if columns == 0:
-        outcome = Outcome.RESCUED
+        outcome = SolverStatus.RESCUED
     elif all(np.isfinite(leaf).all() for leaf in (matrix, limit, cost)):
         answer = linprog(-cost, A_ub=matrix, b_ub=limit, method="highs", options=_OPTIONS)
         if answer.status == 3:
-            outcome = Outcome.UNBOUNDED
+            outcome = SolverStatus.UNBOUNDED
         elif answer.x is not None:
             primal, dual = np.maximum(answer.x, 0.0), np.maximum(-answer.ineqlin.marginals, 0.0)
             # HiGHS stops at its own tolerances, a little wider than ours.
             close = size_of_misses(np, matrix, limit, cost, primal, dual) <= 100 * RESIDUAL_TOLERANCE
-            outcome = Outcome.RESCUED if close else Outcome.UNSOLVED
+            outcome = SolverStatus.RESCUED if close else SolverStatus.UNSOLVED
     return primal, dual, int(outcome)
 
 

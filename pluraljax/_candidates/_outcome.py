@@ -12,6 +12,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from .._stakes import Multipliers
 from ._program import LinearProgram, Solution
 
 
@@ -170,16 +171,10 @@ def _to_actions(values: Array, base: Array) -> Array:
 
 
 class OutcomeCandidate(eqx.Module):
-    """An outcome, and multipliers in the units of the task: of obedience, truth, recoding and the floors.
-
-    Indices of multipliers are as in the bounds that they are for; diagonals hold zeros.
-    """
+    """An outcome, and multipliers in the units of the task, whose diagonals hold zeros."""
 
     outcome: Float[Array, "type evidence action"]
-    obedience: Float[Array, "type action action"]
-    truth: Float[Array, "type type"]
-    recoding: Float[Array, "type type action action"]
-    required: Float[Array, " floor"]
+    multipliers: Multipliers
 
 
 def read_outcome(task: OutcomeTask, solution: Solution) -> OutcomeCandidate:
@@ -198,10 +193,10 @@ def read_outcome(task: OutcomeTask, solution: Solution) -> OutcomeCandidate:
     pairs, lies = types * actions * (actions - 1), types * (types - 1)
     obedience, truth, recoding = incentives[:pairs], incentives[pairs : pairs + lies], incentives[pairs + lies :]
     other, lie = _others(actions), _others(types)
-    return OutcomeCandidate(
-        outcome=outcome,
+    multipliers = Multipliers(
         obedience=jnp.einsum("taj,ajb->tab", obedience.reshape(types, actions, actions - 1), other),
         truth=jnp.einsum("tl,tls->ts", truth.reshape(types, types - 1), lie),
         recoding=jnp.einsum("tlaj,tls,ajb->tsab", recoding.reshape(types, types - 1, actions, actions - 1), lie, other),
         required=required / scaled.required_unit,
     )
+    return OutcomeCandidate(outcome, multipliers)

@@ -24,7 +24,7 @@ class LinearProgram(eqx.Module):
         return LinearProgram(self.matrix, self.limit, jnp.asarray(jnp.where(idle[..., None], 0.0, self.cost)))
 
 
-class Outcome(IntEnum):
+class SolverStatus(IntEnum):
     """How a solver ended on one programme."""
 
     OPTIMAL = 0
@@ -38,13 +38,13 @@ class Solution(eqx.Module):
 
     primal: Float[Array, "*batch column"]
     dual: Float[Array, "*batch row"]
-    outcome: Int[Array, "*batch"]
+    status: Int[Array, "*batch"]
     pivots: Int[Array, "*batch"]
 
     def finite(self) -> "Solution":
         """Reads what is not a number as zero: a bound evaluated there is wide, and still a bound."""
         known = lambda leaf: jnp.asarray(jnp.where(jnp.isfinite(leaf), leaf, 0.0))
-        return Solution(known(self.primal), known(self.dual), self.outcome, self.pivots)
+        return Solution(known(self.primal), known(self.dual), self.status, self.pivots)
 
 
 # A candidate counts as a solution when its constraint violations and its duality gap, relative to the size of the terms

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool
 
-from ._program import Outcome
+from ._program import SolverStatus
 from ._public_search import (
     ATTEMPTS,
     PublicCandidate,
@@ -73,6 +73,6 @@ def solve_public(tasks: PublicTask) -> PublicCandidate:
     lead = tasks.user.shape[:-3]
     merged = jax.tree.map(lambda leaf: leaf.reshape(math.prod(lead), *leaf.shape[len(lead) :]), tasks)
     found = _solve_batch(merged)
-    unsolved = jnp.where(jax.vmap(_is_worth_solving)(merged), found.outcome, jnp.int32(Outcome.UNSOLVED))
+    unsolved = jnp.where(jax.vmap(_is_worth_solving)(merged), found.outcome, jnp.int32(SolverStatus.UNSOLVED))
     found = eqx.tree_at(lambda f: f.outcome, found, unsolved)
     return jax.tree.map(lambda leaf: leaf.reshape(*lead, *leaf.shape[1:]), found)

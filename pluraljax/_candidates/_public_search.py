@@ -25,7 +25,7 @@ from ._cells import (
     profile_actions,
     start_cells,
 )
-from ._program import Outcome
+from ._program import SolverStatus
 
 # What counts as a gain, in units of the task and as a share of the prices that it is the difference of.
 OPTIMALITY = 1e-12
@@ -288,7 +288,7 @@ def step(scaled: Scaled, search: Search) -> Search:
     dearer = short & ~closer & (search.penalty < _MOST_PENALTY)
     bare = jnp.maximum((search.inverse * _limits(scaled, jnp.array(False))[None]).sum(axis=1), 0.0)
     penalty = jnp.where(closer, _FIRST_PENALTY, search.penalty * jnp.where(dearer, _MORE_PENALTY, 1.0))
-    ended = jnp.where(still & ~closer & ~dearer, jnp.int32(Outcome.OPTIMAL), jnp.int32(RUNNING))
+    ended = jnp.where(still & ~closer & ~dearer, jnp.int32(SolverStatus.OPTIMAL), jnp.int32(RUNNING))
     after = eqx.tree_at(
         lambda s: (s.weight, s.cells, s.penalty, s.roomy, s.outcome, s.steps),
         search,
@@ -321,7 +321,7 @@ def read(scaled: Scaled, search: Search) -> PublicCandidate:
         recommended=(search.profile[None] // _places(members, actions)[:, None]) % np.int32(actions),
         obedience=by_action * (scaled.target_unit / scaled.user_unit)[None, :, None],
         participation=jnp.abs(users) * scaled.target_unit / scaled.user_unit,
-        outcome=jnp.asarray(jnp.where(search.outcome == RUNNING, jnp.int32(Outcome.UNSOLVED), search.outcome)),
+        outcome=jnp.asarray(jnp.where(search.outcome == RUNNING, jnp.int32(SolverStatus.UNSOLVED), search.outcome)),
         steps=search.steps,
     )
 

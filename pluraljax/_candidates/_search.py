@@ -7,7 +7,7 @@ solver are the driver's.
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +27,7 @@ class Step(NamedTuple):
     learn: Callable[[Any, Any, Solution], Any]
 
 
+@runtime_checkable
 class Search(Protocol):
     """What the driver asks of a search. Hashed, so that what is compiled for one serves its equals.
 
@@ -43,9 +44,9 @@ class Search(Protocol):
         """How many tasks are at work side by side on a CPU."""
         ...
 
-    def start(self, task: Any) -> Any: ...
+    def start(self, task: Any, /) -> Any: ...
 
-    def finished(self, task: Any, state: Any) -> Any: ...
+    def finished(self, task: Any, state: Any, /) -> Any: ...
 
 
 Watch = Callable[[int, Any, Solution], None]

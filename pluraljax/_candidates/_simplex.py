@@ -15,7 +15,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from ._lanes import LANES_ON_CPU, in_lanes
-from ._program import RESIDUAL_TOLERANCE, LinearProgram, Outcome, Solution, residual
+from ._program import RESIDUAL_TOLERANCE, LinearProgram, Solution, SolverStatus, residual
 
 # Callers scale their programmes so that matrix and cost entries are of order one.
 OPTIMALITY = 1e-12
@@ -120,11 +120,11 @@ def _step(tableau: _Tableau, columns: int, pivots: Int[Array, ""]) -> _Tableau:
     kept = jnp.where(leaves, 0.0, 1.0)[:, None] * jnp.where(enters, 0.0, 1.0)[None]
     factor = jnp.where(leaves, -1.0, jnp.where(go, column, 0.0))
     swapped = jnp.where(tableau.place == jnp.where(go, columns + leave, np.int32(-1)), enter, tableau.place)
-    verdict = jnp.where(optimal, np.int32(Outcome.OPTIMAL), np.int32(Outcome.UNBOUNDED))
+    verdict = jnp.where(optimal, np.int32(SolverStatus.OPTIMAL), np.int32(SolverStatus.UNBOUNDED))
     return _Tableau(
         entries=entries * kept - factor[:, None] * row[None],
         place=jnp.where(tableau.place == entered, columns + leave, swapped),
-        ended=jnp.where((tableau.ended == RUNNING) & done, verdict + len(Outcome) * pivots, tableau.ended),
+        ended=jnp.where((tableau.ended == RUNNING) & done, verdict + len(SolverStatus) * pivots, tableau.ended),
     )
 
 
@@ -137,8 +137,8 @@ def _read(tableau: _Tableau, columns: int, scale: _Scale, pivots: Int[Array, ""]
     return Solution(
         primal=jnp.where(basic, values, 0.0)[:columns] * scale.column,
         dual=jnp.where(basic, 0.0, values)[columns:] * scale.row,
-        outcome=jnp.asarray(jnp.where(running, np.int32(Outcome.UNSOLVED), tableau.ended % len(Outcome))),
-        pivots=jnp.asarray(jnp.where(running, pivots, tableau.ended // len(Outcome))),
+        status=jnp.asarray(jnp.where(running, np.int32(SolverStatus.UNSOLVED), tableau.ended % len(SolverStatus))),
+        pivots=jnp.asarray(jnp.where(running, pivots, tableau.ended // len(SolverStatus))),
     )
 
 
@@ -176,7 +176,7 @@ def _polished(programs: LinearProgram, scales: _Scale, tableaux: _Tableau, found
         better = (misses > ROUNDING) & (check(programs, polished.primal, polished.dual) < misses)
         pick = lambda new, old: jnp.asarray(jnp.where(better.reshape(-1, *(1,) * (old.ndim - 1)), new, old))
         return Solution(
-            pick(polished.primal, found.primal), pick(polished.dual, found.dual), found.outcome, found.pivots
+            pick(polished.primal, found.primal), pick(polished.dual, found.dual), found.status, found.pivots
         )
 
     return lax.cond(jnp.any(misses > ROUNDING), again, lambda: found)
@@ -237,32 +237,32 @@ def _solve_lanes(programs: LinearProgram) -> Solution:
         found = _run(programs, scales, turn)
         accurate = _accurate(programs, found)
         # What counts is the check against the programme as it was given, not how the pivoting ended.
-        outcome = jnp.full(lanes, Outcome.UNSOLVED, jnp.int32)
-        outcome = jnp.where(found.outcome == Outcome.UNBOUNDED, found.outcome, outcome)
-        outcome = jnp.where(accurate, jnp.full(lanes, Outcome.OPTIMAL, jnp.int32), outcome)
-        keep = (best.outcome == Outcome.OPTIMAL) | ((turn > 0) & ~accurate)
+        outcome = jnp.full(lanes, SolverStatus.UNSOLVED, jnp.int32)
+        outcome = jnp.where(found.status == SolverStatus.UNBOUNDED, found.status, outcome)
+        outcome = jnp.where(accurate, jnp.full(lanes, SolverStatus.OPTIMAL, jnp.int32), outcome)
+        keep = (best.status == SolverStatus.OPTIMAL) | ((turn > 0) & ~accurate)
         return (
             Solution(
                 primal=jnp.asarray(jnp.where(keep[:, None], best.primal, found.primal)),
                 dual=jnp.asarray(jnp.where(keep[:, None], best.dual, found.dual)),
-                outcome=jnp.asarray(jnp.where(keep, best.outcome, outcome)),
-                pivots=best.pivots + jnp.where(best.outcome == Outcome.OPTIMAL, 0, found.pivots),
+                status=jnp.asarray(jnp.where(keep, best.status, outcome)),
+                pivots=best.pivots + jnp.where(best.status == SolverStatus.OPTIMAL, 0, found.pivots),
             ),
             turn + jnp.int32(1),
         )
 
     def unsolved(state):
         best, turn = state
-        return (turn < _ATTEMPTS) & jnp.any(best.outcome != Outcome.OPTIMAL)
+        return (turn < _ATTEMPTS) & jnp.any(best.status != SolverStatus.OPTIMAL)
 
     nothing = Solution(
         primal=jnp.zeros((lanes, columns), jnp.float64),
         dual=jnp.zeros((lanes, rows), jnp.float64),
-        outcome=jnp.full(lanes, Outcome.UNSOLVED, jnp.int32),
+        status=jnp.full(lanes, SolverStatus.UNSOLVED, jnp.int32),
         pivots=jnp.zeros(lanes, jnp.int32),
     )
     if columns == 0:
-        return eqx.tree_at(lambda s: s.outcome, nothing, jnp.full(lanes, Outcome.OPTIMAL, jnp.int32))
+        return eqx.tree_at(lambda s: s.outcome, nothing, jnp.full(lanes, SolverStatus.OPTIMAL, jnp.int32))
     return lax.while_loop(unsolved, attempt, (nothing, jnp.int32(0)))[0]
 
 

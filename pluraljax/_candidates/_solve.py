@@ -11,7 +11,7 @@ from jax.core import Tracer
 
 from .._precision import float64_scope, in_float64
 from ._highs import solve_many_on_host, solve_one_on_host
-from ._program import LinearProgram, Outcome, Solution
+from ._program import LinearProgram, Solution, SolverStatus
 from ._simplex import solve_batch
 
 # What proposes candidates: maps programmes with any leading axes to solutions with the same leading axes.
@@ -22,7 +22,7 @@ _solve_batch = in_float64(lambda programs: solve_batch(programs))
 
 @float64_scope
 def solve(programs: LinearProgram) -> Solution:
-    """Solves programmes with any number of leading axes; each gets an `Outcome`, and none raises.
+    """Solves programmes with any number of leading axes; each gets an `SolverStatus`, and none raises.
 
     A programme that the batched simplex fails on is retried there, rescaled and with other tie-breaking. What is then
     left goes to the exact host solver when arrays are concrete; under `jit` and `vmap` it is left `UNSOLVED`, and the
@@ -33,8 +33,8 @@ def solve(programs: LinearProgram) -> Solution:
     count = math.prod(lead)
     merged = jax.tree.map(lambda leaf: leaf.reshape(count, *leaf.shape[len(lead) :]), programs)
     solutions = _solve_batch(merged)
-    if not isinstance(solutions.outcome, Tracer):
-        solutions = _rescue(merged, solutions, np.asarray(solutions.outcome) != Outcome.OPTIMAL)
+    if not isinstance(solutions.status, Tracer):
+        solutions = _rescue(merged, solutions, np.asarray(solutions.status) != SolverStatus.OPTIMAL)
     return jax.tree.map(lambda leaf: leaf.reshape(*lead, *leaf.shape[1:]), solutions)
 
 
@@ -76,6 +76,6 @@ def _rescue(programs: LinearProgram, solutions: Solution, failed: np.ndarray) ->
     data = [np.asarray(leaf) for leaf in (programs.matrix, programs.limit, programs.cost)]
     for i in np.flatnonzero(failed):
         exact, prices, ended = solve_one_on_host(*(leaf[i] for leaf in data))
-        if ended == Outcome.RESCUED:
+        if ended == SolverStatus.RESCUED:
             primal[i], dual[i], outcome[i] = exact, prices, ended
     return Solution(*(jnp.asarray(leaf) for leaf in (primal, dual, outcome, pivots)))

@@ -9,14 +9,15 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from .._bounds import Audience, Prices
+from .._bounds import Audience
 from .._bracket import Bracket
-from .._candidates import Outcome, Solver
+from .._candidates import Solver, SolverStatus
 from .._conversation import Profile
 from .._counted import counted
 from .._market import LEAST_PATIENCE, Market, objective_range
 from .._precision import in_float64
 from .._segments import Block, Labels, blocks, first_of_label, gather, segment_of
+from .._stakes import Multipliers
 from .._status import Status
 from .._ties import EPSILON
 from ._policies import Policies, disclosures, join, padded, recommending
@@ -38,7 +39,7 @@ class Proof(eqx.Module):
     elsewhere: Float[Array, "provider user"]
     loyal: Bool[Array, "provider user"]
     present: Float[Array, "provider user"]
-    prices: Prices
+    prices: Multipliers
     public: tuple[PublicProof | None, ...]
     members: tuple[Int[Array, "..."], ...]
 
@@ -112,7 +113,7 @@ def _collect(
         most = most + add(segment.most)
     allowed, scale = _limits(market, delta)
     gain, valid = Bracket(lower, upper), status < Status.NOT_FINITE
-    rescued = (private.solved == Outcome.RESCUED).any(axis=-1)
+    rescued = (private.solved == SolverStatus.RESCUED).any(axis=-1)
     solved = jnp.where(rescued, jnp.int32(Status.RESCUED), jnp.int32(Status.OK))
     row = jnp.where(gain.is_exact(scale), solved, jnp.int32(Status.OPEN))
     unit = standing.objective_unit

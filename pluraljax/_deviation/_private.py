@@ -5,10 +5,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from .._bounds import Audience, Prices, Receiver, Sense, best_response_line, optimal_play, value_of
+from .._bounds import Audience, Sense, best_response_line, optimal_play, value_of
 from .._candidates import LinearProgram, OutcomeTask, Solution, Solver, pose_outcome, read_outcome, truthful_task
 from .._counted import OptimalPlay
 from .._precision import in_float64
+from .._stakes import Multipliers, Receiver
 from .._ties import Sized
 from ._standing import Standing
 
@@ -27,7 +28,7 @@ class Private(eqx.Module):
     height: Float[Array, "*pair"]
     slope: Float[Array, "*pair"]
     outcome: Float[Array, "*pair type evidence action"]
-    prices: Prices
+    prices: Multipliers
     solved: Int[Array, "*pair"]
 
 
@@ -88,7 +89,7 @@ def read_private(
     ) -> Private:
         (floor, solution), user = row, sense.user
         candidate = read_outcome(_task(user, provider.value, probability, floor), solution)
-        prices = Prices(candidate.obedience, candidate.truth, candidate.recoding, candidate.required)
+        prices = candidate.multipliers
         prices = jax.tree.map(lambda leaf: jnp.where(jnp.isfinite(leaf), jnp.maximum(leaf, 0.0), 0.0), prices)
         receiver = _receiver(sense)
         informed = optimal_play(receiver, provider.value)
@@ -96,7 +97,7 @@ def read_private(
         if sure is not None:
             outcome = (1 - _SURE) * outcome + _SURE * sure
         height, slope = best_response_line(receiver, provider, prices)
-        return Private(height, slope, outcome, prices, solution.outcome)
+        return Private(height, slope, outcome, prices, solution.status)
 
     providers = Sized(standing.provider, standing.provider_size)
     rows = (standing.sense, providers, standing.probability, (floor, solutions), truthful)

@@ -11,10 +11,11 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .._bounds import Audience, Ends, Instinct, Sense, instinct_of
 from .._conversation import Profile, as_kernels, normalised, pick_provider
-from .._counted import Counted, counted, leads_of
+from .._counted import Counted, leads_of
 from .._float_bits import Grid, grid_of, is_exact_sum, power_of_two, product
 from .._market import Market
 from .._segments import Labels, segment_of
+from .._stakes import view, with_two_actions
 from .._ties import MEANT, doubt
 from ._offers import Offer, consider
 
@@ -81,25 +82,20 @@ class Standing(eqx.Module):
 
 def _lay_out(market: Market) -> dict:
     """Lays out what does not depend on what users do."""
-    found = counted(market)
-    if found.market.user_value.shape[-2] == 1:
-        # Programmes move probability between actions: an only one is written twice.
-        twice = lambda value: jnp.repeat(value, 2, axis=-2)
-        values = lambda f: (f.market.user_value, f.market.provider_value, f.user_own)
-        found = eqx.tree_at(values, found, tuple(twice(value) for value in values(found)))
+    seen = view(with_two_actions(market))
+    found = seen.counted
     sense, share = _senses(found)
-    mass = found.market.mass
-    weigh = lambda value: jnp.einsum("jtxy,ijay->ijtxa", found.market.prior, value) * mass[None, :, None, None, None]
+    weigh = lambda value: value * found.market.mass[None, :, None, None, None]
     return {
         "sense": sense,
         "instinct": jax.vmap(instinct_of)(sense),
-        "provider": weigh(found.market.provider_value),
-        "provider_size": weigh(jnp.abs(found.market.provider_value)),
+        "provider": weigh(seen.provider.value),
+        "provider_size": weigh(seen.provider.size),
         "user_unit": found.user_unit * share,
         "objective_unit": found.objective_unit,
         "user_baseline": found.user_baseline,
         "provider_baseline": found.provider_baseline @ market.mass,
-        "probability": found.market.prior.sum(axis=(-3, -1)),
+        "probability": seen.evidence_probability,
     }
 
 

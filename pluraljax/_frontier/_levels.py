@@ -13,7 +13,6 @@ from jaxtyping import Array, Float, Int
 from .._answer import Answer
 from .._arguments import checked
 from .._bounds import (
-    Prices,
     best_response_line,
     least_value,
     obeyed,
@@ -23,13 +22,14 @@ from .._bounds import (
     value_of,
 )
 from .._bracket import Bracket
-from .._candidates import LinearProgram, Outcome, OutcomeTask, Solution, Solver, pose_outcome, read_outcome, solve
+from .._candidates import LinearProgram, OutcomeTask, Solution, Solver, SolverStatus, pose_outcome, read_outcome, solve
 from .._market import Market, market_status, one_market
 from .._precision import float64_scope, in_float64
+from .._stakes import Multipliers, fold_actions
 from .._status import Status
 from .._ties import EPSILON, Sized, doubt
 from ._search import curve_task
-from ._stakes import UserStakes, fold_actions, lay_out, where_valid, with_strict_truth
+from ._stakes import UserStakes, lay_out, where_valid, with_strict_truth
 
 
 class Persuasion(Answer):
@@ -184,7 +184,7 @@ def _read_levels(stakes: UserStakes, levels: _Levels, solutions: Solution) -> tu
         informed = optimal_play(stakes.receiver, provider.value)
         outcome = obeyed(stakes.receiver, candidate.outcome, stakes.strict, informed)
         outcome = _lifted(stakes, outcome, levels.level + levels.off, informed)
-        prices = Prices(candidate.obedience, candidate.truth, candidate.recoding, candidate.required)
+        prices = candidate.multipliers
         height, slope = best_response_line(stakes.receiver, provider, prices)
         most = height - slope * (levels.level - levels.off)
         return Bracket(least_value(stakes.receiver, provider, outcome), most), outcome
@@ -250,11 +250,12 @@ def _gap_bracket(stakes: UserStakes, levels: _Levels, best: Bracket, solution: S
     """Any multipliers bound the gap from below, any outcome worth the level from above; in the providers' own units."""
     level, off, softness = levels.level, levels.off, _softness(stakes)
     candidate = read_outcome(_gap_task(stakes, _below(stakes, level), best.lower), solution)
-    heard = jnp.where(softness < 1 / _SMALLEST_UNIT, candidate.required[:-2], 0.0)
-    required = jnp.concatenate([heard, candidate.required[-2:]])
+    found = candidate.multipliers
+    heard = jnp.where(softness < 1 / _SMALLEST_UNIT, found.required[:-2], 0.0)
+    required = jnp.concatenate([heard, found.required[-2:]])
     total = heard @ softness
     unit = lambda leaf: leaf / jnp.where(total > 0, total * (1 + 8 * EPSILON), 1.0)
-    prices = Prices(*map(unit, (candidate.obedience, candidate.truth, candidate.recoding, required)))
+    prices = Multipliers(*map(unit, (found.obedience, found.truth, found.recoding, required)))
     floors = jnp.concatenate([best.lower, (level - off)[None], -(level + off)[None]])
     nothing = Sized.of(jnp.zeros_like(stakes.user))
     least = outcome_lower(stakes.receiver, nothing, _gap_required(stakes), floors, prices)
@@ -277,7 +278,7 @@ def _collect_persuasion(
     market: Market, stakes: UserStakes, levels: _Levels, unknown: Array, solutions: Solution
 ) -> Persuasion:
     bracket, outcome = _read_levels(stakes, levels, solutions)
-    rescued = (solutions.outcome == Outcome.RESCUED)[:, 0].T
+    rescued = (solutions.status == SolverStatus.RESCUED)[:, 0].T
     bracket = jax.tree.map(lambda end: end[:, 0].T, bracket)
     status = _status(market, bracket.is_exact(stakes.payoff_range.T), rescued)
     unheard = (status < Status.NOT_FINITE) & unknown[None]
@@ -297,7 +298,9 @@ def _collect_curve(
     gap = jax.vmap(jax.vmap(_gap_bracket, in_axes=(None, 0, 0, 0)))(stakes, levels, best, gaps)
     size = (stakes.payoff_range * stakes.units.provider).max(axis=1)
     closed = value.is_exact(stakes.payoff_range[:, None]).all(axis=(1, 2)) & gap.is_exact(size[:, None]).all(axis=1)
-    rescued = (values.outcome == Outcome.RESCUED).any(axis=(1, 2)) | (gaps.outcome == Outcome.RESCUED).any(axis=1)
+    rescued = (values.status == SolverStatus.RESCUED).any(axis=(1, 2)) | (gaps.status == SolverStatus.RESCUED).any(
+        axis=1
+    )
     status = _status(market, closed, rescued)
     own = lambda end: end * stakes.units.provider[:, None] + stakes.units.provider_baseline[:, None]
     value = jax.tree.map(lambda end: jnp.transpose(own(end), (2, 0, 1)), value)

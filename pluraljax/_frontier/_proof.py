@@ -13,10 +13,11 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from .._arguments import checked
-from .._bounds import Prices, optimal_play
+from .._bounds import optimal_play
 from .._candidates import LinearProgram, OutcomeCandidate, Solution, Solver, read_outcome, run_search, solve
 from .._market import Market, one_market, slack
 from .._precision import float64_scope, in_float64
+from .._stakes import Multipliers
 from ._envelope import chord_from, chord_points
 from ._levels import Persuasion, persuasion
 from ._search import SEARCH, Interval, Search, curve_task, finished, interval_task, next_interval
@@ -32,7 +33,7 @@ class Points(eqx.Module):
 
     known: Bool[Array, "*batch provider"]
     outcome: Float[Array, "*batch provider type evidence action"]
-    prices: Prices
+    prices: Multipliers
 
 
 class Links(eqx.Module):
@@ -46,7 +47,7 @@ class Links(eqx.Module):
     known: Bool[Array, "*batch"]
     slope: Float[Array, "*batch provider"]
     chord: Int[Array, "*batch provider 3"]
-    prices: Prices
+    prices: Multipliers
 
 
 class FrontierProof(eqx.Module):
@@ -92,24 +93,25 @@ def frontier_proof(market: Market, delta: Any = 0.0, *, solver: Solver = solve) 
     )
 
 
-def _prices(candidate: OutcomeCandidate, unit: Array, floor_unit: Array) -> Prices:
+def _prices(candidate: OutcomeCandidate, unit: Array, floor_unit: Array) -> Multipliers:
     """Multipliers in own units: `unit` is what those of the user's incentives count in, then those of the floors."""
 
     def own(leaf: Array, unit: Array) -> Array:
         return jnp.where(jnp.isfinite(leaf * unit), leaf * unit, 0.0)
 
-    return Prices(
-        own(candidate.obedience, unit),
-        own(candidate.truth, unit),
-        own(candidate.recoding, unit),
-        own(candidate.required, floor_unit),
+    found = candidate.multipliers
+    return Multipliers(
+        own(found.obedience, unit),
+        own(found.truth, unit),
+        own(found.recoding, unit),
+        own(found.required, floor_unit),
     )
 
 
-def _no_prices(stakes: UserStakes, floors: int) -> Prices:
+def _no_prices(stakes: UserStakes, floors: int) -> Multipliers:
     types, _, actions = stakes.user.shape
     nothing = lambda *shape: jnp.zeros(shape, jnp.float64)
-    return Prices(
+    return Multipliers(
         nothing(types, actions, actions),
         nothing(types, types),
         nothing(types, types, actions, actions),
@@ -128,7 +130,7 @@ def _first_points(stakes: UserStakes) -> Points:
 @in_float64
 @jax.vmap
 def _read_points(stakes: UserStakes, search: Search, solutions: Solution) -> Points:
-    def one(provider: Array, unit: Array, probe: Array, solution: Solution) -> tuple[Array, Prices]:
+    def one(provider: Array, unit: Array, probe: Array, solution: Solution) -> tuple[Array, Multipliers]:
         return _read_point(stakes, provider, unit, jnp.where(jnp.isnan(probe), stakes.silent, probe), solution)
 
     outcome, prices = jax.vmap(one)(stakes.provider, stakes.units.provider, search.probe, solutions)
@@ -137,7 +139,7 @@ def _read_points(stakes: UserStakes, search: Search, solutions: Solution) -> Poi
 
 def _read_point(
     stakes: UserStakes, provider: Array, unit: Array, level: Array, solution: Solution
-) -> tuple[Array, Prices]:
+) -> tuple[Array, Multipliers]:
     candidate = read_outcome(curve_task(stakes, provider, level), solution)
     in_utility = unit / stakes.units.user
     return candidate.outcome, _prices(candidate, in_utility, in_utility)
@@ -167,7 +169,7 @@ def _own_slope(stakes: UserStakes, interval: Interval) -> Array:
     return jnp.where(jnp.isfinite(slope), slope, 0.0)
 
 
-def _link_prices(stakes: UserStakes, candidate: OutcomeCandidate) -> Prices:
+def _link_prices(stakes: UserStakes, candidate: OutcomeCandidate) -> Multipliers:
     unit = jnp.ones((), jnp.float64)
     return _prices(candidate, unit, jnp.concatenate([stakes.units.user / stakes.units.provider, unit[None]]))
 

@@ -12,14 +12,14 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from .._bounds import Prices, best_response_line, least_value, obeyed, optimal_play, outcome_lower, value_of
+from .._bounds import best_response_line, least_value, obeyed, optimal_play, outcome_lower, value_of
 from .._candidates import (
     LANES_ON_CPU,
     LinearProgram,
-    Outcome,
     OutcomeTask,
     Solution,
     Solver,
+    SolverStatus,
     Step,
     pose_outcome,
     read_outcome,
@@ -27,6 +27,7 @@ from .._candidates import (
     solve,
 )
 from .._precision import float64_scope, in_float64
+from .._stakes import Multipliers
 from .._ties import Sized
 from ._envelope import Envelope, Point, add_point, chord_from, empty_envelope, next_probe, upper_at
 from ._stakes import UserStakes, with_strict_truth
@@ -108,7 +109,7 @@ def read_point(stakes: UserStakes, provider: Sized, level: Float[Array, ""], sol
     """Reads a point below phi and a line above it off a solution of `curve_task`."""
     candidate = read_outcome(curve_task(stakes, provider.value, level), solution)
     outcome = obeyed(stakes.receiver, candidate.outcome, stakes.strict, stakes.informed())
-    prices = Prices(candidate.obedience, candidate.truth, candidate.recoding, candidate.required)
+    prices = candidate.multipliers
     height, slope = best_response_line(stakes.receiver, provider, prices)
     return Point(stakes.worth(outcome), least_value(stakes.receiver, provider, outcome), height, slope)
 
@@ -120,7 +121,7 @@ def learn(stakes: UserStakes, search: Search, solutions: Solution) -> Search:
         return add_point(envelope, search.turn + jnp.int32(1), point)
 
     envelope = jax.vmap(one)(search.envelope, stakes.providers, search.probe, solutions)
-    rescued = search.rescued | (solutions.outcome == Outcome.RESCUED).any()
+    rescued = search.rescued | (solutions.status == SolverStatus.RESCUED).any()
     return eqx.tree_at(lambda s: (s.envelope, s.rescued), search, (envelope, rescued))
 
 
@@ -164,7 +165,7 @@ def interval_task(stakes: UserStakes, search: Search, interval: Interval) -> Out
     )
 
 
-def cleared_by(stakes: UserStakes, search: Search, interval: Interval, prices: Prices) -> Float[Array, ""]:
+def cleared_by(stakes: UserStakes, search: Search, interval: Interval, prices: Multipliers) -> Float[Array, ""]:
     """Bounds from below what is left on the interval, by ANY prices."""
     floors = jnp.concatenate([interval.height - stakes.most_patience, search.lower[None]])
     return outcome_lower(stakes.receiver, stakes.receiver.stakes, _required(stakes, interval), floors, prices)
@@ -186,7 +187,7 @@ def advance(stakes: UserStakes, search: Search, solution: Solution) -> Search:
     """Moves both ends by what the programme of the interval proves, and picks where to look next."""
     interval = next_interval(stakes, search)
     candidate, end = read_outcome(interval_task(stakes, search, interval), solution), interval.end
-    prices = Prices(candidate.obedience, candidate.truth, candidate.recoding, candidate.required)
+    prices = candidate.multipliers
     cleared = cleared_by(stakes, search, interval, prices)
     idle = finished(stakes, search)
     lower = jnp.where(idle, search.lower, jnp.maximum(search.lower, jnp.minimum(cleared, end)))
@@ -206,7 +207,7 @@ def advance(stakes: UserStakes, search: Search, solution: Solution) -> Search:
         upper=upper,
         outcome=jnp.where(holds, outcome, search.outcome),
         ended=search.ended | (stuck & (search.room > _MOST_ROOM)) | (upper - lower <= _FOUND * stakes.span),
-        rescued=search.rescued | (solution.outcome == Outcome.RESCUED),
+        rescued=search.rescued | (solution.status == SolverStatus.RESCUED),
         envelope=search.envelope,
         probe=jnp.where(idle, jnp.nan, probe),
         reach=reach,

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from .._bounds import Receiver, both_strictly, least_value, optimal_play, strictly, value_of
+from .._bounds import both_strictly, least_value, optimal_play, strictly, value_of
 from .._candidates import (
     LinearProgram,
     Solution,
@@ -18,9 +18,10 @@ from .._candidates import (
     strict_recommendations,
     truthful_task,
 )
-from .._counted import OptimalPlay, counted, leads_of, optimal_play_of
-from .._market import LEAST_PATIENCE, Market, action_range, market_status, stakes
+from .._counted import OptimalPlay
+from .._market import LEAST_PATIENCE, Market, action_range, market_status
 from .._precision import float64_scope, in_float64
+from .._stakes import Receiver, view, with_two_actions
 from .._status import Status
 from .._ties import EPSILON, Sized, doubt
 
@@ -145,17 +146,15 @@ def lay_out(
     `alone` says whether nobody competes, for markets padded with twins, of all users or of each; by default one
     provider is alone.
     """
-    found = counted(_with_two_actions(market))
-    market, payoffs = found.market, stakes(found.market)
-    sizes = stakes(Market(market.prior, jnp.abs(market.user_value), jnp.abs(market.provider_value), market.mass))
+    seen = view(with_two_actions(market))
+    found, market = seen.counted, seen.market
     providers, users = market.provider_value.shape[:2]
     by_user = lambda leaf: jnp.moveaxis(leaf, 0, 1)
-    situations = payoffs.user.shape[:3]
-    optimal = optimal_play_of(found, payoffs.user)
-    receivers = jax.vmap(lambda *hers: Receiver(*hers, states=market.prior.shape[-1]))(
-        Sized(payoffs.user, sizes.user),
-        leads_of(found.user_own, market.prior),
-        OptimalPlay(optimal.action.reshape(payoffs.user.shape), optimal.is_exact.reshape(situations)),
+    optimal, payoffs = seen.optimal(), seen.user.value
+    receivers = jax.vmap(lambda *hers: Receiver(*hers, states=seen.num_states))(
+        seen.user,
+        seen.leads(),
+        OptimalPlay(optimal.action.reshape(payoffs.shape), optimal.is_exact.reshape(payoffs.shape[:3])),
     )
     units = jax.vmap(Units)(
         found.user_unit,
@@ -168,8 +167,8 @@ def lay_out(
     nothing_excluded = jnp.full(users, -jnp.inf, jnp.float64)
     return jax.vmap(UserStakes)(
         receivers,
-        Sized(by_user(payoffs.provider), by_user(sizes.provider)),
-        market.prior.sum(axis=(-3, -1)),
+        jax.tree.map(by_user, seen.provider),
+        seen.evidence_probability,
         jnp.maximum(found.delta(delta)[None] / mass[:, None], LEAST_PATIENCE * payoff_range),
         payoff_range,
         jnp.broadcast_to(jnp.array(providers == 1) if alone is None else alone, (users,)),
@@ -177,14 +176,6 @@ def lay_out(
         jax.vmap(_strict)(receivers),
         units,
     )
-
-
-def _with_two_actions(market: Market) -> Market:
-    """Writes an only action twice, because programmes move probability between actions."""
-    if market.user_value.shape[-2] > 1:
-        return market
-    twice = lambda value: jnp.repeat(value, 2, axis=-2)
-    return Market(market.prior, twice(market.user_value), twice(market.provider_value), market.mass)
 
 
 def _strict(receiver: Receiver) -> Float[Array, "type evidence action"]:
@@ -212,11 +203,6 @@ def _pose_truthful(stakes: UserStakes) -> LinearProgram:
 def _read_truthful(stakes: UserStakes, solution: Solution) -> UserStakes:
     truthful = read_outcome(truthful_task(stakes.user, stakes.probability), solution).outcome
     return eqx.tree_at(lambda s: s.strict, stakes, both_strictly(stakes.receiver, stakes.strict, truthful))
-
-
-def fold_actions(outcome: Float[Array, "..."], actions: int) -> Float[Array, "..."]:
-    """Undoes the doubling of an only action."""
-    return outcome.sum(axis=-1, keepdims=True) if actions == 1 else outcome
 
 
 def where_valid(market: Market, tree: Any) -> Any:

@@ -13,10 +13,11 @@ from .._candidates import Solver, solve
 from .._market import Market, market_status, one_market, slack
 from .._on_scale import UtilityAnswer
 from .._precision import float64_scope, in_float64
+from .._stakes import fold_actions
 from .._status import Status
 from ._envelope import lower_at
 from ._search import Search, excess, find_worst
-from ._stakes import UserStakes, fold_actions, lay_out, where_valid
+from ._stakes import UserStakes, lay_out, where_valid
 
 
 class Frontier(UtilityAnswer):

@@ -15,7 +15,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from .._arguments import checked
-from .._bounds import Prices, value_of
+from .._bounds import value_of
 from .._bracket import Bracket
 from .._candidates import OutcomeTask, pose_outcome, read_outcome, solve
 from .._frontier import frontier
@@ -23,6 +23,7 @@ from .._frontier._stakes import UserStakes, lay_out, where_valid
 from .._market import Market, one_market, slack
 from .._on_scale import UtilityAnswer
 from .._precision import float64_scope, in_float64
+from .._stakes import Multipliers
 
 # Shares of the span: how far the linearised programme may miss the certified value before it counts as a kink, and how
 # close to aligned utility the worst equilibrium counts as the aligned one.
@@ -80,10 +81,10 @@ def _one_user(stakes: UserStakes, level: Array) -> tuple[Array, Array]:
     tangents = solve(jax.vmap(lambda provider: pose_outcome(aligned_task(provider)))(fixed.provider))
     read = jax.vmap(lambda provider, found: read_outcome(aligned_task(provider), found))(fixed.provider, tangents)
     read = lax.stop_gradient(read)
-    slope = read.required[:, 0]
+    slope = read.multipliers.required[:, 0]
 
     def height(user: Array, provider: Array, candidate: Any) -> Array:
-        prices = Prices(candidate.obedience, candidate.truth, candidate.recoding, candidate.required)
+        prices = candidate.multipliers
         return -(_priced(user, -provider, user[None], candidate.outcome, prices))
 
     heights = jax.vmap(height, in_axes=(None, 0, 0))(stakes.user, stakes.provider, read)
@@ -98,14 +99,14 @@ def _one_user(stakes: UserStakes, level: Array) -> tuple[Array, Array]:
     posed = jax.tree.map(lambda leaf: leaf[None], pose_outcome(task))
     solution = jax.tree.map(lambda leaf: leaf[0], solve(posed))
     least = lax.stop_gradient(read_outcome(task, solution))
-    prices = Prices(least.obedience, least.truth, least.recoding, least.required)
-    value = least.required @ floors + _priced(stakes.user, stakes.user, required, least.outcome, prices)
+    prices = least.multipliers
+    value = prices.required @ floors + _priced(stakes.user, stakes.user, required, least.outcome, prices)
     top = ~fixed.alone & (level >= fixed.aligned - _ALIGNED * fixed.span)
     missed = (jnp.abs(value - level) > _MISSED * fixed.span) & ~top
     return jnp.where(top, stakes.aligned, value), lax.stop_gradient(missed)
 
 
-def _priced(user: Array, target: Array, required: Array, outcome: Array, prices: Prices) -> Array:
+def _priced(user: Array, target: Array, required: Array, outcome: Array, prices: Multipliers) -> Array:
     """The Lagrangian `<target - prices' rows, q>` at fixed prices and outcome: bilinear in the stakes."""
     swap = prices.obedience * (1.0 - np.eye(user.shape[-1]))[None]
     obeyed = user * swap.sum(axis=-1)[:, None, :] - jnp.einsum("tab,txb->txa", swap, user)

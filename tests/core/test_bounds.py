@@ -49,7 +49,7 @@ def garbage(kind, key):
     def solver(programs):
         truth = solve(programs)
         primal_key, dual_key = jr.split(key)
-        return Solution(spoil(truth.primal, primal_key), spoil(truth.dual, dual_key), truth.outcome, truth.pivots)
+        return Solution(spoil(truth.primal, primal_key), spoil(truth.dual, dual_key), truth.status, truth.pivots)
 
     return solver
 

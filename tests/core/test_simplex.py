@@ -10,7 +10,7 @@ from scipy.optimize import linprog
 
 import pluraljax as plx
 from pluraljax import Status
-from pluraljax._candidates import LinearProgram, Outcome, Solution, _solve, in_lanes, solve, solve_on_host
+from pluraljax._candidates import LinearProgram, Solution, SolverStatus, _solve, in_lanes, solve, solve_on_host
 from pluraljax._candidates._program import RESIDUAL_TOLERANCE, residual
 
 ROWS, COLUMNS = 6, 8
@@ -67,9 +67,9 @@ def test_values_match_highs(kind, solve_many):
         value = optimum(matrix, limit, cost)
         if value is None:
             unbounded += 1
-            assert found.outcome[i] == Outcome.UNBOUNDED
+            assert found.status[i] == SolverStatus.UNBOUNDED
             continue
-        assert found.outcome[i] == Outcome.OPTIMAL
+        assert found.status[i] == SolverStatus.OPTIMAL
         primal, dual = found.primal[i], found.dual[i]
         assert primal.min() >= 0
         assert dual.min() >= 0
@@ -93,9 +93,9 @@ def test_made_up_programmes_end_as_highs_says(matrix, limit, cost):
     found = solve(program(matrix, limit, cost))
     value = optimum(matrix, limit, cost)
     if value is None:
-        assert found.outcome == Outcome.UNBOUNDED
+        assert found.status == SolverStatus.UNBOUNDED
     else:
-        assert found.outcome == Outcome.OPTIMAL
+        assert found.status == SolverStatus.OPTIMAL
         assert cost @ np.asarray(found.primal) == pytest.approx(value, abs=1e-9)
 
 
@@ -118,7 +118,7 @@ def klee_minty(n):
 def test_cycling_examples_end(case):
     rows, value = cycling()[case]
     found = solve(program(*rows))
-    assert found.outcome == Outcome.OPTIMAL
+    assert found.status == SolverStatus.OPTIMAL
     assert rows[2] @ np.asarray(found.primal) == pytest.approx(value, abs=1e-12)
     assert found.pivots < 20
 
@@ -126,11 +126,11 @@ def test_cycling_examples_end(case):
 def test_pivots_are_bounded_and_the_host_takes_over():
     rows = klee_minty(8)
     compiled = jax.jit(solve, compiler_options=CHEAP)(program(*rows))
-    assert compiled.outcome in (Outcome.UNSOLVED, Outcome.OPTIMAL)
+    assert compiled.status in (SolverStatus.UNSOLVED, SolverStatus.OPTIMAL)
     assert compiled.pivots <= 2 * (32 + 8 * 16)
     found = solve(program(*rows))
-    assert found.outcome in (Outcome.RESCUED, Outcome.OPTIMAL)
-    assert (compiled.outcome == Outcome.OPTIMAL) == (found.outcome == Outcome.OPTIMAL)
+    assert found.status in (SolverStatus.RESCUED, SolverStatus.OPTIMAL)
+    assert (compiled.status == SolverStatus.OPTIMAL) == (found.status == SolverStatus.OPTIMAL)
     assert rows[2] @ np.asarray(found.primal) == pytest.approx(100.0**7, rel=1e-9)
 
 
@@ -145,7 +145,7 @@ def test_data_that_are_not_finite_end_without_an_answer(value, solve_many):
         batch = [*rows[:7], tuple(spoiled), *rows[8:]]
         found = solve_many(program(*map(np.stack, zip(*batch, strict=True))))
         if not (at == 1 and value == np.inf):  # a row without a limit is a programme like any other
-            assert found.outcome[7] in (Outcome.UNBOUNDED, Outcome.UNSOLVED)
+            assert found.status[7] in (SolverStatus.UNBOUNDED, SolverStatus.UNSOLVED)
         others = np.arange(200) != 7
         np.testing.assert_array_equal(np.asarray(found.primal)[others], np.asarray(clean.primal)[others])
         np.testing.assert_array_equal(np.asarray(found.dual)[others], np.asarray(clean.dual)[others])
@@ -158,13 +158,13 @@ def test_batches_of_batches_are_bitwise_what_a_loop_gives(solve_many):
     flat = solve_many(programs)
     nested = jax.tree.map(lambda leaf: leaf.reshape(4, 50, *leaf.shape[1:]), programs)
     twice = jax.jit(jax.vmap(jax.vmap(solve)), compiler_options=CHEAP)(nested)
-    for name in ("primal", "dual", "outcome"):
+    for name in ("primal", "dual", "status"):
         leaf = np.asarray(getattr(twice, name))
         np.testing.assert_array_equal(leaf.reshape(200, *leaf.shape[2:]), getattr(flat, name))
     for i in range(0, 200, 37):
         one = solve(jax.tree.map(lambda leaf, i=i: leaf[i], programs))
-        if one.outcome != Outcome.RESCUED:
-            np.testing.assert_array_equal(one.outcome, flat.outcome[i])
+        if one.status != SolverStatus.RESCUED:
+            np.testing.assert_array_equal(one.status, flat.status[i])
             np.testing.assert_allclose(one.primal, flat.primal[i], rtol=1e-12, atol=1e-12)
     assert twice.primal.dtype == jnp.float64
 
@@ -200,7 +200,7 @@ def give_up(programs):
     batch, rows, columns = programs.matrix.shape
     with jax.enable_x64(True):
         nothing = jnp.zeros((batch, columns), jnp.float64), jnp.zeros((batch, rows), jnp.float64)
-        return Solution(*nothing, jnp.full(batch, Outcome.UNSOLVED, jnp.int32), jnp.zeros(batch, jnp.int32))
+        return Solution(*nothing, jnp.full(batch, SolverStatus.UNSOLVED, jnp.int32), jnp.zeros(batch, jnp.int32))
 
 
 def test_failures_are_rescued_on_the_host(monkeypatch):
@@ -210,12 +210,12 @@ def test_failures_are_rescued_on_the_host(monkeypatch):
     monkeypatch.setattr(_solve, "_solve_batch", give_up)
     found = solve(jax.tree.map(lambda leaf: leaf.reshape(2, 3, *leaf.shape[1:]), programs))
     found = jax.tree.map(np.asarray, found)
-    np.testing.assert_array_equal(found.outcome, np.full((2, 3), Outcome.RESCUED))
+    np.testing.assert_array_equal(found.status, np.full((2, 3), SolverStatus.RESCUED))
     for i, (matrix, limit, cost) in enumerate(rows):
         primal, dual = found.primal[divmod(i, 3)], found.dual[divmod(i, 3)]
         np.testing.assert_allclose([cost @ primal, limit @ dual], optimum(matrix, limit, cost), rtol=1e-9)
     hopeless = solve(program(-np.ones((2, 2)), np.ones(2), np.ones(2)))
-    assert hopeless.outcome in (Outcome.UNSOLVED, Outcome.UNBOUNDED)
+    assert hopeless.status in (SolverStatus.UNSOLVED, SolverStatus.UNBOUNDED)
 
 
 def test_a_rescue_shows_in_the_status(monkeypatch):
@@ -236,11 +236,11 @@ def test_the_host_solver_alone():
     rows = [random_program(rng, "dense") for _ in range(4)]
     programs = program(*map(np.stack, zip(*rows, strict=True)))
     found = solve_on_host(jax.tree.map(lambda leaf: leaf.reshape(2, 2, *leaf.shape[1:]), programs))
-    assert (np.asarray(found.outcome) == Outcome.RESCUED).all()
+    assert (np.asarray(found.status) == SolverStatus.RESCUED).all()
     assert rows[3][2] @ np.asarray(found.primal[1, 1]) == pytest.approx(optimum(*rows[3]), rel=1e-9)
     with np.errstate(all="ignore"):
-        assert solve_on_host(program([[np.nan]], [1.0], [1.0])).outcome == Outcome.UNSOLVED
-    assert solve_on_host(program([[-1.0]], [1.0], [1.0])).outcome == Outcome.UNBOUNDED
+        assert solve_on_host(program([[np.nan]], [1.0], [1.0])).status == SolverStatus.UNSOLVED
+    assert solve_on_host(program([[-1.0]], [1.0], [1.0])).status == SolverStatus.UNBOUNDED
 
 
 def test_the_host_solver_runs_inside_compiled_programmes():

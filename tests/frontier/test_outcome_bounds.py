@@ -7,7 +7,6 @@ import pytest
 from frontier_oracle import FrontierOracle
 
 from pluraljax._bounds import (
-    Prices,
     Receiver,
     best_response_line,
     both_strictly,
@@ -46,7 +45,7 @@ def draw(shape, seed):
 def propose(user, provider, probability, level):
     task = OutcomeTask(user, probability, -provider, user[None], level[None])
     candidate = read_outcome(task, solve(pose_outcome(task)))
-    return candidate.outcome, Prices(candidate.obedience, candidate.truth, candidate.recoding, candidate.required)
+    return candidate.outcome, candidate.multipliers
 
 
 def strict_of(receiver, probability):
