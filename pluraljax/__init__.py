@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import _families as families  # noqa: F401
-    from . import answers, files, play, plot, robust, scans, statistics, tuning  # noqa: F401
+    from . import answers, files, play, plot, robust, scans, solvers, statistics, tuning  # noqa: F401
     from ._alignment import (
         segment_alignment as segment_alignment,
     )
@@ -123,7 +123,7 @@ _HOME = {
 }
 
 # Modules of names that are not needed every day.
-_NAMESPACES = ("answers", "files", "play", "plot", "robust", "scans", "statistics", "tuning")
+_NAMESPACES = ("answers", "files", "play", "plot", "robust", "scans", "solvers", "statistics", "tuning")
 
 __all__ = [*_HOME, *_NAMESPACES, "__version__"]  # pyright: ignore[reportUnsupportedDunderAll]
 

@@ -1,5 +1,6 @@
 """What every answer has: a bracket, a status, what attains one end and what proves the other; and how it reads."""
 
+import dataclasses
 from collections.abc import Iterator
 from html import escape
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -30,7 +31,23 @@ def truth_of(holds: Bool[Array, "*batch"], fails: Bool[Array, "*batch"]) -> Int[
     return jnp.asarray(jnp.where(holds, jnp.int32(Truth.HOLDS), known))
 
 
-class Answer(eqx.Module):
+class Readable(eqx.Module):
+    """What prints its numbers, and codes in words: a line for each field, and in notebooks a row."""
+
+    def __repr__(self) -> str:
+        if not is_concrete(self):
+            return super().__repr__()
+        lines = [f"{name}={text}" for name, text in _fields(self)]
+        return f"{type(self).__name__}(\n  " + ",\n  ".join(lines) + ",\n)"
+
+    def _repr_html_(self) -> str:
+        if not is_concrete(self):
+            return f"<pre>{escape(repr(self))}</pre>"
+        rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in _fields(self))
+        return f"<table><caption>{escape(type(self).__name__)}</caption>{rows}</table>"
+
+
+class Answer(Readable):
     """One answer about one market, or about a batch of them with leading axes in front of all others.
 
     `value` brackets what was asked for, and `status` says with `Status` codes how that went. `lower` and `upper` are
@@ -66,18 +83,6 @@ class Answer(eqx.Module):
     def proof(self) -> Any:
         """What proves the other end: the field that `proved_by` names, or `None`."""
         return getattr(self, self.proved_by) if self.proved_by else None
-
-    def __repr__(self) -> str:
-        if not is_concrete(self):
-            return super().__repr__()
-        lines = [f"{name}={text}" for name, text in _fields(self)]
-        return f"{type(self).__name__}(\n  " + ",\n  ".join(lines) + ",\n)"
-
-    def _repr_html_(self) -> str:
-        if not is_concrete(self):
-            return f"<pre>{escape(repr(self))}</pre>"
-        rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in _fields(self))
-        return f"<table><caption>{escape(type(self).__name__)}</caption>{rows}</table>"
 
     def to_xarray(self) -> "xarray.Dataset":
         """Makes an `xarray.Dataset` of the arrays of one answer, or of a batch (`batch_0`, ... are its axes).
@@ -145,17 +150,21 @@ def _axes(answer: Answer, name: str) -> tuple[str, ...]:
     return tuple(word for word in words if not word.startswith(("*", "."))) if annotation is not None else ()
 
 
+def _names(answer: Any) -> list[str]:
+    return [field.name for field in dataclasses.fields(answer)]
+
+
 def _arrays(answer: Answer) -> Iterator[tuple[str, Array]]:
     ends = _value_of(answer)
     yield from (("lower", ends.lower), ("upper", ends.upper))
-    for name in type(answer).__dataclass_fields__:
+    for name in _names(answer):
         leaf = getattr(answer, name)
         if name != "value" and hasattr(leaf, "dtype"):
             yield name, leaf
 
 
-def _fields(answer: Answer) -> Iterator[tuple[str, str]]:
-    for name in type(answer).__dataclass_fields__:
+def _fields(answer: Any) -> Iterator[tuple[str, str]]:
+    for name in _names(answer):
         leaf = getattr(answer, name)
         if name == "status":
             yield name, _coded(leaf, Status)

@@ -14,7 +14,7 @@ from ._answer import Answer
 from ._arguments import checked, described
 from ._bounds import Stand, coverage_cap, coverage_lower, coverage_upper
 from ._bracket import Bracket
-from ._candidates import LinearProgram, Solution, Solver, SolverStatus, pose_guarantee, read_guarantee, solve
+from ._candidates import LinearProgram, Solution, Solver, SolverStatus, pose_guarantee, read_guarantee, simplex
 from ._market import Market, action_range, market_status, one_market
 from ._precision import float64_scope, in_float64
 from ._stakes import SegmentStakes, View, view
@@ -59,7 +59,7 @@ def known_baseline(name: str, value: Any, arguments: dict[str, Any]) -> Any:
 
 @checked(market=one_market, baseline=known_baseline)
 @float64_scope
-def coverage(market: Market, baseline: Any = None, *, solver: Solver = solve) -> Coverage:
+def coverage(market: Market, baseline: Any = None, *, solver: Solver = simplex) -> Coverage:
     """Measures how far each user is from being covered by non-negative weights on providers.
 
     She is covered when `U(base) - U(q) <= sum_i w_i (V_i(base) - V_i(q))` for some w >= 0 and every outcome q: the

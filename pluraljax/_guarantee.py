@@ -29,7 +29,7 @@ from ._candidates import (
     SolverStatus,
     pose_guarantee,
     read_guarantee,
-    solve,
+    simplex,
 )
 from ._counted import Counted, OptimalPlay, counted
 from ._market import Market, action_range, market_status, one_market, slack
@@ -70,7 +70,7 @@ class _Found(eqx.Module):
 
 @checked(market=one_market, segments=user_labels, delta=slack)
 @float64_scope
-def guarantee(market: Market, segments: Any, delta: Any = 0.0, *, solver: Solver = solve) -> Guarantee:
+def guarantee(market: Market, segments: Any, delta: Any = 0.0, *, solver: Solver = simplex) -> Guarantee:
     """Bounds each user's utility in every delta-equilibrium from below, by the best linear-programming bound.
 
     A provider may always deviate to telling a segment g everything, so in equilibrium

@@ -9,6 +9,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
+from ._answer import Readable
 from ._arguments import checked, described, finite_slack
 from ._float_bits import is_negative, is_zero, power_of_two
 from ._precision import in_float64, in_scope
@@ -188,7 +189,7 @@ def stakes(market: Market) -> Stakes:
     )
 
 
-class Benchmarks(eqx.Module):
+class Benchmarks(Readable):
     """What each user would get from a perfectly aligned model, and with no conversation at all (expected utility).
 
     `payoff_range` is what her largest and smallest payoff differ by. All are NaN, and `status` says why, where the
@@ -305,8 +306,8 @@ def with_zeros_if_invalid(market: Market, status: Int[Array, ""]) -> Market:
     return jax.tree.map(lambda leaf: jnp.where(valid, leaf, jnp.zeros((), leaf.dtype)), market)
 
 
-# No provider is read as less patient than this share of the range of its payoffs: below it, rounding would decide.
-LEAST_PATIENCE = 1e-9
+# Slack is read as no less than this share of the range of a provider's payoffs: below it, rounding would decide.
+LEAST_SLACK = 1e-9
 
 
 def provider_range(market: Market) -> Float[Array, "provider user"]:
@@ -319,9 +320,9 @@ def objective_range(market: Market) -> Float[Array, " provider"]:
     return provider_range(market) @ market.mass
 
 
-def patience(market: Market, delta: Float[Array, ""]) -> Float[Array, " provider"]:
+def slack_of(market: Market, delta: Float[Array, ""]) -> Float[Array, " provider"]:
     """How much of its objective each provider leaves on the table in a delta-equilibrium."""
-    return jnp.maximum(delta, LEAST_PATIENCE * objective_range(market))
+    return jnp.maximum(delta, LEAST_SLACK * objective_range(market))
 
 
 def action_range(value: Float[Array, "*more action state"]) -> Float[Array, "*more state"]:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from ._answer import Readable
 from ._arguments import checked, instance_of
 from ._conversation import (
     Conversation,
@@ -92,7 +93,7 @@ def spread(kernel: Float[Array, "provider segment ..."], member: Bool[Array, "us
     return sum(each[1:], each[0])
 
 
-class Payoffs(eqx.Module):
+class Payoffs(Readable):
     """What a profile gives everybody.
 
     `user_value` is what each user gets, and `provider_value` each provider's objective. `offer_value[i, j]` is what

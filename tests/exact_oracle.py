@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 ZERO, ONE = Fraction(0), Fraction(1)
-LEAST_PATIENCE = Fraction(1e-9)
+LEAST_SLACK = Fraction(1e-9)
 
 
 def rational(values):
@@ -175,8 +175,8 @@ class Frontier:
         """The most that a provider gets by an offer worth so much to her."""
         return self.most(self.brings[provider], [(self.value, level)])[0]
 
-    def patience(self, provider, delta):
-        least = LEAST_PATIENCE * self.market.provider_range[provider][self.user]
+    def slack_of(self, provider, delta):
+        least = LEAST_SLACK * self.market.provider_range[provider][self.user]
         return max(Fraction(delta) / self.market.mass[self.user], least)
 
     def breaks(self, provider):
@@ -201,7 +201,7 @@ class Frontier:
         """The least that an equilibrium gives her: a linear programme between any two breaks of all curves."""
         providers = range(self.market.providers)
         if self.market.providers == 1:
-            floor = self.phi(0, self.silent) - self.patience(0, delta)
+            floor = self.phi(0, self.silent) - self.slack_of(0, delta)
             return -self.most([-u for u in self.value], [(self.brings[0], floor)])[0]
         breaks = [self.breaks(i) for i in providers]
         levels = sorted({level for points in breaks for level, _ in points})
@@ -210,7 +210,7 @@ class Frontier:
             for i in providers:
                 slope, height = _line(breaks[i], low, high)
                 tilted = [v + slope * u for v, u in zip(self.brings[i], self.value, strict=True)]
-                floors.append((tilted, height - self.patience(i, delta)))
+                floors.append((tilted, height - self.slack_of(i, delta)))
             found = self.most([-u for u in self.value], floors)
             if found is not None:
                 return -found[0]

@@ -93,22 +93,22 @@ class FrontierOracle:
         """The least of the largest gain from deviating, over outcomes worth `value` to the user."""
         return self._minimise(self._cost(0 * self.user, 1.0), (value, value), self.phi(value))[0]
 
-    def is_empty(self, low, high, patience):
-        """Whether the test of an interval proves that it holds no equilibrium (`patience` per provider)."""
-        floors = self.phi(high) - patience
+    def is_empty(self, low, high, slack):
+        """Whether the test of an interval proves that it holds no equilibrium (`slack` per provider)."""
+        floors = self.phi(high) - slack
         return self._minimise(self._cost(0 * self.user, 1.0), (low, high), floors)[0] > 1e-10
 
-    def has_equilibrium(self, value, patience):
-        floors = self.phi(value) - patience
+    def has_equilibrium(self, value, slack):
+        floors = self.phi(value) - slack
         return self._minimise(self._cost(0 * self.user, 1.0), (value, value), floors)[0] <= 1e-9
 
-    def bisect(self, patience, tolerance=1e-3, most=100_000):
+    def bisect(self, slack, tolerance=1e-3, most=100_000):
         """Brackets the worst equilibrium by bisecting intervals with the emptiness test, from the left."""
         span = self.aligned - self.silent
         stack, lower = [(self.silent, self.aligned)], self.silent
         while stack and self.solved < most:
             low, high = stack.pop()
-            if self.is_empty(low, high, patience):
+            if self.is_empty(low, high, slack):
                 lower = high
             elif high - low <= tolerance * span:
                 return low, high

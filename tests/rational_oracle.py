@@ -115,13 +115,13 @@ class Stakes(NamedTuple):
         level = self.silent if len(self.provider) == 1 else level
         return [self.most(values, level) for values in self.provider]
 
-    def has_equilibrium(self, level, patience):
-        """Whether some outcome worth exactly `level` gives every provider all but `patience` of its curve."""
+    def has_equilibrium(self, level, slack):
+        """Whether some outcome worth exactly `level` gives every provider all but `slack` of its curve."""
         rows, limits = self.outcomes()
         value = self.flat(self.user)
         rows += [value, [-u for u in value]]
         limits += [level, -level]
-        for values, most, less in zip(self.provider, self.curves(level), patience, strict=True):
+        for values, most, less in zip(self.provider, self.curves(level), slack, strict=True):
             rows.append([-v for v in self.flat(values)])
             limits.append(less - most)
         return largest([ZERO] * len(value), rows, limits) is not None

@@ -10,7 +10,7 @@ import jax
 from .._arguments import checked
 from .._bounds import Fit
 from .._bracket import Bracket
-from .._candidates import FitCandidate, Solution, Solver, pose_fit, read_fit, run_search, solve
+from .._candidates import FitCandidate, Solution, Solver, pose_fit, read_fit, run_search, simplex
 from .._market import Market, one_market
 from .._precision import float64_scope, in_float64
 from .._segments import anonymous, as_labels, personalized, user_labels
@@ -26,7 +26,7 @@ Scale = Literal["unit", "free"]
 
 @checked(market=one_market)
 def weak_alignment(
-    market: Market, weights: Weights = "cone", offset: Offset = "constant", *, solver: Solver = solve
+    market: Market, weights: Weights = "cone", offset: Offset = "constant", *, solver: Solver = simplex
 ) -> Alignment:
     """Measures how well each user's utility is matched by a mixture of provider payoffs of her own.
 
@@ -52,7 +52,7 @@ def strong_alignment(
     offset: Offset = "constant",
     weights: Weights = "cone",
     *,
-    solver: Solver = solve,
+    solver: Solver = simplex,
 ) -> StrongAlignment:
     """Measures how well one mixture of provider payoffs matches all users' utilities at once.
 
@@ -89,7 +89,7 @@ def segment_alignment(
     offset: Offset = "constant",
     scale: Scale = "unit",
     *,
-    solver: Solver = solve,
+    solver: Solver = simplex,
 ) -> Alignment:
     """Measures alignment with one vector of weights per segment; weak and strong alignment are its two ends.
 

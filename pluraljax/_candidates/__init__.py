@@ -42,8 +42,8 @@ from ._search import Search as Search
 from ._search import Step as Step
 from ._search import run_search as run_search
 from ._solve import Solver as Solver
-from ._solve import solve as solve
-from ._solve import solve_on_host as solve_on_host
+from ._solve import highs as highs
+from ._solve import simplex as simplex
 from ._strict import strict_recommendations as strict_recommendations
 from ._tableau import Answers as Answers
 from ._tableau import Programmes as Programmes

@@ -17,7 +17,7 @@ from jax.core import Tracer
 from .._precision import float64_scope, in_float64
 from ._program import LinearProgram, Solution
 from ._queue import in_queue
-from ._solve import Solver, solve
+from ._solve import Solver, simplex
 
 
 class Step(NamedTuple):
@@ -53,14 +53,14 @@ Watch = Callable[[int, Any, Solution], None]
 
 
 @float64_scope
-def run_search(search: Search, tasks: Any, solver: Solver = solve, watch: Watch | None = None) -> Any:
+def run_search(search: Search, tasks: Any, solver: Solver = simplex, watch: Watch | None = None) -> Any:
     """Searches for every task of a batch (leading axis); returns the last states.
 
     With the solver of this package it is one compiled loop. Others may need concrete arrays: where these are concrete,
     the loop is Python's. Whoever watches is told the number of the step, the states before it, and the solutions.
     """
     tasks = lax.stop_gradient(tasks)
-    if solver is solve and watch is None:
+    if solver is simplex and watch is None:
         return _queue_of(search)(tasks)
     parts = _parts_of(search)
 
@@ -80,7 +80,7 @@ def run_search(search: Search, tasks: Any, solver: Solver = solve, watch: Watch 
 def _queue_of(search: Search) -> Callable[[Any], Any]:
     def turn(tasks: Any, states: Any) -> Any:
         for pose, learn in search.steps:
-            states = jax.vmap(learn)(tasks, states, solve(jax.vmap(pose)(tasks, states)))
+            states = jax.vmap(learn)(tasks, states, simplex(jax.vmap(pose)(tasks, states)))
         return states
 
     queue = in_queue(search.start, turn, search.finished, lanes_on_cpu=search.lanes_on_cpu)

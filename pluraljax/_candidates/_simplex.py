@@ -262,7 +262,7 @@ def _solve_lanes(programs: LinearProgram) -> Solution:
         pivots=jnp.zeros(lanes, jnp.int32),
     )
     if columns == 0:
-        return eqx.tree_at(lambda s: s.outcome, nothing, jnp.full(lanes, SolverStatus.OPTIMAL, jnp.int32))
+        return eqx.tree_at(lambda s: s.status, nothing, jnp.full(lanes, SolverStatus.OPTIMAL, jnp.int32))
     return lax.while_loop(unsolved, attempt, (nothing, jnp.int32(0)))[0]
 
 

@@ -1,8 +1,7 @@
 """Solves linear programmes in batches: the batched simplex first, the exact host solver for what it leaves unsolved."""
 
 import math
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -14,19 +13,39 @@ from ._highs import solve_many_on_host, solve_one_on_host
 from ._program import LinearProgram, Solution, SolverStatus
 from ._simplex import solve_batch
 
-# What proposes candidates: maps programmes with any leading axes to solutions with the same leading axes.
-Solver = Callable[[LinearProgram], Solution]
+
+@runtime_checkable
+class Solver(Protocol):
+    """What proposes candidates: a function from linear programmes to solutions with the same leading axes.
+
+    Every question takes one as `solver=`. Nothing relies on a solution being right: both ends of a bracket are
+    evaluated at the candidates that are read off it, so a poor solver makes brackets wide, and their status `OPEN`, and
+    never wrong. It is given arrays of JAX in float64; under `jit` and `vmap` they are traced.
+    """
+
+    def __call__(self, programs: LinearProgram, /) -> Solution: ...
+
 
 _solve_batch = in_float64(lambda programs: solve_batch(programs))
 
 
 @float64_scope
-def solve(programs: LinearProgram) -> Solution:
-    """Solves programmes with any number of leading axes; each gets an `SolverStatus`, and none raises.
+def simplex(programs: LinearProgram) -> Solution:
+    """Solves programmes by a batched simplex method, compiled for CPU and GPU: what every question uses by default.
 
-    A programme that the batched simplex fails on is retried there, rescaled and with other tie-breaking. What is then
-    left goes to the exact host solver when arrays are concrete; under `jit` and `vmap` it is left `UNSOLVED`, and the
-    scan engine gives those rows a second pass.
+    Any number of leading axes; each programme gets a `SolverStatus`, and none raises. One that fails is retried,
+    rescaled and with other tie-breaking. What is then left goes to the exact host solver when arrays are concrete;
+    under `jit` and `vmap` it is left `UNSOLVED`, and the scan engine gives those rows a second pass.
+
+    ```python
+    import jax.numpy as jnp
+    import pluraljax as plx
+
+    # maximise x + y subject to x + 2 y <= 4 and 3 x + y <= 6
+    program = plx.solvers.LinearProgram(jnp.array([[1.0, 2.0], [3.0, 1.0]]), jnp.array([4.0, 6.0]), jnp.ones(2))
+    found = plx.solvers.simplex(program)
+    found.primal, found.dual  # (1.6, 1.2), (0.4, 0.2)
+    ```
     """
     programs = jax.tree.map(jax.lax.stop_gradient, programs)
     lead = programs.matrix.shape[:-2]
@@ -39,8 +58,18 @@ def solve(programs: LinearProgram) -> Solution:
 
 
 @float64_scope
-def solve_on_host(programs: LinearProgram) -> Solution:
-    """Solves every programme with the exact host solver; under `jit` and `vmap` through a callback."""
+def highs(programs: LinearProgram) -> Solution:
+    """Solves every programme with HiGHS on the host, in threads; under `jit` and `vmap` through a callback.
+
+    What it solves is `RESCUED`. Slower than `simplex` on many small programmes, and steadier on large ones:
+
+    ```python
+    import pluraljax as plx
+
+    market = plx.families.gaussian(providers=2, users=2)(0)
+    plx.guarantee(market, plx.anonymous(2), solver=plx.solvers.highs)
+    ```
+    """
     programs = jax.tree.map(jax.lax.stop_gradient, programs)
     data = (programs.matrix, programs.limit, programs.cost)
     if any(isinstance(leaf, Tracer) for leaf in data):

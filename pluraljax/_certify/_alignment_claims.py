@@ -93,14 +93,14 @@ def theorem_claims(market: ExactMarket, alignment: Alignment, regime: str, delta
         found = theorem_bound(market, segment, member, alignment.weights, alignment.scale, alignment.errors, delta)
         proof = [
             f"theorem (4) with weights {by_provider(alignment.weights.tolist())}",
-            f"aligned {short(found.aligned)} - errors {short(found.errors)} - delta {short(found.patience)} "
+            f"aligned {short(found.aligned)} - errors {short(found.errors)} - delta {short(found.slack)} "
             f"- ties {short(found.ties)}",
         ]
         data = {
             "weights": alignment.weights,
             "aligned": found.aligned,
             "errors": found.errors,
-            "delta": found.patience,
+            "delta": found.slack,
             "ties": found.ties,
         }
         bound = Bound("lower", found.bound, float_below(found.bound), allowance(market.user_value[user]), proof, data)

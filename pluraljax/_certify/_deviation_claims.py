@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ._claims import OPEN, PROVED, REFUTED, Bound, Claim, Question, Verdict, allowance
 from ._conversations import Stakes, Standing
 from ._deviations import Ceiling, Rival, ceiling, rival
-from ._market import LEAST_PATIENCE, ExactMarket
+from ._market import LEAST_SLACK, ExactMarket
 from ._rational import ZERO, rounded
 from ._replies import Reply, reply_value
 from ._words import name_users, short
@@ -18,7 +18,7 @@ from ._words import name_users, short
 class Gain:
     """What one provider gains: a bracket, and a bound on the gain by any conversation at all.
 
-    `patience` is what it may gain in an equilibrium, `delta` without the least that this is ever read as.
+    `slack` is what it may gain in an equilibrium, `delta` without the least that this is ever read as.
     """
 
     provider: int
@@ -26,7 +26,7 @@ class Gain:
     upper: Fraction
     private: Fraction
     delta: Fraction
-    patience: Fraction
+    slack: Fraction
     claim: Claim
 
 
@@ -68,7 +68,7 @@ def gain_of(
         ],
         scale,
     )
-    return Gain(provider, lower, upper, private, delta, max(delta, LEAST_PATIENCE * scale), claim)
+    return Gain(provider, lower, upper, private, delta, max(delta, LEAST_SLACK * scale), claim)
 
 
 def _reply_words(found: Rival, reply: Reply) -> str:
@@ -131,14 +131,14 @@ class _Settled(NamedTuple):
 
 def _settle(gains: list[Gain]) -> _Settled:
     for gain in gains:
-        if gain.lower > gain.patience:
+        if gain.lower > gain.slack:
             words = f"provider {gain.provider} gains at least {rounded(gain.lower, up=False)}"
-            return _Settled(REFUTED, f"{words}, more than {short(gain.patience)}")
+            return _Settled(REFUTED, f"{words}, more than {short(gain.slack)}")
     for gain in gains:
-        if gain.upper > gain.patience:
+        if gain.upper > gain.slack:
             between = f"between {rounded(gain.lower, up=False)} and {rounded(gain.upper, up=True)}"
-            return _Settled(OPEN, f"provider {gain.provider} gains {between}, and {short(gain.patience)} is allowed")
-    if all(gain.private <= gain.patience for gain in gains):
+            return _Settled(OPEN, f"provider {gain.provider} gains {between}, and {short(gain.slack)} is allowed")
+    if all(gain.private <= gain.slack for gain in gains):
         most = max(gain.private for gain in gains)
         reason = f"nobody gains more than {rounded(most, up=True)} by any conversation"
         return _Settled(PROVED, reason, _for_delta(gains, most))

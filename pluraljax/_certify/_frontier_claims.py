@@ -11,13 +11,13 @@ from ._rational import ZERO, rounded
 from ._words import by_provider, short
 
 # Said where the outcome found is no equilibrium for the delta that was asked for, but for the least one that counts.
-_LEAST_PATIENCE = ", delta / mass counting as 1e-9 of the range of each provider's payoffs"
+_LEAST_SLACK = ", delta / mass counting as 1e-9 of the range of each provider's payoffs"
 
 
 def worst_claim(market: ExactMarket, user: int, proposal: Any, delta: Fraction) -> Claim:
     """Evaluates both ends of one user's worst equilibrium; `proposal` is her `FrontierProposal`."""
-    patience = [market.patience(i, user, delta) for i in range(market.num_providers)]
-    frontiers = Frontiers(market.outcomes_of(user), patience, proposal.points)
+    slack = [market.slack_of(i, user, delta) for i in range(market.num_providers)]
+    frontiers = Frontiers(market.outcomes_of(user), slack, proposal.points)
     reached, links = chain(frontiers, proposal.links)
     size = market.user_range(user)
     upper, needed = _upper(market, user, frontiers, proposal)
@@ -27,12 +27,12 @@ def worst_claim(market: ExactMarket, user: int, proposal: Any, delta: Fraction) 
         float(proposal.lower),
         allowance(market.user_value[user]),
         _chain_words(frontiers, links),
-        {"silent": frontiers.user.silent, "patience": patience, "links": [_link_data(link) for link in links]},
+        {"silent": frontiers.user.silent, "slack": slack, "links": [_link_data(link) for link in links]},
     )
     span = frontiers.user.aligned - frontiers.user.silent
     return Claim(
         f"worst/user {user}",
-        f"utility of user {user} in her worst personalized equilibrium" + (_LEAST_PATIENCE if needed > delta else ""),
+        f"utility of user {user} in her worst personalized equilibrium" + (_LEAST_SLACK if needed > delta else ""),
         [lower, upper],
         span + TOLERANCE * size,
     )
@@ -41,7 +41,7 @@ def worst_claim(market: ExactMarket, user: int, proposal: Any, delta: Fraction) 
 def _upper(market: ExactMarket, user: int, frontiers: Frontiers, proposal: Any) -> tuple[Bound, Fraction]:
     """An equilibrium by (5), or aligned play, and the delta that it takes."""
     found = equilibrium_at(frontiers, proposal.outcome)
-    holds = all(gain <= patience for gain, patience in zip(found.gains, frontiers.patience, strict=True))
+    holds = all(gain <= slack for gain, slack in zip(found.gains, frontiers.slack, strict=True))
     reported, allowed = float(proposal.upper), allowance(market.user_value[user])
     if found.is_aligned or not holds:
         # With one provider, some outcome gives it the most it can get, and none is worth more than this to her.
@@ -53,7 +53,7 @@ def _upper(market: ExactMarket, user: int, frontiers: Frontiers, proposal: Any) 
     data = {
         "outcome": found.outcome,
         "gains": found.gains,
-        "patience": frontiers.patience,
+        "slack": frontiers.slack,
         "lines": [_line_data(line) for line in found.lines],
     }
     bound = Bound("upper", found.level, reported, allowed, _equilibrium_words(frontiers, found), data)
@@ -63,11 +63,11 @@ def _upper(market: ExactMarket, user: int, frontiers: Frontiers, proposal: Any) 
 def _equilibrium_words(frontiers: Frontiers, found: Equilibrium) -> list[str]:
     beaten = frontiers.user.silent if frontiers.num_providers == 1 else found.level
     words = ["all providers offer one outcome, which she obeys exactly; lines above the curves bound other offers (5)"]
-    rows = zip(found.lines, found.gains, frontiers.patience, strict=True)
-    for i, (line, gain, patience) in enumerate(rows):
+    rows = zip(found.lines, found.gains, frontiers.slack, strict=True)
+    for i, (line, gain, slack) in enumerate(rows):
         words.append(
             f"provider {i}: phi(r) <= {short(line.height)} - {short(line.slope)} r, at {short(beaten)} "
-            f"{short(line.at(beaten))}; gains at most {rounded(gain, up=True, digits=6)} of {short(patience)} allowed"
+            f"{short(line.at(beaten))}; gains at most {rounded(gain, up=True, digits=6)} of {short(slack)} allowed"
         )
     return words
 

@@ -57,8 +57,8 @@ class Link:
 class Frontiers:
     """Checks candidates of one user's frontier; repairs an outcome when it is first needed."""
 
-    def __init__(self, user: User, patience: Sequence[Fraction], points: Any):
-        self.user, self.patience = user, list(patience)
+    def __init__(self, user: User, slack: Sequence[Fraction], points: Any):
+        self.user, self.slack = user, list(slack)
         self._points = points
         self._repaired: dict[tuple[int, int], Point] = {}
         self._lines: dict[tuple[int, int], Line] = {}
@@ -132,7 +132,7 @@ def _link(frontiers: Frontiers, start: Fraction, links: Any, n: int) -> Link | N
         ]
     if end <= start:
         return None
-    cleared = cleared_level(frontiers.user, frontiers.patience, start, heights, slopes, prices)
+    cleared = cleared_level(frontiers.user, frontiers.slack, start, heights, slopes, prices)
     return Link(start, end, min(cleared, end), cleared, heights, slopes, chords, prices)
 
 
@@ -150,7 +150,7 @@ def curve_below(points: Sequence[Point], level: Fraction) -> Fraction:
 
 def cleared_level(
     user: User,
-    patience: Sequence[Fraction],
+    slack: Sequence[Fraction],
     start: Fraction,
     heights: Sequence[Fraction],
     slopes: Sequence[Fraction],
@@ -158,7 +158,7 @@ def cleared_level(
 ) -> Fraction:
     """Bounds `<U, q>` from below over outcomes worth at least `start` with (6), by any multipliers."""
     required = [v + s * user.stakes for v, s in zip(user.provider, slopes, strict=True)] + [user.stakes]
-    floors = [h - p for h, p in zip(heights, patience, strict=True)] + [start]
+    floors = [h - p for h, p in zip(heights, slack, strict=True)] + [start]
     bound = sum((y * f for y, f in zip(prices.floors.tolist(), floors, strict=True)), ZERO)
     return bound + least_score(user.stakes, user.stakes, np.stack(required), prices)
 

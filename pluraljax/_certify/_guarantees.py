@@ -94,7 +94,7 @@ class Theorem:
     bound: Fraction
     aligned: Fraction
     errors: Fraction
-    patience: Fraction
+    slack: Fraction
     ties: Fraction
 
 
@@ -115,10 +115,10 @@ def theorem_bound(
     for m, user in enumerate(segment.members):
         loss += segment.mass[m] * 2 * errors[m] * market.probability(user)
         ties += segment.mass[m] * _tie_term(segment, m, weights)
-    patience = delta * total(weights)
+    slack = delta * total(weights)
     whole = segment.mass[member] * scale[member]
     aligned = total(segment.user[member].max(axis=-1))
-    parts = [part / whole for part in (loss, patience, ties)]
+    parts = [part / whole for part in (loss, slack, ties)]
     return Theorem(aligned - sum(parts, ZERO), aligned, *parts)
 
 

@@ -12,7 +12,7 @@ from ._rational import ONE, ZERO, Rationals, dot, exact, total, zeros
 # What a user's prior may sum to besides 1: what float32 data do.
 PRIOR_SUM_TOLERANCE = Fraction(1e-6)
 # delta is never read as less than this share of the range of a provider's payoffs from a user, in a state.
-LEAST_PATIENCE = Fraction(1e-9)
+LEAST_SLACK = Fraction(1e-9)
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class ExactMarket:
         """The most that a user's action makes of a difference to a provider in a state."""
         return max(value_range(self.provider_value[provider, user][:, y]) for y in range(self.prior.shape[-1]))
 
-    def patience(self, provider: int, user: int, delta: Fraction) -> Fraction:
+    def slack_of(self, provider: int, user: int, delta: Fraction) -> Fraction:
         """What a provider may leave on the table with a user, per unit of her mass."""
-        return max(delta / self.mass[user], LEAST_PATIENCE * self.provider_range(provider, user))
+        return max(delta / self.mass[user], LEAST_SLACK * self.provider_range(provider, user))
 
     def outcomes_of(self, user: int) -> User:
         """One user's side of the market. An only action is written twice, as candidates do."""

@@ -63,7 +63,7 @@ def certify(
     delta = finite_slack("delta", delta)
     regimes = _regimes(market, segments)
     labels = None if profile is None else _labels_of_profile(market, profile, regimes)
-    exact, patience = exact_market(market), Fraction(float(delta))
+    exact, slack = exact_market(market), Fraction(float(delta))
     if users is not None and len(users) != exact.num_users:
         raise ValueError(f"users must be {exact.num_users} names, got {len(users)}.")
     choice = {"weights": weights, "offset": offset, "scale": scale}
@@ -71,16 +71,16 @@ def certify(
     aligned = _check_alignments(market, exact, regimes, choice)
     sections.append(_condition_section(aligned, choice))
     sections += [
-        _promise_section(market, exact, regime, labels, aligned[regime], patience) for regime, labels in regimes.items()
+        _promise_section(market, exact, regime, labels, aligned[regime], slack) for regime, labels in regimes.items()
     ]
     if any(_is_personalized(labels) for labels in regimes.values()):
-        sections += [_monopoly_section(market, exact), _worst_section(market, exact, patience)]
-    sections.append(_silence_section(market, exact, regimes, patience))
+        sections += [_monopoly_section(market, exact), _worst_section(market, exact, slack)]
+    sections.append(_silence_section(market, exact, regimes, slack))
     if labels is not None:
-        sections.append(_profile_section(market, exact, labels, profile, patience))
+        sections.append(_profile_section(market, exact, labels, profile, slack))
     claims = [claim for section in sections for claim in section.claims]
     sections.insert(0, conclusion(exact, list(regimes), claims, users))
-    return Certificate(subject, _market_words(exact, patience), sections)
+    return Certificate(subject, _market_words(exact, slack), sections)
 
 
 Labels = tuple[int, ...]

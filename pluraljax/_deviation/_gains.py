@@ -14,7 +14,7 @@ from .._bracket import Bracket
 from .._candidates import Solver, SolverStatus
 from .._conversation import Profile
 from .._counted import counted
-from .._market import LEAST_PATIENCE, Market, objective_range
+from .._market import LEAST_SLACK, Market, objective_range
 from .._precision import in_float64
 from .._segments import Block, Labels, blocks, first_of_label, gather, segment_of
 from .._stakes import Multipliers
@@ -91,7 +91,7 @@ def _limits(market: Market, delta: Float[Array, ""]) -> tuple[Array, Array]:
     """What each provider may leave on the table, and the range of its objective, in the units of standings."""
     found = counted(market)
     scale = objective_range(found.market)
-    return jnp.maximum(found.delta(delta), LEAST_PATIENCE * scale), scale
+    return jnp.maximum(found.delta(delta), LEAST_SLACK * scale), scale
 
 
 @in_float64

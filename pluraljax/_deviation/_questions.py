@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int
 from .._answer import Decided, truth_of
 from .._arguments import checked, instance_of
 from .._bracket import Bracket
-from .._candidates import Solver, solve
+from .._candidates import Solver, simplex
 from .._conversation import Profile, check_profile, is_distribution
 from .._market import Market, market_status, one_market, slack, with_zeros_if_invalid
 from .._precision import float64_scope, in_float64
@@ -66,7 +66,7 @@ class Deviation(Decided):
 
 @checked(market=one_market, segments=user_labels, delta=slack)
 @float64_scope
-def silence(market: Market, segments: Any, delta: Any = 0.0, *, solver: Solver = solve) -> Silence:
+def silence(market: Market, segments: Any, delta: Any = 0.0, *, solver: Solver = simplex) -> Silence:
     """Brackets what each provider gains at most by telling users something when nobody else tells them anything.
 
     A deviating provider wins the users to whom its new policy is worth more than silence; the others go on with their
@@ -94,7 +94,7 @@ def silence(market: Market, segments: Any, delta: Any = 0.0, *, solver: Solver =
 
 
 @float64_scope
-def silence_decision(market: Market, segments: Any, delta: Any = 0.0, *, solver: Solver = solve) -> Silence:
+def silence_decision(market: Market, segments: Any, delta: Any = 0.0, *, solver: Solver = simplex) -> Silence:
     """`silence` for those who only want to know whether it is an equilibrium: its brackets stay as wide as they may."""
     return _ask(market, segments, delta, solver, decide=True)
 
@@ -113,7 +113,7 @@ def _truth(gains: Gains) -> Int[Array, ""]:
 @checked(market=one_market, segments=user_labels, profile=instance_of(Profile), delta=slack)
 @float64_scope
 def deviation(
-    market: Market, segments: Any, profile: Profile, delta: Any = 0.0, *, solver: Solver = solve
+    market: Market, segments: Any, profile: Profile, delta: Any = 0.0, *, solver: Solver = simplex
 ) -> Deviation:
     """Brackets what each provider gains at most by changing its own policies while users respond optimally.
 
@@ -151,7 +151,7 @@ def deviation(
 
 @float64_scope
 def deviation_of_fixed_shape(
-    market: Market, segments: Any, profile: Profile, delta: Any = 0.0, *, solver: Solver = solve
+    market: Market, segments: Any, profile: Profile, delta: Any = 0.0, *, solver: Solver = simplex
 ) -> Deviation:
     """`deviation` whose replies do not grow with the profile: its own policies are not among those that are tried."""
     return _deviation(market, as_labels(segments, market.user_value.shape[0]), profile, None, delta, solver)

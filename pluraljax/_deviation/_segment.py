@@ -45,15 +45,15 @@ class PublicProof(eqx.Module):
 class Goal(eqx.Module):
     """What it takes to decide whether a profile is an equilibrium.
 
-    `patience` is what a provider may leave on the table in all, `share` what it may in each segment.
+    `slack` is what a provider may leave on the table in all, `share` what it may in each segment.
     """
 
-    patience: Float[Array, " provider"]
+    slack: Float[Array, " provider"]
     share: Float[Array, " provider"]
 
     def reached(self, gain: Float[Array, "segment provider"]) -> Float[Array, "segment provider"]:
         """The gain that a search has to exceed to matter, where these are known."""
-        refuted = (jnp.maximum(gain, 0.0).sum(axis=0) > self.patience).any()
+        refuted = (jnp.maximum(gain, 0.0).sum(axis=0) > self.slack).any()
         return jnp.where(refuted, jnp.inf, jnp.maximum(gain, self.share[None]))
 
 

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -10,12 +9,12 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from .._answer import Decided, truth_of
+from .._answer import Decided, Readable, truth_of
 from .._arguments import checked, instance_of
 from .._bracket import Bracket
 from .._candidates import METHODS, Annealing
 from .._conversation import Conversation, Profile
-from .._market import Market, benchmarks, market_status, one_market, patience, slack, with_zeros_if_invalid
+from .._market import Market, benchmarks, market_status, one_market, slack, slack_of, with_zeros_if_invalid
 from .._precision import float64_scope, in_float64
 from .._segments import known_labels
 from .._status import Status
@@ -25,7 +24,7 @@ from ._menus import Menus, blank, from_kernels, informative, is_personalized, me
 from ._rounds import Looked, certifies, jump, play_rounds
 
 
-class Equilibria(eqx.Module):
+class Equilibria(Readable):
     """Where play ended from each start, in rising order of what users get on average (per unit of mass).
 
     Fields are as in `Equilibrium`. `is_first` marks the certified ones that give somebody something else than those
@@ -183,7 +182,7 @@ def _collect(
     numbers: Array,
     delta: Array,
 ) -> Equilibrium:
-    allowed = patience(market, delta)
+    allowed = slack_of(market, delta)
     certified = certifies(labels, conversation, looked, allowed[None])
     holds = truth_of(certified, looked.holds == Truth.FAILS)
     scale = market.user_value.max(axis=(-2, -1)) - market.user_value.min(axis=(-2, -1))

@@ -166,8 +166,8 @@ def _best_response_play(
     )
 
 
-def certifies(labels: tuple[int, ...], conversation: Conversation, looked: Looked, patience: Array) -> Array:
+def certifies(labels: tuple[int, ...], conversation: Conversation, looked: Looked, slack: Array) -> Array:
     """Whether a profile is an equilibrium, also against queries if there are any: they could set users apart."""
     if is_personalized(labels) or conversation.queries == 1:
         return looked.holds == Truth.HOLDS
-    return (looked.holds == Truth.HOLDS) & (looked.most <= patience).all(axis=-1)
+    return (looked.holds == Truth.HOLDS) & (looked.most <= slack).all(axis=-1)

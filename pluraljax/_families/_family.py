@@ -58,12 +58,26 @@ class Family(ABC):
         return (one.providers + 1) * one.users * one.actions * one.states
 
     def __call__(self, key: Any) -> "Market":
-        """Draws one market from one key, in float64; `jax.vmap` over keys draws a batch."""
-        return drawn_in_float64(type(self).draw)(self, key)
+        """Draws one market from one key, in float64; `jax.vmap` over keys draws a batch.
+
+        A whole number is a seed: the key is `jax.random.key` of it.
+        """
+        return drawn_in_float64(type(self).draw)(self, _as_key(key))
 
     @abstractmethod
     def draw(self, key: Any) -> "Market":
         """One of its markets, in the float64 scope of `__call__`; JAX is imported here, where it is used."""
+
+
+def _as_key(key: Any) -> Any:
+    import jax
+    import numpy as np
+
+    if isinstance(key, int | np.integer) and not isinstance(key, bool):
+        return jax.random.key(int(key))
+    if not hasattr(key, "dtype"):
+        raise ValueError(f"key must be a key of jax.random, or a whole number as a seed, got {quoted(key)}.")
+    return key
 
 
 @functools.cache

@@ -10,7 +10,7 @@ from jax import lax
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
-from .._answer import Answer
+from .._answer import Answer, Readable
 from .._arguments import checked
 from .._bounds import (
     best_response_line,
@@ -22,7 +22,16 @@ from .._bounds import (
     value_of,
 )
 from .._bracket import Bracket
-from .._candidates import LinearProgram, OutcomeTask, Solution, Solver, SolverStatus, pose_outcome, read_outcome, solve
+from .._candidates import (
+    LinearProgram,
+    OutcomeTask,
+    Solution,
+    Solver,
+    SolverStatus,
+    pose_outcome,
+    read_outcome,
+    simplex,
+)
 from .._market import Market, market_status, one_market
 from .._precision import float64_scope, in_float64
 from .._stakes import Multipliers, fold_actions
@@ -48,7 +57,7 @@ class Persuasion(Answer):
 
 @checked(market=one_market)
 @float64_scope
-def persuasion(market: Market, floor: Any = None, *, solver: Solver = solve) -> Persuasion:
+def persuasion(market: Market, floor: Any = None, *, solver: Solver = simplex) -> Persuasion:
     """Brackets `phi_ij = max {<V_ij, q> : <U_j, q> >= floor_j}` over what user j may be brought to do.
 
     With one type this is Bayesian persuasion (Kamenica and Gentzkow 2011) with a participation constraint; with several
@@ -95,7 +104,7 @@ def _levels_of(stakes: UserStakes, floor: Float[Array, " user"]) -> _Levels:
     return jax.vmap(one)(stakes, floor)
 
 
-class FrontierCurve(eqx.Module):
+class FrontierCurve(Readable):
     """The curves behind a frontier, at some levels of each user's utility.
 
     At `level`, `provider_value` brackets phi_i, the most that a provider gets by an offer worth at least that much, and
@@ -124,7 +133,7 @@ def _levels(name: str, value: Any, _: dict[str, Any]) -> Any:
 
 @checked(market=one_market, shares=_levels)
 @float64_scope
-def frontier_curve(market: Market, shares: Any, *, solver: Solver = solve) -> FrontierCurve:
+def frontier_curve(market: Market, shares: Any, *, solver: Solver = simplex) -> FrontierCurve:
     """Computes phi_i and the gap of every user on a grid, for plots; `frontier` finds what a grid misses.
 
     **Arguments:**

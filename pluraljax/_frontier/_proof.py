@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .._arguments import checked
 from .._bounds import optimal_play
-from .._candidates import LinearProgram, OutcomeCandidate, Solution, Solver, read_outcome, run_search, solve
+from .._candidates import LinearProgram, OutcomeCandidate, Solution, Solver, read_outcome, run_search, simplex
 from .._market import Market, one_market, slack
 from .._precision import float64_scope, in_float64
 from .._stakes import Multipliers
@@ -64,7 +64,7 @@ class FrontierProof(eqx.Module):
 
 @checked(market=one_market, delta=slack)
 @float64_scope
-def frontier_proof(market: Market, delta: Any = 0.0, *, solver: Solver = solve) -> FrontierProof:
+def frontier_proof(market: Market, delta: Any = 0.0, *, solver: Solver = simplex) -> FrontierProof:
     """Computes `frontier` of one market in Python, and keeps what proves it. Needs concrete arrays.
 
     **Arguments:**
@@ -184,7 +184,7 @@ def _no_link(stakes: UserStakes) -> Links:
 
 @checked(market=one_market)
 @float64_scope
-def persuasion_proof(market: Market, *, solver: Solver = solve) -> tuple[Persuasion, Points]:
+def persuasion_proof(market: Market, *, solver: Solver = simplex) -> tuple[Persuasion, Points]:
     """Computes `persuasion` without floors, and keeps its candidates: points `[user provider ...]`."""
     stakes = lax.stop_gradient(lay_out(market, jnp.zeros((), jnp.float64)))
     kept = []

@@ -24,7 +24,7 @@ from .._candidates import (
     pose_outcome,
     read_outcome,
     run_search,
-    solve,
+    simplex,
 )
 from .._precision import float64_scope, in_float64
 from .._stakes import Multipliers
@@ -38,7 +38,7 @@ MAX_TURNS = 30
 _CLOSED = 1e-8
 _FOUND = 1e-7
 _BEYOND = 0.1
-# Shares of a provider's payoff range: how much less patience outcomes are posed with than proofs, because of rounding,
+# Shares of a provider's payoff range: how much less slack outcomes are posed with than proofs, because of rounding,
 # at first and at most, and the distance from chord to curve that counts as none.
 _ROOM = 2e-12
 _MORE_ROOM = 6.0
@@ -154,7 +154,7 @@ def _required(stakes: UserStakes, interval: Interval) -> Sized:
 
 def interval_task(stakes: UserStakes, search: Search, interval: Interval) -> OutcomeTask:
     """The programme of the least value left on the interval."""
-    floors = interval.height - stakes.patience + search.room * stakes.payoff_range
+    floors = interval.height - stakes.slack + search.room * stakes.payoff_range
     return OutcomeTask(
         stakes.user,
         stakes.probability,
@@ -167,7 +167,7 @@ def interval_task(stakes: UserStakes, search: Search, interval: Interval) -> Out
 
 def cleared_by(stakes: UserStakes, search: Search, interval: Interval, prices: Multipliers) -> Float[Array, ""]:
     """Bounds from below what is left on the interval, by ANY prices."""
-    floors = jnp.concatenate([interval.height - stakes.most_patience, search.lower[None]])
+    floors = jnp.concatenate([interval.height - stakes.most_slack, search.lower[None]])
     return outcome_lower(stakes.receiver, stakes.receiver.stakes, _required(stakes, interval), floors, prices)
 
 
@@ -195,7 +195,7 @@ def advance(stakes: UserStakes, search: Search, solution: Solution) -> Search:
     value = value_of(stakes.user, outcome)
     # Long steps as long as they clear everything, shorter ones where something is left.
     reach = jnp.where(cleared >= end, 2.0 * (end - search.lower), 0.0)
-    holds = (excess(stakes, search, outcome) <= stakes.least_patience).all() & (value < search.upper) & ~idle
+    holds = (excess(stakes, search, outcome) <= stakes.least_slack).all() & (value < search.upper) & ~idle
     probe = jax.vmap(next_probe, in_axes=(0, None, None, 0))(
         search.envelope, lower, stakes.near, _EXACT * stakes.payoff_range
     )
@@ -230,13 +230,13 @@ SEARCH = FrontierSearch()
 
 @in_float64
 def _search_compiled(stakes: UserStakes) -> Search:
-    return run_search(SEARCH, with_strict_truth(stakes, solve))
+    return run_search(SEARCH, with_strict_truth(stakes, simplex))
 
 
 @float64_scope
-def find_worst(stakes: UserStakes, solver: Solver = solve) -> Search:
+def find_worst(stakes: UserStakes, solver: Solver = simplex) -> Search:
     """Searches for every user of a group (leading axis)."""
     stakes = lax.stop_gradient(stakes)
-    if solver is solve:
+    if solver is simplex:
         return _search_compiled(stakes)
     return run_search(SEARCH, with_strict_truth(stakes, solver), solver)

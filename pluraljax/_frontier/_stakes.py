@@ -19,7 +19,7 @@ from .._candidates import (
     truthful_task,
 )
 from .._counted import OptimalPlay
-from .._market import LEAST_PATIENCE, Market, action_range, market_status
+from .._market import LEAST_SLACK, Market, action_range, market_status
 from .._precision import float64_scope, in_float64
 from .._stakes import Receiver, view, with_two_actions
 from .._status import Status
@@ -51,7 +51,7 @@ class Units(eqx.Module):
 class UserStakes(eqx.Module):
     """One user's side of a market; the functions of this package take one, and groups of them through `jax.vmap`.
 
-    `patience` is what each provider may leave on the table with her: delta per unit of her mass. Where `alone`, there
+    `slack` is what each provider may leave on the table with her: delta per unit of her mass. Where `alone`, there
     is a single provider, or every provider is its twin, and nobody competes. Levels of her utility below `above` are
     not looked at. `strict` recommends every action where it is obeyed as clearly as possible.
     """
@@ -59,7 +59,7 @@ class UserStakes(eqx.Module):
     receiver: Receiver
     providers: Sized
     probability: Float[Array, " evidence"]
-    patience: Float[Array, " provider"]
+    slack: Float[Array, " provider"]
     payoff_range: Float[Array, " provider"]
     alone: Bool[Array, ""]
     above: Float[Array, ""]
@@ -104,14 +104,14 @@ class UserStakes(eqx.Module):
         return self.provider.shape[-4]
 
     @property
-    def most_patience(self) -> Float[Array, " provider"]:
-        """Patience for proofs that something is no equilibrium."""
-        return self.patience * (1 + _A_FEW)
+    def most_slack(self) -> Float[Array, " provider"]:
+        """Slack for proofs that something is no equilibrium."""
+        return self.slack * (1 + _A_FEW)
 
     @property
-    def least_patience(self) -> Float[Array, " provider"]:
-        """Patience for proofs that something is an equilibrium."""
-        return self.patience * (1 - _A_FEW)
+    def least_slack(self) -> Float[Array, " provider"]:
+        """Slack for proofs that something is an equilibrium."""
+        return self.slack * (1 - _A_FEW)
 
     def informed(self) -> Float[Array, "type evidence action"]:
         """The fully informative outcome."""
@@ -169,7 +169,7 @@ def lay_out(
         receivers,
         jax.tree.map(by_user, seen.provider),
         seen.evidence_probability,
-        jnp.maximum(found.delta(delta)[None] / mass[:, None], LEAST_PATIENCE * payoff_range),
+        jnp.maximum(found.delta(delta)[None] / mass[:, None], LEAST_SLACK * payoff_range),
         payoff_range,
         jnp.broadcast_to(jnp.array(providers == 1) if alone is None else alone, (users,)),
         nothing_excluded if above is None else jax.vmap(Units.level_of)(units, above),

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int
 from .._arguments import checked
 from .._bounds import value_of
 from .._bracket import Bracket
-from .._candidates import Solver, solve
+from .._candidates import Solver, simplex
 from .._market import Market, market_status, one_market, slack
 from .._on_scale import UtilityAnswer
 from .._precision import float64_scope, in_float64
@@ -40,7 +40,7 @@ class Frontier(UtilityAnswer):
 
 @checked(market=one_market, delta=slack)
 @float64_scope
-def frontier(market: Market, delta: Any = 0.0, *, solver: Solver = solve) -> Frontier:
+def frontier(market: Market, delta: Any = 0.0, *, solver: Solver = simplex) -> Frontier:
     """Brackets each user's utility in her worst delta-equilibrium when providers may personalize.
 
     Put `phi_i(r) = max {<V_i, q> : <U, q> >= r}` over the user's incentive-compatible outcomes q. With two or more
@@ -64,14 +64,14 @@ def frontier(market: Market, delta: Any = 0.0, *, solver: Solver = solve) -> Fro
 
 
 @float64_scope
-def worst_equilibria(market: Market, delta: Any, alone: Any, *, solver: Solver = solve) -> Frontier:
+def worst_equilibria(market: Market, delta: Any, alone: Any, *, solver: Solver = simplex) -> Frontier:
     """`frontier` of a market that may hold twins of its providers; `alone` says whether there is only one otherwise."""
     stakes = lay_out(market, jnp.asarray(delta, jnp.float64), None if alone is None else jnp.asarray(alone, bool))
     return collect(market, stakes, find_worst(stakes, solver))
 
 
 @float64_scope
-def next_equilibria(market: Market, above: Any, delta: Any = 0.0, *, solver: Solver = solve) -> Frontier:
+def next_equilibria(market: Market, above: Any, delta: Any = 0.0, *, solver: Solver = simplex) -> Frontier:
     """`frontier` from a level of each user's utility on, `[user]`: her least equilibrium that is worth so much."""
     above = jnp.asarray(above, jnp.float64)
     stakes = lay_out(market, jnp.asarray(delta, jnp.float64), None, above)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float
 from .._alignment import Offset, Weights, weak_alignment
 from .._arguments import checked
 from .._bracket import Bracket
-from .._candidates import Solver, solve
+from .._candidates import Solver, simplex
 from .._coverage import coverage, known_baseline
 from .._frontier import worst_equilibria
 from .._guarantee import guarantee
@@ -42,7 +42,7 @@ def robust_alignment(
     offset: Offset = "constant",
     *,
     budget: int = _BUDGET,
-    solver: Solver = solve,
+    solver: Solver = simplex,
 ) -> Robust:
     """Measures each user's weak alignment error after the worst exit of some providers.
 
@@ -95,7 +95,7 @@ def robust_alignment(
 @checked(market=one_market, removed=num_removed, baseline=known_baseline, budget=positive_budget)
 @float64_scope
 def robust_coverage(
-    market: Market, removed: int, baseline: Any = None, *, budget: int = _BUDGET, solver: Solver = solve
+    market: Market, removed: int, baseline: Any = None, *, budget: int = _BUDGET, solver: Solver = simplex
 ) -> Robust:
     """Measures how far each user is from being covered after the worst exit of some providers.
 
@@ -141,7 +141,7 @@ def robust_guarantee(
     delta: Any = 0.0,
     *,
     budget: int = _BUDGET,
-    solver: Solver = solve,
+    solver: Solver = simplex,
 ) -> Robust:
     """Bounds each user's utility in every delta-equilibrium after the worst exit of some providers.
 
@@ -188,7 +188,7 @@ def robust_guarantee(
 @checked(market=one_market, removed=num_removed, delta=slack, budget=positive_budget)
 @float64_scope
 def robust_worst_equilibrium(
-    market: Market, removed: int, delta: Any = 0.0, *, budget: int = 256, solver: Solver = solve
+    market: Market, removed: int, delta: Any = 0.0, *, budget: int = 256, solver: Solver = simplex
 ) -> Robust:
     """Brackets what each user has in the worst personalized equilibrium after the worst exit of some providers.
 

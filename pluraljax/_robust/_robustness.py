@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 from .._alignment import weak_alignment
 from .._arguments import checked
 from .._bracket import Bracket
-from .._candidates import Solver, solve
+from .._candidates import Solver, simplex
 from .._coverage import coverage
 from .._market import Market, market_status, one_market
 from .._precision import float64_scope, in_float64
@@ -31,7 +31,7 @@ ZERO = 1e-8
 @checked(market=one_market, budget=positive_budget)
 @float64_scope
 def robustness(
-    market: Market, condition: Condition = "coverage", *, budget: int = 4096, solver: Solver = solve
+    market: Market, condition: Condition = "coverage", *, budget: int = 4096, solver: Solver = simplex
 ) -> Robustness:
     """Counts how many providers may leave, whoever they are, before a user is no longer covered or aligned.
 
@@ -74,7 +74,7 @@ def robustness(
 
 
 @float64_scope
-def after_exits(market: Market, numbers: tuple[int, ...], condition: Condition, *, solver: Solver = solve) -> Bracket:
+def after_exits(market: Market, numbers: tuple[int, ...], condition: Condition, *, solver: Solver = simplex) -> Bracket:
     """Brackets the error after the worst exit of each of some numbers of providers, `[number user]`, in one batch."""
     gone = [all_removals(market.num_providers, number) for number in numbers]
     if condition == "coverage":

@@ -7,17 +7,17 @@ already: those of the Lagrangian at the certified candidates (envelope theorem).
 from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from .._answer import Readable
 from .._arguments import checked
 from .._bounds import value_of
 from .._bracket import Bracket
-from .._candidates import OutcomeTask, pose_outcome, read_outcome, solve
+from .._candidates import OutcomeTask, pose_outcome, read_outcome, simplex
 from .._frontier import frontier
 from .._frontier._stakes import UserStakes, lay_out, where_valid
 from .._market import Market, one_market, slack
@@ -78,7 +78,7 @@ def _one_user(stakes: UserStakes, level: Array) -> tuple[Array, Array]:
     aligned_task = lambda provider: OutcomeTask(
         fixed.user, fixed.probability, -provider, fixed.user[None], jnp.where(fixed.alone, fixed.silent, level)[None]
     )
-    tangents = solve(jax.vmap(lambda provider: pose_outcome(aligned_task(provider)))(fixed.provider))
+    tangents = simplex(jax.vmap(lambda provider: pose_outcome(aligned_task(provider)))(fixed.provider))
     read = jax.vmap(lambda provider, found: read_outcome(aligned_task(provider), found))(fixed.provider, tangents)
     read = lax.stop_gradient(read)
     slope = read.multipliers.required[:, 0]
@@ -90,14 +90,14 @@ def _one_user(stakes: UserStakes, level: Array) -> tuple[Array, Array]:
     heights = jax.vmap(height, in_axes=(None, 0, 0))(stakes.user, stakes.provider, read)
     silent = jnp.where(fixed.alone, stakes.silent, 0.0)
     # One provider alone has to get what silence would let it reach, whatever this gives the user.
-    floors = jnp.where(fixed.alone, heights - slope * silent, heights) - stakes.patience
+    floors = jnp.where(fixed.alone, heights - slope * silent, heights) - stakes.slack
     slope = jnp.where(fixed.alone, 0.0, slope)
     required = stakes.provider + slope[:, None, None, None] * stakes.user[None]
     task = OutcomeTask(
         fixed.user, fixed.probability, fixed.user, lax.stop_gradient(required), lax.stop_gradient(floors)
     )
     posed = jax.tree.map(lambda leaf: leaf[None], pose_outcome(task))
-    solution = jax.tree.map(lambda leaf: leaf[0], solve(posed))
+    solution = jax.tree.map(lambda leaf: leaf[0], simplex(posed))
     least = lax.stop_gradient(read_outcome(task, solution))
     prices = least.multipliers
     value = prices.required @ floors + _priced(stakes.user, stakes.user, required, least.outcome, prices)
@@ -121,7 +121,7 @@ def _priced(user: Array, target: Array, required: Array, outcome: Array, prices:
     return value_of(score, outcome)
 
 
-class Slopes(eqx.Module):
+class Slopes(Readable):
     """One-sided derivatives of a question along a direction, per unit of it.
 
     `ahead` is the right derivative and `behind` the left one; `kink` says where they differ.

@@ -8,7 +8,6 @@ one linear system, however many steps it took to get there.
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +16,7 @@ from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float
 
+from .._answer import Readable
 from .._arguments import checked, instance_of
 from .._conversation import Conversation, Logit, as_kernels
 from .._market import Market, market_status, one_market, with_zeros_if_invalid
@@ -30,7 +30,7 @@ _NEWTON = 8
 _SOLVED = 1e-9
 
 
-class SoftEquilibrium(eqx.Module):
+class SoftEquilibrium(Readable):
     """A logit equilibrium: what everybody gets, and the policies.
 
     `user_value` and `provider_value` are those of `payoffs` with these users; `logits` hold a kernel per round,

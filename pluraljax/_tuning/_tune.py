@@ -98,11 +98,11 @@ _IDENTITY, _HISTORY = "identity", "history"
 
 
 @listening()
-@checked(parameters=instance_of(Instrument), delta=slack)
+@checked(instrument=instance_of(Instrument), delta=slack)
 @float64_scope
 def tune(
     objective: str | Callable[[Market, Any], Array],
-    parameters: Instrument,
+    instrument: Instrument,
     markets: Callable[[Any], Market] | Market,
     *,
     segments: Any = None,
@@ -124,7 +124,7 @@ def tune(
 
     - `objective`: what to minimise, `"weak_error"`, `"segment_error"`, `"guarantee"` or `"worst"` (the last two are
       losses against aligned utility, 1 at silent), or a function of a market and its segments.
-    - `parameters`: the instrument whose parameters are tuned.
+    - `instrument`: the rule whose parameters are tuned.
     - `markets`: a family, or any function of a key, or a batch of markets (leading axis).
     - `segments`: an integer label per user; default personalized.
     - `delta`: slack of the equilibria.
@@ -140,17 +140,17 @@ def tune(
     if isinstance(objective, str) and objective not in OBJECTIVES:
         raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)} or a function, got {quoted(objective)}.")
     draw = None if isinstance(markets, Market) else markets
-    if draw is not None and parameters.only_per_market:
-        raise ValueError(f"{type(parameters).__name__} is tuned market by market: give a batch of markets.")
+    if draw is not None and instrument.only_per_market:
+        raise ValueError(f"{type(instrument).__name__} is tuned market by market: give a batch of markets.")
     root = jr.key(seed)
     sample = jax.tree.map(lambda leaf: leaf[0], markets) if isinstance(markets, Market) else markets(root)
     users = sample.user_value.shape[0]
     labels = tuple(range(users)) if segments is None else tuple(int(label) for label in np.asarray(segments))
-    advance, state = _program(objective_of(objective, labels, delta), parameters, markets, schedule, root, sample)
+    advance, state = _program(objective_of(objective, labels, delta), instrument, markets, schedule, root, sample)
     if checkpoint is None:
         mark = None
     else:
-        identity = _identity(objective, parameters, markets, labels, delta, schedule, seed)
+        identity = _identity(objective, instrument, markets, labels, delta, schedule, seed)
         mark = _Checkpoint(Path(checkpoint), identity, schedule.steps)
     state, history = _run(advance, state, schedule, mark, progress)
     test: Any = markets if draw is None else _held_out(draw, root, schedule.held_out)
@@ -161,7 +161,7 @@ def tune(
         history=loss,
         lost=lost,
         before=certify_rule(None, (), test, labels, delta),
-        after=certify_rule(parameters, state[0], test, labels, delta, shared),
+        after=certify_rule(instrument, state[0], test, labels, delta, shared),
     )
 
 

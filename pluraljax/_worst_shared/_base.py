@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 from .._bracket import Bracket
 from .._deviation import Silence, silence
 from .._guarantee import guarantee
-from .._market import Benchmarks, Market, action_range, benchmarks, patience
+from .._market import Benchmarks, Market, action_range, benchmarks, slack_of
 from .._precision import in_float64
 from .._segments import anonymous
 from .._status import Status
@@ -88,6 +88,6 @@ def _in_segment(market: Market, delta: Float[Array, ""]) -> Unsearched:
 @in_float64
 def _least_delta(market: Market, delta: Any) -> Float[Array, ""]:
     """The delta at which every provider is as patient as it is read at least."""
-    least = patience(market, delta).max()
+    least = slack_of(market, delta).max()
     # An invalid market has no such delta, and its status says so.
     return jnp.asarray(jnp.where(jnp.isfinite(least), least, delta))

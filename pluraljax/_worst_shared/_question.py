@@ -17,7 +17,6 @@ from .._market import (
     counted_from_first_action,
     market_status,
     objective_range,
-    patience,
     slack,
     stakes,
     with_two_actions,
@@ -122,7 +121,7 @@ def laid_out(market: Market, delta: Float[Array, ""]) -> tuple[jax.Array, ...]:
     user = with_two_actions(payoffs.user[:, 0])
     provider = with_two_actions(payoffs.provider[:, :, 0] * market.mass[None, :, None, None])
     baseline = jnp.einsum("jxy,jy->j", market.prior[:, 0], market.user_value[:, 0])
-    return user, provider, baseline, patience(market, delta), objective_range(market), status
+    return user, provider, baseline, slack_of(market, delta), objective_range(market), status
 
 
 class _Segment(NamedTuple):

@@ -80,15 +80,13 @@ def patience_of(market, user, delta):
 
 def check_worst(market, claim, user, delta):
     """At the upper end the oracle finds an equilibrium, at levels below the lower end none."""
-    oracle, patience = frontier_oracle(market, user), patience_of(market, user, delta)
+    oracle, slack = frontier_oracle(market, user), patience_of(market, user, delta)
     span, found = oracle.aligned - oracle.silent, ends(claim)
     assert claim.verdict == "PROVED", claim.reason
     assert oracle.silent - 1e-9 <= found["lower"] <= found["upper"] <= oracle.aligned + 1e-9
-    assert found["upper"] >= oracle.aligned - 1e-6 * span or oracle.has_equilibrium(found["upper"], patience + 1e-8)
+    assert found["upper"] >= oracle.aligned - 1e-6 * span or oracle.has_equilibrium(found["upper"], slack + 1e-8)
     for level in np.linspace(oracle.silent, found["lower"] - 1e-5 * span, 6):
-        assert found["lower"] <= oracle.silent + 1e-5 * span + 1e-12 or not oracle.has_equilibrium(
-            level, patience - 2e-9
-        )
+        assert found["lower"] <= oracle.silent + 1e-5 * span + 1e-12 or not oracle.has_equilibrium(level, slack - 2e-9)
 
 
 @pytest.mark.slow
@@ -181,10 +179,10 @@ def test_changed_chains_outcomes_and_lines_still_bound(size):
     for user, proposal in enumerate(proposals["frontiers"]):
         changed = noisy(generator, size, proposal)
         hers = exactly.outcomes_of(user)
-        patience = [exactly.patience(i, user, Fraction(DELTA)) for i in range(2)]
+        slack = [exactly.slack_of(i, user, Fraction(DELTA)) for i in range(2)]
         oracle = frontier_oracle(market, user)
         for points, links in ((proposal.points, changed.links), (changed.points, proposal.links)):
-            frontiers = Frontiers(hers, patience, points)
+            frontiers = Frontiers(hers, slack, points)
             reached, _ = chain(frontiers, links)
             assert float(reached) <= proposal.upper + CLOSE
             found = equilibrium_at(frontiers, changed.outcome)

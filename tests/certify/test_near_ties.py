@@ -64,7 +64,7 @@ def judge(market, delta=Fraction(0)):
     return certificate
 
 
-def patience(market, user, delta, least):
+def slack_of(market, user, delta, least):
     """What providers may leave with a user; never less than the share `least` of their ranges."""
     values = [oracle.rationals(rows) for rows in np.asarray(market.provider_value)[:, user]]
     spread = [max(max(state) - min(state) for state in zip(*rows, strict=True)) for rows in values]
@@ -76,12 +76,12 @@ def judge_worst(market, user, claim, delta):
     read = Fraction(1e-9) if "counting as 1e-9" in claim.statement else Fraction(0)
     assert stakes.silent <= found["lower"]
     assert found["upper"] == stakes.aligned or stakes.has_equilibrium(
-        found["upper"], patience(market, user, delta, read)
+        found["upper"], slack_of(market, user, delta, read)
     )
     for share in (Fraction(0), Fraction(1, 2), 1 - Fraction(1, 10**9)):
         level = stakes.silent + share * (found["lower"] - stakes.silent)
         if stakes.silent <= level < found["lower"]:
-            assert not stakes.has_equilibrium(level, patience(market, user, delta, read))
+            assert not stakes.has_equilibrium(level, slack_of(market, user, delta, read))
 
 
 def judge_silence(market, question, delta, users, providers):

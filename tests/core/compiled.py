@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import pluraljax as plx
-from pluraljax._candidates import solve
+from pluraljax._candidates import simplex
 from pluraljax._scan.measure import _conditions_rows
 
 # Half the time to compile, for the price of a slower run; the package's own instructions are the same.
@@ -64,7 +64,7 @@ def _scaled_errors(share):
     """While it is traced, `measure` sees alignment errors times `share`."""
 
     def scaled(question):
-        def ask(market, *args, solver=solve, **options):
+        def ask(market, *args, solver=simplex, **options):
             found = question(market, *args, solver=solver, **options)
             times = lambda tree: jax.tree.map(lambda leaf: leaf * share, tree)
             return eqx.tree_at(lambda f: (f.value, f.user_error), found, (times(found.value), times(found.user_error)))

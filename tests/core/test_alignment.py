@@ -11,7 +11,7 @@ import pytest
 
 import pluraljax as plx
 from pluraljax import Status
-from pluraljax._alignment import _choice
+from pluraljax._alignment._questions import _choice
 
 SHAPE = cases.Shape()
 OPTIONS = list(itertools.product(("cone", "hull"), ("constant", "state"), ("unit", "free")))

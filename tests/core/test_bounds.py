@@ -14,7 +14,7 @@ import pytest
 import pluraljax as plx
 from pluraljax import Status
 from pluraljax._bounds import fit_error, fit_lower, guarantee_lower, lay_out
-from pluraljax._candidates import Solution, pose_fit, read_fit, solve
+from pluraljax._candidates import Solution, pose_fit, read_fit, simplex
 from pluraljax._guarantee import _lay_out
 
 SHAPE = cases.Shape()
@@ -47,7 +47,7 @@ def garbage(kind, key):
         return jnp.select([kind == i for i in range(len(GARBAGE))], [f(truth, noise) for f in GARBAGE.values()])
 
     def solver(programs):
-        truth = solve(programs)
+        truth = simplex(programs)
         primal_key, dual_key = jr.split(key)
         return Solution(spoil(truth.primal, primal_key), spoil(truth.dual, dual_key), truth.status, truth.pivots)
 
@@ -170,7 +170,7 @@ def test_a_direction_for_scales_of_one_proves_nothing_about_free_ones():
             fit.user,
             fit.provider,
             False,
-            jax.jit(solve, compiler_options=compiled.CHEAP)(pose_fit(fit.user, fit.provider, False)),
+            jax.jit(simplex, compiler_options=compiled.CHEAP)(pose_fit(fit.user, fit.provider, False)),
         )
         unit, free = (float(fit_lower(fit, found.direction, False, free)) for free in (False, True))
     exact = oracles.alignment_errors(market, [0, 0, 0])[0]

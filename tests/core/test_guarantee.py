@@ -9,7 +9,7 @@ from compiled import float64
 
 import pluraljax as plx
 from pluraljax import Status, _guarantee
-from pluraljax._candidates import solve
+from pluraljax._candidates import simplex
 from pluraljax._guarantee import tie_slack
 
 SHAPES = {
@@ -150,7 +150,7 @@ def test_programmes_solved_in_groups_are_the_same(monkeypatch):
 
     def counting(programs):
         programmes.append(programs.matrix.shape[:-2])
-        return solve(programs)
+        return simplex(programs)
 
     monkeypatch.setattr(_guarantee, "_MOST_MEMORY", 1)
     found = plx.guarantee(market, [0, 0, 1], solver=counting)

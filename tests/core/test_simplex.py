@@ -10,7 +10,7 @@ from scipy.optimize import linprog
 
 import pluraljax as plx
 from pluraljax import Status
-from pluraljax._candidates import LinearProgram, Solution, SolverStatus, _solve, in_lanes, solve, solve_on_host
+from pluraljax._candidates import LinearProgram, Solution, SolverStatus, _solve, highs, in_lanes, simplex
 from pluraljax._candidates._program import RESIDUAL_TOLERANCE, residual
 
 ROWS, COLUMNS = 6, 8
@@ -53,7 +53,7 @@ KINDS = ("dense", "integers", "all_ties", "repeats")
 
 @pytest.fixture(scope="module")
 def solve_many():
-    return jax.jit(jax.vmap(solve), compiler_options=CHEAP)
+    return jax.jit(jax.vmap(simplex), compiler_options=CHEAP)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -90,7 +90,7 @@ def tied(*shape, positive=False):
 
 @given(tied(ROWS, COLUMNS), tied(ROWS, positive=True), tied(COLUMNS))
 def test_made_up_programmes_end_as_highs_says(matrix, limit, cost):
-    found = solve(program(matrix, limit, cost))
+    found = simplex(program(matrix, limit, cost))
     value = optimum(matrix, limit, cost)
     if value is None:
         assert found.status == SolverStatus.UNBOUNDED
@@ -117,7 +117,7 @@ def klee_minty(n):
 @pytest.mark.parametrize("case", [0, 1], ids=["beale", "chvatal"])
 def test_cycling_examples_end(case):
     rows, value = cycling()[case]
-    found = solve(program(*rows))
+    found = simplex(program(*rows))
     assert found.status == SolverStatus.OPTIMAL
     assert rows[2] @ np.asarray(found.primal) == pytest.approx(value, abs=1e-12)
     assert found.pivots < 20
@@ -125,10 +125,10 @@ def test_cycling_examples_end(case):
 
 def test_pivots_are_bounded_and_the_host_takes_over():
     rows = klee_minty(8)
-    compiled = jax.jit(solve, compiler_options=CHEAP)(program(*rows))
+    compiled = jax.jit(simplex, compiler_options=CHEAP)(program(*rows))
     assert compiled.status in (SolverStatus.UNSOLVED, SolverStatus.OPTIMAL)
     assert compiled.pivots <= 2 * (32 + 8 * 16)
-    found = solve(program(*rows))
+    found = simplex(program(*rows))
     assert found.status in (SolverStatus.RESCUED, SolverStatus.OPTIMAL)
     assert (compiled.status == SolverStatus.OPTIMAL) == (found.status == SolverStatus.OPTIMAL)
     assert rows[2] @ np.asarray(found.primal) == pytest.approx(100.0**7, rel=1e-9)
@@ -157,12 +157,12 @@ def test_batches_of_batches_are_bitwise_what_a_loop_gives(solve_many):
     programs = program(*map(np.stack, zip(*rows, strict=True)))
     flat = solve_many(programs)
     nested = jax.tree.map(lambda leaf: leaf.reshape(4, 50, *leaf.shape[1:]), programs)
-    twice = jax.jit(jax.vmap(jax.vmap(solve)), compiler_options=CHEAP)(nested)
+    twice = jax.jit(jax.vmap(jax.vmap(simplex)), compiler_options=CHEAP)(nested)
     for name in ("primal", "dual", "status"):
         leaf = np.asarray(getattr(twice, name))
         np.testing.assert_array_equal(leaf.reshape(200, *leaf.shape[2:]), getattr(flat, name))
     for i in range(0, 200, 37):
-        one = solve(jax.tree.map(lambda leaf, i=i: leaf[i], programs))
+        one = simplex(jax.tree.map(lambda leaf, i=i: leaf[i], programs))
         if one.status != SolverStatus.RESCUED:
             np.testing.assert_array_equal(one.status, flat.status[i])
             np.testing.assert_allclose(one.primal, flat.primal[i], rtol=1e-12, atol=1e-12)
@@ -208,13 +208,13 @@ def test_failures_are_rescued_on_the_host(monkeypatch):
     rows = [random_program(rng, "dense") for _ in range(6)]
     programs = program(*map(np.stack, zip(*rows, strict=True)))
     monkeypatch.setattr(_solve, "_solve_batch", give_up)
-    found = solve(jax.tree.map(lambda leaf: leaf.reshape(2, 3, *leaf.shape[1:]), programs))
+    found = simplex(jax.tree.map(lambda leaf: leaf.reshape(2, 3, *leaf.shape[1:]), programs))
     found = jax.tree.map(np.asarray, found)
     np.testing.assert_array_equal(found.status, np.full((2, 3), SolverStatus.RESCUED))
     for i, (matrix, limit, cost) in enumerate(rows):
         primal, dual = found.primal[divmod(i, 3)], found.dual[divmod(i, 3)]
         np.testing.assert_allclose([cost @ primal, limit @ dual], optimum(matrix, limit, cost), rtol=1e-9)
-    hopeless = solve(program(-np.ones((2, 2)), np.ones(2), np.ones(2)))
+    hopeless = simplex(program(-np.ones((2, 2)), np.ones(2), np.ones(2)))
     assert hopeless.status in (SolverStatus.UNSOLVED, SolverStatus.UNBOUNDED)
 
 
@@ -235,20 +235,20 @@ def test_the_host_solver_alone():
     rng = np.random.default_rng(7)
     rows = [random_program(rng, "dense") for _ in range(4)]
     programs = program(*map(np.stack, zip(*rows, strict=True)))
-    found = solve_on_host(jax.tree.map(lambda leaf: leaf.reshape(2, 2, *leaf.shape[1:]), programs))
+    found = highs(jax.tree.map(lambda leaf: leaf.reshape(2, 2, *leaf.shape[1:]), programs))
     assert (np.asarray(found.status) == SolverStatus.RESCUED).all()
     assert rows[3][2] @ np.asarray(found.primal[1, 1]) == pytest.approx(optimum(*rows[3]), rel=1e-9)
     with np.errstate(all="ignore"):
-        assert solve_on_host(program([[np.nan]], [1.0], [1.0])).status == SolverStatus.UNSOLVED
-    assert solve_on_host(program([[-1.0]], [1.0], [1.0])).status == SolverStatus.UNBOUNDED
+        assert highs(program([[np.nan]], [1.0], [1.0])).status == SolverStatus.UNSOLVED
+    assert highs(program([[-1.0]], [1.0], [1.0])).status == SolverStatus.UNBOUNDED
 
 
 def test_the_host_solver_runs_inside_compiled_programmes():
     rng = np.random.default_rng(8)
     rows = [random_program(rng, "dense") for _ in range(4)]
     programs = program(*map(np.stack, zip(*rows, strict=True)))
-    alone = solve_on_host(programs)
-    inside = jax.jit(jax.vmap(solve_on_host))(programs)
+    alone = highs(programs)
+    inside = jax.jit(jax.vmap(highs))(programs)
     assert inside.primal.dtype == jnp.float64
     for one, other in zip(jax.tree.leaves(alone), jax.tree.leaves(inside), strict=True):
         # The same numbers to the last bit, although the thread that solves knows nothing of our float64.

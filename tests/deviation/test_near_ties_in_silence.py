@@ -39,11 +39,11 @@ def judge(found, markets, deltas, labels):
             assert lower - 1e-12 * spread[i] <= float(gain) <= upper + 1e-12 * spread[i], (n, i)
             assert lower <= upper + 1e-10 * spread[i], (n, i)
             looked, closed = looked + 1, closed + int(found.status[n, i] != plx.Status.OPEN)
-        patience = np.maximum(float(deltas[n]), 1e-9 * spread)
+        slack = np.maximum(float(deltas[n]), 1e-9 * spread)
         if found.is_equilibrium[n]:
-            assert all(float(gain) <= (1 + 1e-12) * most for gain, most in zip(gains, patience, strict=True)), n
+            assert all(float(gain) <= (1 + 1e-12) * most for gain, most in zip(gains, slack, strict=True)), n
         if found.is_refuted[n]:
-            assert any(float(gain) > (1 - 1e-12) * least for gain, least in zip(gains, patience, strict=True)), n
+            assert any(float(gain) > (1 - 1e-12) * least for gain, least in zip(gains, slack, strict=True)), n
     return closed, looked
 
 

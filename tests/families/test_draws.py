@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
+import pluraljax as plx
 from pluraljax._families import _draws
 from pluraljax._precision import in_float64
 
@@ -90,3 +91,11 @@ def test_draws_have_their_laws():
         assert stats.kstest(corner, stats.beta(1, 3).cdf).pvalue > 1e-4
     # Neighbours share no words.
     assert abs(np.corrcoef(normal[1:], normal[:-1])[0, 1]) < 4 / np.sqrt(len(normal))
+
+
+def test_a_whole_number_is_a_seed():
+    family = plx.families.gaussian(providers=2, users=2, actions=2, states=2)
+    for drawn, by_key in zip(jax.tree.leaves(family(7)), jax.tree.leaves(family(jr.key(7))), strict=True):
+        np.testing.assert_array_equal(drawn, by_key)
+    with pytest.raises(ValueError, match="a whole number as a seed, got 'seven'"):
+        family("seven")

@@ -8,7 +8,7 @@ import pytest
 from frontier_oracle import FrontierOracle
 
 import pluraljax as plx
-from pluraljax._candidates import solve_on_host
+from pluraljax._candidates import highs
 from pluraljax._frontier import frontier as _frontier
 from pluraljax._frontier import frontier_curve as _frontier_curve
 from pluraljax._frontier import persuasion as _persuasion
@@ -134,27 +134,27 @@ def test_random_markets_agree_with_highs(shape):
 
 def check(row, delta, user=0):
     market, found = row
-    oracle, patience = oracle_of(market, user), patience_of(market, delta, user)
+    oracle, slack = oracle_of(market, user), patience_of(market, delta, user)
     span, lower, upper = oracle.aligned - oracle.silent, found.value.lower[user], found.value.upper[user]
     assert oracle.silent - 1e-12 <= lower <= upper <= oracle.aligned + 1e-12
     assert upper - lower <= 1e-5 * span + 1e-12
     # The aligned level always is an equilibrium; just below it the oracle's own tolerances blur.
-    assert upper >= oracle.aligned - 1e-6 * span or oracle.has_equilibrium(upper, patience + 1e-8)
+    assert upper >= oracle.aligned - 1e-6 * span or oracle.has_equilibrium(upper, slack + 1e-8)
     for level in np.linspace(oracle.silent, lower - 1e-5 * span, 20):
-        assert lower <= oracle.silent + 1e-5 * span + 1e-12 or not oracle.has_equilibrium(level, patience - 2e-9)
-    check_outcome(market, found, oracle, patience, user)
+        assert lower <= oracle.silent + 1e-5 * span + 1e-12 or not oracle.has_equilibrium(level, slack - 2e-9)
+    check_outcome(market, found, oracle, slack, user)
 
 
-def check_outcome(market, found, oracle, patience, user):
-    """The outcome is worth the upper end and leaves nobody a gain above patience."""
+def check_outcome(market, found, oracle, slack, user):
+    """The outcome is worth the upper end and leaves nobody a gain above slack."""
     stakes, outcome = plx.stakes(market), np.asarray(found.outcome)[user]
     value = (np.asarray(stakes.user)[user] * outcome).sum()
     np.testing.assert_allclose(value, found.value.upper[user], atol=1e-12)
     np.testing.assert_allclose(outcome.sum(axis=-1), 1.0, atol=1e-12)
     offered = (np.asarray(stakes.provider)[:, user] * outcome).sum(axis=(1, 2, 3))
     if value < oracle.aligned - 1e-8 * (oracle.aligned - oracle.silent):
-        assert (oracle.phi(value) - offered <= patience + 1e-8).all()
-        assert found.gap.upper[user] <= patience.max() + 1e-12
+        assert (oracle.phi(value) - offered <= slack + 1e-8).all()
+        assert found.gap.upper[user] <= slack.max() + 1e-12
     assert found.gap.lower[user] <= found.gap.upper[user] + 1e-12
 
 
@@ -236,7 +236,7 @@ def test_a_market_counts_the_same_alone_in_a_batch_and_with_the_exact_solver():
     run = jax.jit(jax.vmap(jax.vmap(lambda market: _frontier(market, 0.01))))
     batch = numbers(run.lower(nested).compile(CHEAP)(nested))
     one = jax.tree.map(lambda leaf: leaf[4], markets)
-    for alone in (frontier(one, 0.01), numbers(_frontier(one, 0.01, solver=solve_on_host))):
+    for alone in (frontier(one, 0.01), numbers(_frontier(one, 0.01, solver=highs))):
         np.testing.assert_allclose(batch.value.upper[1, 1], alone.value.upper, atol=1e-6)
         np.testing.assert_allclose(batch.value.lower[1, 1], alone.value.lower, atol=1e-6)
     assert batch.value.lower.dtype == np.float64

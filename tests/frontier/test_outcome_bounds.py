@@ -21,7 +21,7 @@ from pluraljax._candidates import (
     OutcomeTask,
     pose_outcome,
     read_outcome,
-    solve,
+    simplex,
     strict_recommendations,
     truthful_task,
 )
@@ -44,7 +44,7 @@ def draw(shape, seed):
 @in_float64
 def propose(user, provider, probability, level):
     task = OutcomeTask(user, probability, -provider, user[None], level[None])
-    candidate = read_outcome(task, solve(pose_outcome(task)))
+    candidate = read_outcome(task, simplex(pose_outcome(task)))
     return candidate.outcome, candidate.multipliers
 
 
@@ -55,7 +55,7 @@ def strict_of(receiver, probability):
     if receiver.user.shape[0] == 1:
         return strict
     task = truthful_task(receiver.user, probability)
-    return both_strictly(receiver, strict, read_outcome(task, solve(pose_outcome(task))).outcome)
+    return both_strictly(receiver, strict, read_outcome(task, simplex(pose_outcome(task))).outcome)
 
 
 @in_float64

@@ -7,10 +7,10 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ..._alignment import strong_alignment, weak_alignment
 from ..._bracket import Bracket
-from ..._candidates import Solver, solve, solve_on_host
+from ..._candidates import Solver, highs, simplex
 from ..._compiling._rarely import run_rarely
 from ..._guarantee import guarantee, tie_slack
-from ..._market import LEAST_PATIENCE, Market, benchmarks, patience, provider_range
+from ..._market import LEAST_SLACK, Market, benchmarks, provider_range, slack_of
 from ..._precision import float64_scope, in_float64
 from ..._segments import anonymous, personalized
 from ..._served import NO, UNDECIDED, YES, ZERO
@@ -18,7 +18,7 @@ from ..._status import Status
 
 
 @float64_scope
-def measure(market: Market, delta: Float[Array, ""] | float, *, solver: Solver = solve) -> dict[str, Array]:
+def measure(market: Market, delta: Float[Array, ""] | float, *, solver: Solver = simplex) -> dict[str, Array]:
     """Computes all of `CONDITIONS` for one market; works under `jit` and `vmap`.
 
     **Arguments:**
@@ -48,14 +48,14 @@ def measure_again(market: Market, delta: float) -> dict[str, Array]:
 
 
 def _on_host(market: Market, delta: Float[Array, ""]) -> dict[str, Array]:
-    return measure(market, delta, solver=solve_on_host)
+    return measure(market, delta, solver=highs)
 
 
 @in_float64
 def _rows(market: Market, delta: Float[Array, ""], weak, hull, strong, scaled, personal, anonym) -> dict[str, Array]:
     marks = benchmarks(market)
     scale = market.user_value.max(axis=(-2, -1)) - market.user_value.min(axis=(-2, -1))
-    allowed = jnp.maximum(delta / market.mass[:, None], LEAST_PATIENCE * provider_range(market).T)
+    allowed = jnp.maximum(delta / market.mass[:, None], LEAST_SLACK * provider_range(market).T)
     shortfall = 2 * weak.value.upper + (weak.weights * allowed).sum(axis=-1) + tie_slack(market, weak.weights)
     shared = jnp.maximum(
         _segment_bound(market, marks.aligned, strong, delta), _segment_bound(market, marks.aligned, scaled, delta)
@@ -100,7 +100,7 @@ def _segment_bound(market: Market, aligned: Array, alignment: Any, delta: Array)
     """
     weights = jnp.broadcast_to(alignment.weights, (market.mass.shape[0], alignment.weights.shape[0]))
     lost = 2 * alignment.user_error + tie_slack(market, weights)
-    slack = market.mass @ lost + patience(market, delta) @ alignment.weights
+    slack = market.mass @ lost + slack_of(market, delta) @ alignment.weights
     return aligned - slack / (market.mass * alignment.scale)
 
 

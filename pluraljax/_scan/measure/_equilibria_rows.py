@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ..._bracket import Bracket
-from ..._candidates import Solver, solve, solve_on_host
+from ..._candidates import Solver, highs, simplex
 from ..._compiling._rarely import run_rarely
 from ..._deviation import silence_decision
 from ..._frontier import worst_equilibria
@@ -30,7 +30,7 @@ def measure_equilibria(
     alone: Bool[Array, ""] | bool,
     known: Mapping[str, Array],
     *,
-    solver: Solver = solve,
+    solver: Solver = simplex,
 ) -> dict[str, Array]:
     """Computes all of `EQUILIBRIA` for one market, and its status; works under `jit` and `vmap`.
 
@@ -62,7 +62,7 @@ def measure_equilibria_again(market: Market, delta: float, alone: bool, known: M
 
 
 def _on_host(market: Market, delta: Float[Array, ""], alone: Bool[Array, ""], known: dict[str, Array]):
-    return measure_equilibria(market, delta, alone, known, solver=solve_on_host)
+    return measure_equilibria(market, delta, alone, known, solver=highs)
 
 
 @in_float64

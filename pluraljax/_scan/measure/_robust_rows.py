@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..._bracket import Bracket
-from ..._candidates import Solver, solve
+from ..._candidates import Solver, simplex
 from ..._market import Market, market_status
 from ..._precision import float64_scope, in_float64
 from ..._robust import after_exits
@@ -17,7 +17,7 @@ from ._exits import Exits
 
 
 @float64_scope
-def measure_robust(market: Market, exits: Exits, *, solver: Solver = solve) -> dict[str, Array]:
+def measure_robust(market: Market, exits: Exits, *, solver: Solver = simplex) -> dict[str, Array]:
     """Computes all of `ROBUST` for one market; works under `jit` and `vmap`.
 
     **Arguments:**
