@@ -1,8 +1,9 @@
 """Float64 in a scope: certificates are computed in double precision without touching JAX's global switch."""
 
 import functools
+import sys
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import equinox as eqx
 import jax
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer, eval_jaxpr
 
+from ._compiling._eager import Step, run_step
 from ._float64_call import KEPT, Call, types_of
 from ._warnings import ANSWERS, warn_once
 
@@ -57,12 +59,47 @@ def float64_scope(function: F) -> F:
     return scoped  # pyright: ignore[reportReturnType]
 
 
-def in_float64(function: F) -> F:
+@overload
+def in_float64(function: F) -> F: ...
+@overload
+def in_float64(*, optimised: bool = ..., key: tuple[Any, ...] | None = ...) -> Callable[[F], F]: ...
+def in_float64(function: Any = None, *, optimised: bool = False, key: tuple[Any, ...] | None = None) -> Any:
     """Compiles `function` and runs it in float64, whatever the caller's setting, also under `jit`, `vmap` and `grad`.
 
-    Array arguments are traced, everything else (strings, tuples of labels) is static.
+    Array arguments are traced, everything else (strings, tuples of labels) is static. With concrete arguments of one
+    market it is compiled as cheaply as can be, unless it is a loop that pays for being `optimised`. What was compiled
+    is kept for other processes where it is known what the function follows from: a function under its own name in a
+    module, or anything with a `key` that says so.
     """
-    return functools.wraps(function)(float64_scope(eqx.filter_jit(function)))  # pyright: ignore[reportReturnType]
+    if function is None:
+        return functools.partial(in_float64, optimised=optimised, key=key)
+    compiled = eqx.filter_jit(function)
+
+    @functools.wraps(function)
+    def run(*args, **kwargs):
+        leaves = jax.tree.leaves((args, kwargs))
+        if any(isinstance(leaf, Tracer) for leaf in leaves) or _is_traced():
+            return compiled(*args, **kwargs)
+        done, result = run_step(step(), args, kwargs)
+        return result if done else compiled(*args, **kwargs)
+
+    scoped = float64_scope(run)
+
+    @functools.cache
+    def step() -> Step:
+        named = (function,) if _finds(function, scoped) else None
+        return Step(function, named if key is None else key, optimised)
+
+    return scoped
+
+
+def _finds(function: Any, scoped: Any) -> bool:
+    """Whether a function's name, in its module, stands for what was made of it, or for that with its checks."""
+    module = sys.modules.get(getattr(function, "__module__", None) or "")
+    found = getattr(module, getattr(function, "__qualname__", ""), None)
+    while found is not None and found is not scoped:
+        found = getattr(found, "__wrapped__", None)
+    return found is scoped
 
 
 def _is_traced() -> bool:

@@ -44,6 +44,8 @@ else:
 # Before anything imports the package: annotated shapes and types are checked at every call.
 install_import_hook("pluraljax", "beartype.beartype")
 
+from pluraljax._compiling._eager import forget_steps  # noqa: E402
+
 hypothesis.settings.register_profile(
     "deterministic",
     derandomize=True,
@@ -85,6 +87,7 @@ def _forget_programmes_in_time():
     gc.collect()
     if _MAPS.exists() and _MAPS.read_bytes().count(b"\n") > _MOST_MAPPED:
         jax.clear_caches()
+        forget_steps()
 
 
 @pytest.fixture

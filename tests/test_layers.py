@@ -18,6 +18,8 @@ NAMESPACES = ("answers", "files", "play", "plot", "robust", "scans", "solvers", 
 LAYERS = (
     ("_status", "_truth", "_warnings"),
     ("_arguments", "_float64_call"),
+    ("_atomic",),
+    ("_compiling",),
     ("_precision",),
     ("_interruption",),
     ("_ties",),
@@ -32,7 +34,6 @@ LAYERS = (
     ("_printable",),
     ("_progress", "_statistics"),
     ("_files",),
-    ("_compiling",),
     ("_market_form",),
     ("_market_file",),
     ("_segments",),
@@ -453,4 +454,4 @@ def test_the_exact_checker_loads_nothing_that_it_checks():
 def test_a_public_name_loads_only_what_it_needs():
     loaded = {layer_of(name) for name in loaded_by("import pluraljax; pluraljax.Market")} - {None, "__init__"}
     beneath = {"_arguments", "_float64_call", "_float_bits", "_precision", "_status", "_warnings"}
-    assert loaded == {"_market", "_answer", "_bracket", "_served", "_shown", "_truth", *beneath}
+    assert loaded == {"_market", "_answer", "_atomic", "_bracket", "_compiling", "_served", "_shown", "_truth", *beneath}

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from .._files._atomic import replacing, sweep, write_text
+from .._atomic import replacing, sweep, write_text
 from .._printable import for_spreadsheets, printable, printable_lines
 from .._report._figures import figure_style, save_figure
 from .._report._panels import BLUE, GREY

@@ -84,7 +84,7 @@ def _queue_of(search: Search) -> Callable[[Any], Any]:
         return states
 
     queue = in_queue(search.start, turn, search.finished, lanes_on_cpu=search.lanes_on_cpu)
-    return in_float64(lambda tasks: queue(tasks))
+    return in_float64(lambda tasks: queue(tasks), key=("queue", search))
 
 
 class _Parts(NamedTuple):
@@ -102,9 +102,13 @@ def _parts_of(search: Search) -> _Parts:
         """A finished task's answer may not depend on how long its neighbours take."""
         return jax.tree.map(functools.partial(jnp.where, search.finished(task, old)), old, new)
 
-    batched = lambda function: in_float64(jax.vmap(function))
-    steps = tuple(Step(batched(pose), batched(learn)) for pose, learn in search.steps)
-    return _Parts(batched(search.start), batched(search.finished), steps, batched(keep))
+    batched = lambda function, *name: in_float64(jax.vmap(function), key=(*name, search))
+    steps = tuple(
+        Step(batched(step.pose, "pose", number), batched(step.learn, "learn", number))
+        for number, step in enumerate(search.steps)
+    )
+    start, finished = batched(search.start, "start"), batched(search.finished, "finished")
+    return _Parts(start, finished, steps, batched(keep, "keep"))
 
 
 def _repeat(unfinished: Callable[[Any], Any], advance: Callable[[Any], Any], state: Any) -> Any:

@@ -26,7 +26,9 @@ class Solver(Protocol):
     def __call__(self, programs: LinearProgram, /) -> Solution: ...
 
 
-_solve_batch = in_float64(lambda programs: solve_batch(programs))
+@in_float64
+def _solve_batch(programs: LinearProgram) -> Solution:
+    return solve_batch(programs)
 
 
 @float64_scope

@@ -76,8 +76,8 @@ def _write(tuned: Any, settings: Mapping[str, Any], out: Path) -> str:
     import jax
     import numpy as np
 
+    from .._atomic import write_text
     from .._files._archive import write_archive
-    from .._files._atomic import write_text
 
     if lost := int(tuned.lost.sum()):
         print(f"tune: {lost:,} entries of gradients were not finite, and counted as zero", file=sys.stderr, flush=True)
@@ -107,7 +107,7 @@ def _draw(tuned: Any, out: Path) -> None:
 
     from matplotlib.figure import Figure
 
-    from .._files._atomic import replacing
+    from .._atomic import replacing
 
     figure = Figure(figsize=(5.5, 3.2), layout="constrained")
     panel = figure.subplots()

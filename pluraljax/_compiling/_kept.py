@@ -5,20 +5,56 @@ dropped with a warning, and what was in it is made again. The seal is a checksum
 and whoever may write to the folder may have this user run anything. So the folder is the user's alone.
 """
 
+import functools
 import hashlib
 import logging
 import os
+import platform
 import stat
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from .._files._atomic import replacing
+from .._atomic import is_temporary, replacing
 
 # Not `warnings`: its filters belong to the whole process, and programmes are compiled in threads.
 _LOG = logging.getLogger(__name__)
 
 _HEAD = b"pluraljax keeps 1\n"
 _SHA256 = 32
+
+
+def user_folder(name: str) -> Path | None:
+    """A folder of this name where compiled programmes are kept; None where nothing is to be kept.
+
+    That is in JAX's own folder for them, where it has a local one, and in the user's cache otherwise.
+    """
+    import jax
+
+    if os.environ.get("PLURALJAX_NO_CACHE"):
+        return None
+    config: Any = jax.config
+    chosen = config.jax_compilation_cache_dir
+    if chosen and "://" not in chosen:
+        return Path(chosen) / name
+    return cache_folder(jax.__version__) / name
+
+
+def cache_folder(jax_version: str) -> Path:
+    """A folder per JAX version and kind of processor: compiled programmes use all that a processor can do."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "pluraljax" / f"jax-{jax_version}-{processor()}"
+
+
+@functools.cache
+def processor() -> str:
+    """A name for the kind of processor that this process runs on."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        found = "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
+    except OSError:
+        found = f"{platform.machine()} {platform.processor()}"
+    return hashlib.sha256(found.encode()).hexdigest()[:12]
 
 
 class Kept:
@@ -38,6 +74,8 @@ class Kept:
             return None
         content = sealed[len(_HEAD) + _SHA256 :]
         if sealed[: len(_HEAD) + _SHA256] == _HEAD + _seal(name, key, content):
+            with suppress(OSError):
+                os.utime(file)
             return content
         self.drop(name, "it is not what was kept under this name")
         return None
@@ -56,6 +94,20 @@ class Kept:
         with suppress(OSError):
             file.unlink()
         _LOG.warning("pluraljax: %s is dropped, and made again: %s", file, reason)
+
+    def trim(self, most: int) -> None:
+        """Removes what was not used for longest, until half of so many bytes is left, if there are more."""
+        with suppress(OSError):
+            files = [(entry.stat(), entry.path) for entry in os.scandir(self._folder) if entry.is_file()]
+            left = sum(found.st_size for found, _ in files)
+            if left <= most:
+                return
+            for found, path in sorted(files, key=lambda each: each[0].st_mtime):
+                if left <= most // 2:
+                    return
+                if not is_temporary(os.path.basename(path)):
+                    os.unlink(path)
+                    left -= found.st_size
 
     def _is_private(self) -> bool:
         """Whether nobody else can write here; takes the right to from others where the folder is ours."""

@@ -2,7 +2,8 @@
 
 import os
 from contextlib import suppress
-from pathlib import Path
+
+from ._kept import cache_folder
 
 
 def prepare_jax() -> None:
@@ -22,7 +23,7 @@ def prepare_jax() -> None:
             jax.config.update("jax_num_cpu_devices", num_cores())
     if not os.environ.get("PLURALJAX_NO_CACHE"):
         if not jax.config.jax_compilation_cache_dir:  # pyright: ignore[reportAttributeAccessIssue]
-            jax.config.update("jax_compilation_cache_dir", str(_cache_folder(jax.__version__)))
+            jax.config.update("jax_compilation_cache_dir", str(cache_folder(jax.__version__)))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
         from ._cache import seal_compilation_cache
 
@@ -32,17 +33,3 @@ def prepare_jax() -> None:
 def num_cores() -> int:
     """The cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _cache_folder(jax_version: str) -> Path:
-    """A folder per JAX version and kind of processor: compiled programs use all that a processor can do."""
-    import hashlib
-    import platform
-
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        processor = "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
-    except OSError:
-        processor = f"{platform.machine()} {platform.processor()}"
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "pluraljax" / f"jax-{jax_version}-{hashlib.sha256(processor.encode()).hexdigest()[:12]}"

@@ -1,29 +1,20 @@
-"""Programmes that run a few times only: compiled once per shape, as cheaply as can be."""
+"""Programmes that run a few times only: on the host, compiled once per shape, as cheaply as can be."""
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 
-from ._traced import compile_with
-
-# Unoptimised code takes a fifth of the time to compile; what it runs for is mostly spent in the host solver.
-QUICKLY: Any = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 0}
+from ._eager import Step, run_step
 
 
 def run_rarely(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Calls a function on the CPU with arrays and numbers, compiled for their shapes; in float64."""
+    """Calls a function of this package on the CPU with arrays and numbers, in float64.
+
+    It follows from nothing but the shapes of its arguments.
+    """
     arguments = jax.tree.map(np.asarray, arguments)
-    leaves, tree = jax.tree.flatten(arguments)
-    shapes = tuple((leaf.shape, leaf.dtype.name) for leaf in leaves)
-    with jax.enable_x64(True):
-        return _compile(function, tree, shapes)(*arguments)
-
-
-@functools.lru_cache(maxsize=64)
-def _compile(function: Callable[..., Any], tree: Any, shapes: tuple[Any, ...]) -> Any:
-    blank = jax.tree.unflatten(tree, [np.zeros(shape, dtype) for shape, dtype in shapes])
-    with jax.default_device(jax.local_devices(backend="cpu")[0]):
-        return compile_with(jax.jit(function).lower(*blank), QUICKLY)
+    with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
+        done, result = run_step(Step(function, (function,), False), arguments, {})
+        return result if done else function(*arguments)

@@ -38,7 +38,7 @@ def lower(program: Callable[..., Any], arguments: tuple[Any, ...], *key: Any) ->
     the programme follows from besides this package, as values whose `repr` says what they are. Functions and types may
     be in it; with one from outside this package nothing is kept, as its source is not known.
     """
-    folder, text = _folder(), _text(key, arguments)
+    folder, text = _folder(), text_of(key, arguments)
     kept = None if folder is None or text is None else _Place(Kept(folder), text)
     if kept is not None and (lowered := kept.lowered(arguments)) is not None:
         return lowered
@@ -128,6 +128,10 @@ class _Place:
         self.kept.write(self.name, self.key, bytes(exported.serialize()))
 
 
+# Unoptimised code takes a fifth of the time to compile.
+QUICKLY: Any = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 0}
+
+
 def compile_with(lowered: Any, options: dict[str, Any]) -> Any:
     """Compiles with those of XLA's options that its version knows; none of them is needed."""
     for dropped in ((), ("xla_cpu_use_fusion_emitters",)):
@@ -143,7 +147,7 @@ def _folder() -> Path | None:
     return Path(folder) / _FOLDER
 
 
-def _text(key: tuple[Any, ...], arguments: tuple[Any, ...]) -> str | None:
+def text_of(key: tuple[Any, ...], arguments: Any) -> str | None:
     """All that a programme follows from; None where that cannot be said."""
     names = []
     for part in key:
@@ -151,8 +155,12 @@ def _text(key: tuple[Any, ...], arguments: tuple[Any, ...]) -> str | None:
         module = str(owner.__module__)  # what is made by `exec` may have none
         if not (module == "builtins" or module.partition(".")[0] == __name__.partition(".")[0]):
             return None
+        if owner is part and "<" in part.__qualname__:  # one of many of this name
+            return None
         names.append(f"{module}.{owner.__qualname__}" if owner is part else repr(part))
-    return repr((_identity(), _settings(), names, jax.tree.map(str, arguments), str(jax.tree.structure(arguments))))
+    text = repr((_identity(), _settings(), names, jax.tree.map(str, arguments), str(jax.tree.structure(arguments))))
+    # An address says nothing in another process.
+    return None if " at 0x" in text else text
 
 
 @functools.cache

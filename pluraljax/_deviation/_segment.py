@@ -116,7 +116,9 @@ def _first_look(tasks: Task) -> tuple[Array, Meant, Array]:
 
 
 # A step of its own, so that every question about segments of one shape compiles it once.
-_solve_sets = in_float64(lambda tasks: solve_public(tasks))
+@in_float64
+def _solve_sets(tasks: PublicTask) -> PublicCandidate:
+    return solve_public(tasks)
 
 
 @in_float64

@@ -114,7 +114,7 @@ def equilibrium(
     return _equilibrium(market, segments, conversation or Conversation(), key, method, starts, annealing, rounds, delta)
 
 
-@in_float64
+@in_float64(optimised=True)
 def _equilibrium(
     market: Market,
     labels: tuple[int, ...],

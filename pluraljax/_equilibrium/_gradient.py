@@ -74,7 +74,7 @@ def gradient_policies(
     return _gradient_policies(market, segments, conversation, key, method, annealing, places[start])
 
 
-@in_float64
+@in_float64(optimised=True)
 def _gradient_policies(
     market: Market,
     labels: tuple[int, ...],

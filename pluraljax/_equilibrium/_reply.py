@@ -90,7 +90,7 @@ def best_response(
     return _best_response(market, labels, conversation, profile, found, key, starts, annealing)
 
 
-@in_float64
+@in_float64(optimised=True)
 def _best_response(
     market: Market,
     labels: tuple[int, ...],

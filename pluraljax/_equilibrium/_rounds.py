@@ -140,7 +140,7 @@ def best_response_play(
     return _best_response_play(market, labels, start, rounds, float(raise_by), jnp.asarray(delta, jnp.float64))
 
 
-@in_float64
+@in_float64(optimised=True)
 def _best_response_play(
     market: Market, labels: tuple[int, ...], start: Profile | str, rounds: int, raise_by: float, delta: Array
 ) -> Play:

@@ -85,7 +85,7 @@ def drawn_in_float64(method: Callable[..., Any]) -> Callable[..., Any]:
     """A method that draws, compiled in float64 whatever the caller's setting; JAX is loaded by the first call."""
     from .._precision import in_float64
 
-    return in_float64(method)
+    return in_float64(method, key=("drawn", method))
 
 
 def said_sizes(family: Any) -> dict[str, int]:

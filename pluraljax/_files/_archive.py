@@ -17,8 +17,8 @@ from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
+from .._atomic import creating, replacing
 from .._printable import listed, quoted
-from ._atomic import creating, replacing
 
 # Bytes that the arrays of an archive may take together.
 MOST_BYTES = 2**31

@@ -6,6 +6,8 @@ left, and its multipliers prove that nothing lies below. Where the chords are th
 is an equilibrium, which lines above the curves prove. Otherwise each curve is looked at where its chord is worst.
 """
 
+from dataclasses import dataclass
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -216,6 +218,7 @@ def advance(stakes: UserStakes, search: Search, solution: Solution) -> Search:
     )
 
 
+@dataclass(frozen=True)
 class FrontierSearch:
     """The search, as its driver takes it: first the curves at their probes, then what is left on the interval."""
 

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from .._files._atomic import replacing
+from .._atomic import replacing
 from .._printable import for_figures
 from ._comparisons import interval_name, is_sequential
 from ._layout import Group, group_cells

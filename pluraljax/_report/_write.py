@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from .._files._atomic import sweep, write_text
+from .._atomic import sweep, write_text
 from .._scan.store._manifest import Manifest
 from .._scan.store._versions import spelled
 from ._csv import summary_csv

@@ -1,5 +1,6 @@
 """What is proved of one market, and of what is left of it after exits, as NumPy arrays."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from .._alignment import strong_alignment, weak_alignment
+from .._compiling._rarely import run_rarely
 from .._frontier import worst_equilibria as worst_personalized
 from .._guarantee import guarantee
 from .._market import Market, benchmarks
@@ -17,7 +19,6 @@ from .._segments import anonymous, personalized
 from .._served import intersected
 from .._signals import is_small
 from .._worst_shared import silence_by_cells, worst_equilibria
-from ._compiled import run
 
 # Markets after exits are asked about where there are so many users, copies counted, at most.
 _MOST_COPIES = 256
@@ -82,17 +83,21 @@ def rows_of(users: int, providers: int) -> Rows:
     return Rows(staying(gone), alone)
 
 
+def _run(function: Callable[..., Any], *arguments: Any) -> Any:
+    return jax.tree.map(np.asarray, run_rarely(function, *arguments))
+
+
 def ask_conditions(arrays: Arrays) -> Conditions:
-    return Conditions(*run(_conditions, arrays))
+    return Conditions(*_run(_conditions, arrays))
 
 
 def ask_guarantees(arrays: Arrays, rows: Rows, delta: float) -> Guarantees:
-    return Guarantees(*run(_guarantees, arrays, rows.kept, np.float64(delta)))
+    return Guarantees(*_run(_guarantees, arrays, rows.kept, np.float64(delta)))
 
 
 def ask_worst(arrays: Arrays, rows: Rows, delta: float) -> Float[np.ndarray, "end row user"]:
     """Brackets the worst personalized equilibria."""
-    return np.stack(run(_worst, arrays, rows.kept, rows.alone, np.float64(delta)))
+    return np.stack(_run(_worst, arrays, rows.kept, rows.alone, np.float64(delta)))
 
 
 def _conditions(arrays: Any) -> Any:

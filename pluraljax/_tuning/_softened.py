@@ -101,7 +101,7 @@ def soft_equilibrium(
     )
 
 
-@in_float64
+@in_float64(optimised=True)
 def _soft_equilibrium(
     market: Market,
     labels: Labels,

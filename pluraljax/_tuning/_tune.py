@@ -16,8 +16,8 @@ import optax
 from jaxtyping import Array
 
 from .._arguments import checked, instance_of
+from .._atomic import sweep
 from .._files._archive import read_archive, write_archive
-from .._files._atomic import sweep
 from .._interruption import check, listening
 from .._market import Market, slack
 from .._precision import float64_scope

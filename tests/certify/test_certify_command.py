@@ -15,7 +15,9 @@ import pytest
 import pluraljax as plx
 
 ROOT = Path(__file__).parent.parent.parent
-ENVIRONMENT = os.environ | {"PLURALJAX_NO_CACHE": "1", "JAX_PLATFORMS": "cpu"}
+# What other processes of these tests compiled is there for this one.
+PROGRAMMES = str(ROOT / ".pytest_cache" / "processes")
+ENVIRONMENT = os.environ | {"JAX_COMPILATION_CACHE_DIR": PROGRAMMES, "JAX_PLATFORMS": "cpu"}
 
 # Several commands in one process, which compiles once: prints the exit code and the output of each as JSON.
 SEVERAL = """

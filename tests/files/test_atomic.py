@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pluraljax._files._atomic import creating, not_through_links, replacing, sweep, write_text
+from pluraljax._atomic import creating, not_through_links, replacing, sweep, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -103,7 +103,7 @@ def test_a_file_and_its_folder_reach_the_disk(tmp_path, monkeypatch):
 
 def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path):
     code = (
-        "import sys, time; from pathlib import Path; from pluraljax._files._atomic import replacing\n"
+        "import sys, time; from pathlib import Path; from pluraljax._atomic import replacing\n"
         "with replacing(Path(sys.argv[1])) as file:\n    print('open', flush=True); time.sleep(600)"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "target")]

@@ -7,7 +7,6 @@ import pytest
 from frontier_oracle import FrontierOracle
 
 from pluraljax._bounds import (
-    Receiver,
     best_response_line,
     both_strictly,
     incentive_slack,
@@ -26,6 +25,7 @@ from pluraljax._candidates import (
     truthful_task,
 )
 from pluraljax._precision import in_float64
+from pluraljax._stakes import Receiver
 from pluraljax._ties import Sized
 
 SHAPES = [(1, 4, 3), (2, 3, 2)]

@@ -16,7 +16,7 @@ import time
 import stand_in
 from tiny import tiny
 
-from pluraljax._files import _atomic
+from pluraljax import _atomic
 from pluraljax._scan.store._store import Store
 
 

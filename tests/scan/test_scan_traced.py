@@ -120,7 +120,7 @@ def test_a_forged_file_is_replaced(kept, tmp_path, forged, caplog):
     [file] = kept()
     spec = (jax.ShapeDtypeStruct((7,), jnp.int32),)
     content = bytes(jax.export.export(jax.jit(lambda values: values))(*spec).serialize())
-    key = _traced._text(("one",), SPEC)
+    key = _traced.text_of(("one",), SPEC)
     assert _traced.hashlib.sha256(key.encode()).hexdigest() == file.name
     _traced.Kept(file.parent).write(file.name, key, content if forged == "for other arguments" else b"x" * 300)
     assert lower(program, "one") == 1

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..._files._atomic import replacing
+from ..._atomic import replacing
 from ..config._definition import Cell
 from ..config._plan import Block, parameter_types
 from ..measure._columns import Column

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
-from ..._files._atomic import creating, sweep
+from ..._atomic import creating, sweep
 from ..._printable import for_spreadsheets
 from ._read import read_parts
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..._files._atomic import not_through_links
+from ..._atomic import not_through_links
 from ._plain_data import Wanted, check, is_number, is_object, is_text, parse, read_text, whole
 from ._versions import versions
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..._files._atomic import replacing
+from ..._atomic import replacing
 from ..config._definition import Cell, canonical, cells_of, columns_version, identity_of
 from ..config._until import Until
 from ..measure._measurement import FORMS, Column

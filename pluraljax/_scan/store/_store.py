@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from ..._files._atomic import is_temporary, not_through_links, replacing, sweep
+from ..._atomic import is_temporary, not_through_links, replacing, sweep
 from ..._printable import listed
 from ..config._config import ScanConfig
 from ..config._definition import differences, unreadable_sources

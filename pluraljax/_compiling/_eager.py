@@ -1,0 +1,204 @@
+"""Steps of eager calls: compiled once for their shapes, as cheaply as can be, and kept for the next process.
+
+Whoever asks about one market waits for tracing and compiling far longer than for numbers. So a step is compiled
+without optimisation, which takes a fifth of the time, and what came of it is written down, which saves tracing, too.
+Where nothing can be said of what a step follows from (its source is not known, or it calls back into Python), it is
+compiled for this process only.
+"""
+
+import functools
+import hashlib
+import os
+import pickle
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import numpy as np
+from jax.experimental import serialize_executable
+
+from ._kept import Kept, processor, user_folder
+from ._quiet import without_noise
+from ._traced import QUICKLY, compile_with, text_of
+
+FOLDER = "pluraljax-steps"
+# How many steps are held in memory, and the bytes of what is written down.
+_MOST_HELD, _MOST_BYTES = 1024, 2**31
+# Elements of the arguments from which on a step may run for so long that optimised code pays.
+_MOST_ELEMENTS = 10_000
+
+
+class Step(NamedTuple):
+    """A function that is run step by step: what it follows from, if that is known, and whether it is a long loop."""
+
+    function: Callable[..., Any]
+    key: tuple[Any, ...] | None
+    optimised: bool
+
+
+class _Place(NamedTuple):
+    """Stands for the n-th array of a result."""
+
+    number: int
+
+
+class _Compiled(NamedTuple):
+    """Compiled code, from arrays to arrays, and the result that they are put into."""
+
+    run: Any
+    result: Any
+
+    def __call__(self, arrays: list[Any]) -> Any:
+        found = self.run(*arrays)
+        fill = lambda leaf: found[leaf.number] if isinstance(leaf, _Place) else leaf
+        return jax.tree.map(fill, self.result, is_leaf=lambda leaf: isinstance(leaf, _Place))
+
+
+def run_step(step: Step, args: Any, kwargs: Any) -> tuple[bool, Any]:
+    """Runs a step on concrete arguments, in a float64 scope; not where devices or settings ask for JAX's own way."""
+    leaves, tree = jax.tree.flatten((args, kwargs))
+    arrays = [leaf for leaf in leaves if eqx.is_array(leaf)]
+    device = _device_of(arrays)
+    if device is None:
+        return False, None
+    # With types: 1, 1.0 and True are equal, and hash alike.
+    static = tuple(None if eqx.is_array(leaf) else (type(leaf), leaf) for leaf in leaves)
+    types = tuple((leaf.shape, leaf.dtype.name) for leaf in arrays)
+    try:
+        compiled = _compiled(step, tree, static, types, device, _settings())
+    except TypeError:  # not hashable
+        return False, None
+    return True, compiled(arrays)
+
+
+def forget_steps() -> None:
+    """Lets go of what is held in memory."""
+    _compiled.cache_clear()
+
+
+def _device_of(arrays: list[Any]) -> Any:
+    """The CPU that all arrays are on, or would be put on; None where it is another device, or several."""
+    config: Any = jax.config
+    device = config.jax_default_device
+    device = jax.local_devices()[0] if device is None else device
+    if config.jax_disable_jit or getattr(device, "platform", None) != "cpu":
+        return None
+    elsewhere = (isinstance(leaf, jax.Array) and leaf.sharding.device_set != {device} for leaf in arrays)
+    return None if any(elsewhere) else device
+
+
+def _settings() -> tuple[Any, ...]:
+    """What of JAX's settings a programme may follow from, or be run by, and may change between two calls."""
+    names = ("threefry_partitionable", "default_prng_impl", "default_matmul_precision", "debug_nans", "debug_infs")
+    return tuple(getattr(jax.config, f"jax_{name}") for name in names)
+
+
+@functools.lru_cache(maxsize=_MOST_HELD)
+def _compiled(step: Step, tree: Any, static: Any, types: Any, device: Any, settings: Any) -> _Compiled:
+    blank = [np.zeros(shape, dtype) for shape, dtype in types]
+    values = [None if each is None else each[1] for each in static]
+    quickly = not step.optimised and sum(array.size for array in blank) <= _MOST_ELEMENTS
+    key = _key(step, tree, static, types, (device.id, quickly, *settings))
+    folder = None if key is None else user_folder(FOLDER)
+    with jax.default_device(device):
+        if key is None or folder is None:
+            return _compile(step.function, tree, values, blank, quickly, getattr(step.function, "__name__", "step"))[0]
+        place = Kept(folder)
+        if (found := _load(place, key, device, blank)) is not None:
+            return found
+        found, can_be_kept = _compile(step.function, tree, values, blank, quickly, f"step_{_name(key)}")
+        if can_be_kept:
+            _write(place, key, found)
+        return found
+
+
+def _key(step: Step, tree: Any, static: Any, types: Any, others: Any) -> str | None:
+    """All that a step follows from; None where that is not known, or of no use to another process."""
+    if step.key is None:
+        return None
+    values = tuple(each[1] for each in static if each is not None)
+    kinds = tuple(each is None for each in static)
+    machine = (processor(), os.environ.get("XLA_FLAGS", ""))
+    return text_of((*step.key, *values), (str(tree), kinds, types, machine, others))
+
+
+def _name(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def _compile(
+    function: Callable[..., Any], tree: Any, values: list[Any], blank: list[Any], quickly: bool, name: str
+) -> tuple[_Compiled, bool]:
+    """Compiles a function, and says whether what came of it makes sense elsewhere."""
+    shape: list[Any] = []
+
+    def flat(*arrays):
+        given = iter(arrays)
+        whole = iter(values)
+        filled = [next(given) if is_array else value for is_array, value in zip(is_arrays, whole, strict=True)]
+        args, kwargs = jax.tree.unflatten(tree, filled)
+        leaves, out = jax.tree.flatten(function(*args, **kwargs))
+        places = iter(range(len(leaves)))
+        shape[:] = [jax.tree.unflatten(out, [_Place(next(places)) if eqx.is_array(x) else x for x in leaves])]
+        return [leaf for leaf in leaves if eqx.is_array(leaf)]
+
+    is_arrays = [value is None for value in values]
+    # JAX's own cache goes by names, too: this one follows from all that the code does.
+    flat.__name__ = flat.__qualname__ = name
+    lowered = jax.jit(flat).lower(*blank)
+    with _counting_hits() as hits:
+        compiled = compile_with(lowered, QUICKLY) if quickly else lowered.compile()
+    # A callback is an address in this process. What was loaded itself lacks what writing it down again would need.
+    return _Compiled(compiled, shape[0]), not hits and "python_cpu_callback" not in lowered.as_text()
+
+
+_HITS: ContextVar[list[str] | None] = ContextVar("hits", default=None)
+
+
+@contextmanager
+def _counting_hits() -> Iterator[list[str]]:
+    """Lists what JAX takes from its own cache meanwhile."""
+    token = _HITS.set(hits := [])
+    try:
+        yield hits
+    finally:
+        _HITS.reset(token)
+
+
+def _hear(event: str, **_: Any) -> None:
+    hits = _HITS.get()
+    if hits is not None and event == "/jax/compilation_cache/cache_hits":
+        hits.append(event)
+
+
+jax.monitoring.register_event_listener(_hear)
+
+
+def _write(place: Kept, key: str, found: _Compiled) -> None:
+    try:
+        content = pickle.dumps((serialize_executable.serialize(found.run), found.result))
+    except Exception:  # what cannot be written down is compiled again
+        return
+    place.write(_name(key), key, zlib.compress(content, 1))
+    place.trim(_MOST_BYTES)
+
+
+def _load(place: Kept, key: str, device: Any, blank: list[Any]) -> _Compiled | None:
+    """What is kept for a key, once it has run on zeros."""
+    content = place.read(_name(key), key)
+    if content is None:
+        return None
+    try:
+        (payload, taken, given), result = pickle.loads(zlib.decompress(content))
+        with without_noise("Assume version compatibility"):
+            load = serialize_executable.deserialize_and_load
+            found = _Compiled(load(payload, taken, given, device.client, [device]), result)
+        jax.block_until_ready(found.run(*blank))
+        return found
+    except Exception as error:
+        place.drop(_name(key), f"no programme can be made of it ({type(error).__name__})")
+        return None
