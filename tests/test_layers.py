@@ -454,4 +454,14 @@ def test_the_exact_checker_loads_nothing_that_it_checks():
 def test_a_public_name_loads_only_what_it_needs():
     loaded = {layer_of(name) for name in loaded_by("import pluraljax; pluraljax.Market")} - {None, "__init__"}
     beneath = {"_arguments", "_float64_call", "_float_bits", "_precision", "_status", "_warnings"}
-    assert loaded == {"_market", "_answer", "_atomic", "_bracket", "_compiling", "_served", "_shown", "_truth", *beneath}
+    assert loaded == {
+        "_market",
+        "_answer",
+        "_atomic",
+        "_bracket",
+        "_compiling",
+        "_served",
+        "_shown",
+        "_truth",
+        *beneath,
+    }

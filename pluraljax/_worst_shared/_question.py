@@ -18,6 +18,7 @@ from .._market import (
     market_status,
     objective_range,
     slack,
+    slack_of,
     stakes,
     with_two_actions,
     with_zeros_if_invalid,
