@@ -40,7 +40,7 @@ def asked(name, **wrong):
     needed = inspect.signature(FUNCTIONS[name]).parameters
     given = {each: GIVEN[each] for each, it in needed.items() if it.default is it.empty and each not in wrong}
     if name == "tuning.tune":
-        given["parameters"] = plx.tuning.Subsidy()
+        given["instrument"] = plx.tuning.Subsidy()
     return FUNCTIONS[name](**given, **wrong)
 
 

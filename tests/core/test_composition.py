@@ -40,6 +40,9 @@ CHEAP = {
     "benchmarks": plx.benchmarks,
     "stakes": plx.stakes,
     "market_status": plx.market_status,
+    "simplex": lambda m: plx.solvers.simplex(
+        plx.solvers.LinearProgram(m.user_value[0], 1 + m.user_value[0].max(axis=1), m.user_value[0, 0])
+    ),
     "weak_alignment": plx.weak_alignment,
     "guarantee": lambda m: plx.guarantee(m, TOGETHER, 0.01),
     "payoffs": lambda m: plx.payoffs(m, TOGETHER, None, _profile(m)),
@@ -92,6 +95,7 @@ ON_HOST = frozenset(
         "certify_rule",
         "confidence_sequence",
         "default_config",
+        "highs",
         "least_subsidy",
         "load_market",
         "load_named_market",
