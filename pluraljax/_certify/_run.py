@@ -5,7 +5,7 @@ from fractions import Fraction
 from typing import Any
 
 from .._arguments import described, finite_slack, integer_labels
-from ._alignment_claims import Alignment, check_alignment, theorem_claims
+from ._alignment._claims import Alignment, check_alignment, theorem_claims
 from ._claims import PROVED, Certificate, Section
 from ._conclusion import conclusion
 from ._conversations import (
@@ -17,12 +17,12 @@ from ._conversations import (
     stakes_of,
     tied_in_silence,
 )
-from ._deviation_claims import Gain, equilibrium_question, gain_of, silence_question, standing_words
-from ._frontier_claims import monopoly_claim, worst_claim
-from ._guarantee_claims import benchmark_words, guarantee_claim
+from ._deviation._claims import Gain, equilibrium_question, gain_of, silence_question, standing_words
+from ._deviation._replies import obeyed
+from ._frontier._claims import monopoly_claim, worst_claim
+from ._guarantee._claims import benchmark_words, guarantee_claim
 from ._market import ExactMarket, exact_market
 from ._rational import rounded
-from ._replies import obeyed
 from ._words import short
 
 

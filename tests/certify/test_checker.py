@@ -12,12 +12,12 @@ from frontier_oracle import FrontierOracle
 
 import pluraljax as plx
 from pluraljax import _proposals
-from pluraljax._certify._alignment_claims import check_alignment, theorem_claims
-from pluraljax._certify._conditions import allowed_weights, error_below, errors_at, lay_out
-from pluraljax._certify._frontier_claims import monopoly_claim, worst_claim
-from pluraljax._certify._frontiers import Frontiers, chain, equilibrium_at
-from pluraljax._certify._guarantee_claims import guarantee_claim
-from pluraljax._certify._guarantees import guarantee_above, guarantee_below, segment_of
+from pluraljax._certify._alignment._claims import check_alignment, theorem_claims
+from pluraljax._certify._alignment._errors import allowed_weights, error_below, errors_at, lay_out
+from pluraljax._certify._frontier._claims import monopoly_claim, worst_claim
+from pluraljax._certify._frontier._curves import Frontiers, chain, equilibrium_at
+from pluraljax._certify._guarantee._claims import guarantee_claim
+from pluraljax._certify._guarantee._ends import guarantee_above, guarantee_below, segment_of
 from pluraljax._certify._market import exact_market
 from pluraljax._certify._outcomes import is_compatible
 from pluraljax._certify._rational import candidate, exact

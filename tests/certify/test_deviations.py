@@ -21,7 +21,7 @@ from pluraljax._certify._conversations import (
     silent_standing,
     stakes_of,
 )
-from pluraljax._certify._deviation_claims import equilibrium_question, gain_of, silence_question
+from pluraljax._certify._deviation._claims import equilibrium_question, gain_of, silence_question
 from pluraljax._certify._market import exact_market
 from pluraljax._certify._rational import exact
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from ._conversations import Stakes, Standing
-from ._outcomes import User, line_above, read_multipliers
-from ._rational import ZERO, Rationals, multipliers, total
+from .._conversations import Stakes, Standing
+from .._outcomes import User, line_above, read_multipliers
+from .._rational import ZERO, Rationals, multipliers, total
 
 
 @dataclass(frozen=True)

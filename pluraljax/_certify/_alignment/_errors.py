@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ._market import ExactMarket
-from ._rational import ONE, ZERO, Rationals, candidate, dot, floats, multipliers, nearby_solution, total
+from .._market import ExactMarket
+from .._rational import ONE, ZERO, Rationals, candidate, dot, floats, multipliers, nearby_solution, total
 
 # Cone weights count up to this many times the ratio of the payoffs' ranges.
 WEIGHT_CAP = 10**6

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ._market import ExactMarket
-from ._rational import ONE, ZERO, Rationals, dot, multipliers, total, zeros
-from ._repair import repaired
+from .._market import ExactMarket
+from .._rational import ONE, ZERO, Rationals, dot, multipliers, total, zeros
+from .._repair import repaired
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,12 @@
 from fractions import Fraction
 from typing import Any
 
-from ._claims import TOLERANCE, Bound, Claim, allowance
-from ._frontiers import Equilibrium, Frontiers, Line, Link, Point, chain, equilibrium_at
-from ._market import ExactMarket
-from ._outcomes import Multipliers
-from ._rational import ZERO, rounded
-from ._words import by_provider, short
+from .._claims import TOLERANCE, Bound, Claim, allowance
+from .._market import ExactMarket
+from .._outcomes import Multipliers
+from .._rational import ZERO, rounded
+from .._words import by_provider, short
+from ._curves import Equilibrium, Frontiers, Line, Link, Point, chain, equilibrium_at
 
 # Said where the outcome found is no equilibrium for the delta that was asked for, but for the least one that counts.
 _LEAST_SLACK = ", delta / mass counting as 1e-9 of the range of each provider's payoffs"

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from ._claims import OPEN, PROVED, REFUTED, Bound, Claim, Question, Verdict, allowance
-from ._conversations import Stakes, Standing
-from ._deviations import Ceiling, Rival, ceiling, rival
-from ._market import LEAST_SLACK, ExactMarket
-from ._rational import ZERO, rounded
+from .._claims import OPEN, PROVED, REFUTED, Bound, Claim, Question, Verdict, allowance
+from .._conversations import Stakes, Standing
+from .._market import LEAST_SLACK, ExactMarket
+from .._rational import ZERO, rounded
+from .._words import name_users, short
+from ._gains import Ceiling, Rival, ceiling, rival
 from ._replies import Reply, reply_value
-from ._words import name_users, short
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,10 @@
 from fractions import Fraction
 from typing import Any
 
-from ._claims import Bound, Claim, allowance
-from ._guarantees import Dual, Segment, guarantee_above, guarantee_below, segment_of
-from ._market import ExactMarket
-from ._words import by_provider, name_users, short
+from .._claims import Bound, Claim, allowance
+from .._market import ExactMarket
+from .._words import by_provider, name_users, short
+from ._ends import Dual, Segment, guarantee_above, guarantee_below, segment_of
 
 
 def guarantee_claim(market: ExactMarket, proposal: Any, regime: str, delta: Fraction) -> Claim:

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ._claims import Bound, Claim, allowance
-from ._conditions import Direction, allowed_weights, error_below, errors_at, lay_out
-from ._guarantees import segment_of, theorem_bound
-from ._market import ExactMarket, value_range
-from ._rational import ONE, Rationals, as_float, at_least, candidate
-from ._words import by_provider, name_users, short
+from .._claims import Bound, Claim, allowance
+from .._guarantee._ends import segment_of, theorem_bound
+from .._market import ExactMarket, value_range
+from .._rational import ONE, Rationals, as_float, at_least, candidate
+from .._words import by_provider, name_users, short
+from ._errors import Direction, allowed_weights, error_below, errors_at, lay_out
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from ._conversations import Played, Response, Stakes, probabilities, respond
-from ._deviations import Rival
-from ._rational import ONE, ZERO, Rationals, dot, floats, zeros
-from ._repair import Constraint, repaired
+from .._conversations import Played, Response, Stakes, probabilities, respond
+from .._rational import ONE, ZERO, Rationals, dot, floats, zeros
+from .._repair import Constraint, repaired
+from ._gains import Rival
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ._outcomes import Multipliers, User, least_score, line_above, read_multipliers
-from ._rational import ZERO, Rationals, dot, multipliers
+from .._outcomes import Multipliers, User, least_score, line_above, read_multipliers
+from .._rational import ZERO, Rationals, dot, multipliers
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""What every equilibrium gives a user, in exact arithmetic."""
