@@ -1,6 +1,7 @@
 """Imports point downwards only: the source is read with `ast`, and each planted violation has to be found."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -238,6 +239,19 @@ def private_uses(folder: Path) -> list[str]:
 def test_imports_point_downwards():
     violations = package_violations(ROOT / PACKAGE)
     assert not violations, "\n".join(violations)
+
+
+def test_the_map_names_every_room_from_top_to_bottom():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    rows = [
+        line.split("|")[1] for line in text.partition("## A map")[2].partition("## ")[0].splitlines() if "|" in line
+    ]
+    named = [name.replace("/", ".") for row in rows[2:] for name in re.findall(r"`(\w[\w/]*)`", row)]
+    assert set(named) == RANK.keys() - {*NAMESPACES, "__init__", "__main__", "_scan"}
+    ranks = [RANK[name] for name in named]
+    assert ranks == sorted(ranks, reverse=True), [
+        name for name, *pair in zip(named, ranks, ranks[1:]) if pair[0] < pair[1]
+    ]
 
 
 def test_no_modules_import_each_other():
