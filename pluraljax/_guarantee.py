@@ -88,6 +88,11 @@ def guarantee(market: Market, segments: Any, delta: Any = 0.0, *, solver: Solver
 
     **Returns:** a `Guarantee`. Where `status` is `OPEN` the bracket is valid but wider than 1e-6 of the user's payoff
     range.
+
+    Example::
+
+        market = plx.families.gaussian(providers=2, users=2)(jax.random.key(0))
+        plx.guarantee(market, plx.anonymous(2)).lower  # each user gets as much in every equilibrium
     """
     labels = as_labels(segments, market.user_value.shape[0])
     delta = jnp.asarray(delta, jnp.float64)

@@ -142,6 +142,14 @@ def observed_market(user_value: Any, provider_value: Any, prior: Any = None, mas
     - `provider_value`: `[provider user action state]`.
     - `prior`: probability of the state, `[state]` for all users alike or `[user state]`; default uniform.
     - `mass`: `[user]`; default `1 / users` each, so that masses sum to 1.
+
+    Example::
+
+        import numpy as np
+
+        right = np.eye(2)  # [action state]: she wants to do what the state calls for
+        market = plx.observed_market(right[None], np.stack([right[None], [[[1.0, 1.0], [0.0, 0.0]]]]))
+        plx.weak_alignment(market).value  # 0: the first provider wants the same
     """
     user_value, provider_value = _as_float_array(user_value), _as_float_array(provider_value)
     if user_value.ndim != 3 or provider_value.ndim != 4:
@@ -182,6 +190,11 @@ def stakes(market: Market) -> Stakes:
     """Computes the stakes of a market: an outcome `q_j(a | t, x)` is worth `<user[j], q_j>` to user j.
 
     NaN or infinite primitives spread into the stakes of their user.
+
+    Example::
+
+        market = plx.families.gaussian(providers=2, users=2)(jax.random.key(0))
+        plx.stakes(market).user  # [user type evidence action]
     """
     return Stakes(
         user=jnp.einsum("jtxy,jay->jtxa", market.prior, market.user_value),
@@ -246,7 +259,14 @@ def _share(marks: Benchmarks, ends: Any) -> Any:
 @checked(market=one_market)
 @in_float64
 def benchmarks(market: Market) -> Benchmarks:
-    """Computes `aligned[j] = sum_{t,x} max_a U[j,t,x,a]` and `silent[j] = sum_t max_a sum_x U[j,t,x,a]`."""
+    """Computes `aligned[j] = sum_{t,x} max_a U[j,t,x,a]` and `silent[j] = sum_t max_a sum_x U[j,t,x,a]`.
+
+    Example::
+
+        market = plx.families.gaussian(providers=2, users=2)(jax.random.key(0))
+        marks = plx.benchmarks(market)
+        marks.silent, marks.aligned  # without any conversation, and with a perfectly aligned model
+    """
     status = market_status(market)
     unit = power_of_two(jnp.abs(market.user_value).max(axis=(-2, -1)))
     moved = market.user_value / unit[:, None, None]
@@ -281,7 +301,13 @@ def _is_lost(value: Float[Array, "*more action state"], axes: tuple[int, ...]) -
 @checked(market=one_market)
 @in_float64
 def market_status(market: Market) -> Int[Array, ""]:
-    """Says whether the values of one market make sense, as a `Status` code: `OK`, or the first thing found wrong."""
+    """Says whether the values of one market make sense, as a `Status` code: `OK`, or the first thing found wrong.
+
+    Example::
+
+        market = plx.families.gaussian(providers=2, users=2)(jax.random.key(0))
+        plx.market_status(market) == plx.Status.OK
+    """
     finite = jnp.array(True)
     for leaf in (market.prior, market.user_value, market.provider_value, market.mass):
         finite &= jnp.isfinite(leaf).all()

@@ -29,6 +29,11 @@ def save_market(path: str | os.PathLike[str], market: Market) -> None:
     - `market`: one market, with concrete arrays.
 
     Raises `FileExistsError` when there is something at `path` already, and `ValueError` for values that make no sense.
+
+    Example::
+
+        market = plx.families.gaussian(providers=2, users=2)(jax.random.key(0))
+        plx.save_market("market.npz", market)  # for load_market and `pluraljax certify`
     """
     arrays = _arrays(market)
     _check_values(Path(path), arrays)
@@ -64,6 +69,12 @@ def load_market(path: str | os.PathLike[str]) -> Market:
     its name for anything that is wrong inside: missing or unknown arrays or names, shapes, NaN, negative priors or
     masses, and arrays of numbers that float64 does not hold, such as integers above 2**53. Decimals in texts are read
     as the nearest float64.
+
+    Example::
+
+        market = plx.families.gaussian(providers=2, users=2)(jax.random.key(0))
+        plx.save_market("market.npz", market)
+        market = plx.load_market("market.npz")
     """
     return load_named_market(path).market
 

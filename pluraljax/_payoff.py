@@ -141,6 +141,13 @@ def payoffs(
 
     **Returns:** `Payoffs`. Where traced segments are more than the profile has policies for, the status says that a
     policy has a missing entry. Raises `ValueError` where shapes do not fit.
+
+    Example::
+
+        market = plx.families.gaussian(providers=2, users=2)(jax.random.key(0))
+        everyone = plx.anonymous(2)
+        told = plx.payoffs(market, everyone, None, plx.play.informative_profile(market, everyone))
+        told.user, told.provider
     """
     labels = as_labels(segments, market.user_value.shape[0])
     check_profile(profile, market, len(set(labels)) if isinstance(labels, tuple) else None)

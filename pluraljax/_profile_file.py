@@ -27,6 +27,12 @@ def save_profile(path: str | os.PathLike[str], profile: Profile) -> None:
 
     Raises `FileExistsError` when there is something at `path` already, and `ValueError` for a profile of several
     rounds, which files do not hold (`in_one_round` tells it as one).
+
+    Example::
+
+        market = plx.families.gaussian(providers=2, users=2)(jax.random.key(0))
+        silent = plx.play.silent_profile(market, plx.anonymous(2))
+        plx.files.save_profile("profile.npz", silent)  # for `pluraljax certify --profile`
     """
     if len(profile.rounds) > 1:
         raise ValueError(
@@ -49,6 +55,13 @@ def load_profile(path: str | os.PathLike[str]) -> Profile:
 
     **Returns:** a `Profile` of probabilities. Raises `OSError` when there is no such file, and `ValueError` with its
     name for anything that is wrong inside, numbers that float64 (choices: int32) does not hold included.
+
+    Example::
+
+        market = plx.families.gaussian(providers=2, users=2)(jax.random.key(0))
+        silent = plx.play.silent_profile(market, plx.anonymous(2))
+        plx.files.save_profile("profile.npz", silent)
+        profile = plx.files.load_profile("profile.npz")
     """
     path = Path(path)
     arrays = read_archive(path, _NAMES, "profile", check=_check_shapes)

@@ -21,13 +21,23 @@ def _positive(name: str, value: Any, _: Any = None) -> int:
 
 @checked(num_users=_positive)
 def personalized(num_users: int) -> Int[np.ndarray, " user"]:
-    """Gives every user her own segment: each provider may offer each user a policy of her own."""
+    """Gives every user her own segment: each provider may offer each user a policy of her own.
+
+    Example::
+
+        plx.personalized(3)  # array([0, 1, 2]): a policy for each user
+    """
     return np.arange(num_users, dtype=np.int32)
 
 
 @checked(num_users=_positive)
 def anonymous(num_users: int) -> Int[np.ndarray, " user"]:
-    """Puts all users into one segment: each provider commits to a single policy for everybody."""
+    """Puts all users into one segment: each provider commits to a single policy for everybody.
+
+    Example::
+
+        plx.anonymous(3)  # array([0, 0, 0]): one policy for all
+    """
     return np.zeros(num_users, dtype=np.int32)
 
 

@@ -41,6 +41,12 @@ def weak_alignment(
     - `solver`: proposes candidates; the bracket is valid whatever it returns.
 
     **Returns:** an `Alignment`. Where `status` is `OPEN` the bracket is valid but wider than 1e-6 of the payoff range.
+
+    Example::
+
+        market = plx.families.gaussian(providers=2, users=2)(jax.random.key(0))
+        found = plx.weak_alignment(market)
+        found.value, found.weights  # the least error for each user, and the mixture of providers that reaches it
     """
     return segment_alignment(market, personalized(market.user_value.shape[0]), weights, offset, solver=solver)
 
@@ -65,6 +71,12 @@ def strong_alignment(
     - `offset`, `weights`, `solver`: as for `weak_alignment`.
 
     **Returns:** a `StrongAlignment`; `user_error` holds every user's eps_j at the reported weights and scales.
+
+    Example::
+
+        market = plx.families.gaussian(providers=2, users=2)(jax.random.key(0))
+        found = plx.strong_alignment(market)
+        found.value, found.weights  # the least error of one mixture of providers for all users, and the mixture
     """
     users = market.user_value.shape[0]
     found = segment_alignment(market, anonymous(users), weights, offset, scale, solver=solver)
@@ -100,6 +112,11 @@ def segment_alignment(
     - `weights`, `offset`, `scale`, `solver`: as for `weak_alignment` and `strong_alignment`.
 
     **Returns:** an `Alignment` in which all users of a segment report the same `value` and `weights`.
+
+    Example::
+
+        market = plx.families.gaussian(providers=2, users=3)(jax.random.key(0))
+        plx.segment_alignment(market, [0, 0, 1]).value  # the first two users share a policy
     """
     hull = _choice("weights", weights, ("cone", "hull")) == "hull"
     free = _choice("scale", scale, ("unit", "free")) == "free"

@@ -39,15 +39,14 @@ def simplex(programs: LinearProgram) -> Solution:
     rescaled and with other tie-breaking. What is then left goes to the exact host solver when arrays are concrete;
     under `jit` and `vmap` it is left `UNSOLVED`, and the scan engine gives those rows a second pass.
 
-    ```python
-    import jax.numpy as jnp
-    import pluraljax as plx
+    Example::
 
-    # maximise x + y subject to x + 2 y <= 4 and 3 x + y <= 6
-    program = plx.solvers.LinearProgram(jnp.array([[1.0, 2.0], [3.0, 1.0]]), jnp.array([4.0, 6.0]), jnp.ones(2))
-    found = plx.solvers.simplex(program)
-    found.primal, found.dual  # (1.6, 1.2), (0.4, 0.2)
-    ```
+        import jax.numpy as jnp
+
+        # maximise x + y subject to x + 2 y <= 4 and 3 x + y <= 6
+        program = plx.solvers.LinearProgram(jnp.array([[1.0, 2.0], [3.0, 1.0]]), jnp.array([4.0, 6.0]), jnp.ones(2))
+        found = plx.solvers.simplex(program)
+        found.primal, found.dual  # (1.6, 1.2), (0.4, 0.2)
     """
     programs = jax.tree.map(jax.lax.stop_gradient, programs)
     lead = programs.matrix.shape[:-2]
@@ -63,14 +62,12 @@ def simplex(programs: LinearProgram) -> Solution:
 def highs(programs: LinearProgram) -> Solution:
     """Solves every programme with HiGHS on the host, in threads; under `jit` and `vmap` through a callback.
 
-    What it solves is `RESCUED`. Slower than `simplex` on many small programmes, and steadier on large ones:
+    What it solves is `RESCUED`. Slower than `simplex` on many small programmes, and steadier on large ones.
 
-    ```python
-    import pluraljax as plx
+    Example::
 
-    market = plx.families.gaussian(providers=2, users=2)(0)
-    plx.guarantee(market, plx.anonymous(2), solver=plx.solvers.highs)
-    ```
+        market = plx.families.gaussian(providers=2, users=2)(0)
+        plx.guarantee(market, plx.anonymous(2), solver=plx.solvers.highs)
     """
     programs = jax.tree.map(jax.lax.stop_gradient, programs)
     data = (programs.matrix, programs.limit, programs.cost)

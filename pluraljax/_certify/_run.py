@@ -57,6 +57,12 @@ def certify(
 
     **Returns:** a `Certificate`: `str` of it is a proof to read, which begins with a conclusion, `.as_data()` the same
     for JSON. Raises `ValueError` for arguments that make no sense, and for names that are not as many as users.
+
+    Example::
+
+        market = plx.families.gaussian(providers=2, users=2)(jax.random.key(0))
+        proof = plx.certify(market)
+        print(proof)  # every number with the inequality that proves it
     """
     if any(not hasattr(market, name) for name in ("prior", "user_value", "provider_value", "mass")):
         raise ValueError(f"market must be a Market (observed_market makes one), got {described(market)}.")

@@ -90,6 +90,13 @@ def in_one_round(profile: Profile) -> Profile:
 
     **Returns:** a `Profile` with `queries ** (1 + signals + ... + signals ** (rounds - 1))` queries and
     `signals ** rounds` signals. Raises `ValueError` where a policy would have more than 2^20 entries.
+
+    Example::
+
+        market = plx.families.gaussian(providers=2, users=2)(jax.random.key(0))
+        everyone = plx.anonymous(2)
+        told = plx.play.informative_profile(market, everyone, plx.Conversation(rounds=2, signals=2))
+        plx.play.in_one_round(told)  # the same, told at once
     """
     kernels, rounds = as_kernels(to_float64(profile.policy)), len(profile.rounds)
     if rounds == 1:

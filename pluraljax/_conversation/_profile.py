@@ -155,6 +155,11 @@ def silent_profile(market: Market, segments: Any, conversation: Conversation | N
     - `market`: one market; only its shape counts.
     - `segments`: an integer label per user, not traced.
     - `conversation`: its shape; default one round, one query, one signal.
+
+    Example::
+
+        market = plx.families.gaussian(providers=2, users=2)(jax.random.key(0))
+        plx.play.silent_profile(market, plx.anonymous(2))  # nobody tells anything
     """
     return Profile(tuple((conversation or Conversation(signals=1)).silent(market, segments)))
 
@@ -169,6 +174,11 @@ def informative_profile(market: Market, segments: Any, conversation: Conversatio
     - `segments`: an integer label per user, not traced.
     - `conversation`: its shape; default one round, one query, and a signal per evidence. One that is too short to spell
       out the evidence, a digit per round, leaves its leading digits away.
+
+    Example::
+
+        market = plx.families.gaussian(providers=2, users=2)(jax.random.key(0))
+        plx.play.informative_profile(market, plx.anonymous(2))  # every provider tells everything
     """
     conversation = conversation or Conversation(signals=market.prior.shape[-2])
     return Profile(tuple(conversation.informative(market, segments)))
@@ -186,6 +196,12 @@ def recommending_profile(outcome: Any, num_providers: int) -> Profile:
 
     - `outcome`: `[user type evidence action]`, the probability of each recommended action.
     - `num_providers`: how many providers make this offer.
+
+    Example::
+
+        market = plx.families.gaussian(providers=2, users=2)(jax.random.key(0))
+        outcome = plx.persuasion(market).outcome[0]  # [user type evidence action]
+        plx.play.recommending_profile(outcome, 2)  # both providers recommend it to each user
     """
     outcome = to_float64(_as_float_array(outcome))
     if outcome.ndim != 4 or num_providers < 1:

@@ -89,6 +89,11 @@ def silence(market: Market, segments: Any, delta: Any = 0.0, *, solver: Solver =
 
     **Returns:** a `Silence`. Where `status` is `OPEN` the bracket is valid but wider than 1e-6 of the range of the
     provider's objective.
+
+    Example::
+
+        market = plx.families.gaussian(providers=2, users=2)(jax.random.key(0))
+        plx.silence(market, plx.anonymous(2)).holds  # is it an equilibrium that nobody tells anything?
     """
     return _ask(market, segments, delta, solver, decide=False)
 
@@ -142,6 +147,13 @@ def deviation(
 
     **Returns:** a `Deviation`. Where `status` is `OPEN` the bracket is valid but wider than 1e-6 of the range of the
     provider's objective.
+
+    Example::
+
+        market = plx.families.gaussian(providers=2, users=2)(jax.random.key(0))
+        everyone = plx.anonymous(2)
+        found = plx.deviation(market, everyone, plx.play.informative_profile(market, everyone))
+        found.value, found.holds  # what each provider gains at most, and whether nobody gains
     """
     labels = as_labels(segments, market.user_value.shape[0])
     check_profile(profile, market, len(set(labels)) if isinstance(labels, tuple) else None)

@@ -103,6 +103,12 @@ def equilibrium(
 
     **Returns:** an `Equilibrium`. With queries, segments of several users are certified against every conversation
     (`most`), which may leave true equilibria open. Raises `ValueError` for anything that makes no sense.
+
+    Example::
+
+        market = plx.families.gaussian(providers=2, users=2)(jax.random.key(0))
+        found = plx.equilibrium(market, plx.personalized(2), key=jax.random.key(1), starts=2)
+        found.holds, found.profile  # which starts end in an equilibrium, and in which
     """
     if method not in (*METHODS, "best_response"):
         raise ValueError(f"method must be one of {', '.join(METHODS)}, best_response; got {method!r}.")

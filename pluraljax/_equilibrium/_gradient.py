@@ -64,6 +64,12 @@ def gradient_policies(
     - `annealing`: how play goes; default `Annealing(steps=300)`.
 
     **Returns:** a `Profile` with a kernel per round.
+
+    Example::
+
+        market = plx.families.gaussian(providers=2, users=2)(jax.random.key(0))
+        told = plx.Conversation(signals=2)
+        profile = plx.play.gradient_policies(market, plx.anonymous(2), told, jax.random.key(1))
     """
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}.")

@@ -75,6 +75,14 @@ def best_response(
     - `annealing`: how the gradient steps go; default `Annealing(steps=3000)`.
 
     **Returns:** a `BestResponse`. Raises `ValueError` where shapes do not fit.
+
+    Example::
+
+        market = plx.families.gaussian(providers=2, users=2)(jax.random.key(0))
+        everyone, told = plx.anonymous(2), plx.Conversation(signals=2)
+        profile = plx.play.silent_profile(market, everyone, told)
+        found = plx.best_response(market, everyone, told, profile, jax.random.key(1), starts=4)
+        found.value, found.ratio  # what each provider gains at most, and how much of it play reaches
     """
     labels: tuple[int, ...] = segments
     check_profile(profile, market, len(set(labels)))

@@ -127,6 +127,12 @@ def best_response_play(
     - `delta`: how much a provider may leave on the table in an equilibrium, in units of its objective; >= 0.
 
     **Returns:** a `Play`. Raises `ValueError` for anything that makes no sense.
+
+    Example::
+
+        market = plx.families.gaussian(providers=2, users=2)(jax.random.key(0))
+        played = plx.play.best_response_play(market, plx.personalized(2), rounds=3)
+        played.value, played.holds
     """
     labels: tuple[int, ...] = segments
     if rounds < 1 or not 0 <= raise_by <= 1:

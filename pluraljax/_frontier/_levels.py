@@ -72,6 +72,11 @@ def persuasion(market: Market, floor: Any = None, *, solver: Solver = simplex) -
 
     **Returns:** a `Persuasion`. Where `status` is `OPEN` the bracket is valid but wider than 1e-6 of the range of the
     provider's payoffs from that user.
+
+    Example::
+
+        market = plx.families.gaussian(providers=2, users=2)(jax.random.key(0))
+        plx.persuasion(market).value  # the most that each provider can get of each user
     """
     stakes = lay_out(market, jnp.zeros((), jnp.float64))
     floor = jnp.full(market.user_value.shape[0], -jnp.inf) if floor is None else jnp.asarray(floor, jnp.float64)
@@ -144,6 +149,11 @@ def frontier_curve(market: Market, shares: Any, *, solver: Solver = simplex) -> 
 
     **Returns:** a `FrontierCurve` with brackets `[provider user level]` and `[user level]`. Where `status` is `OPEN`, a
     bracket is valid but wider than 1e-6 of the largest range of a provider's payoffs.
+
+    Example::
+
+        market = plx.families.gaussian(providers=2, users=2)(jax.random.key(0))
+        plx.frontier_curve(market, [0.0, 0.5, 1.0]).value  # [provider user share]
     """
     shares = jnp.asarray(shares, jnp.float64)
     stakes = lax.stop_gradient(with_strict_truth(lay_out(market, jnp.zeros((), jnp.float64)), solver))

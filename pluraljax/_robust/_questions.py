@@ -108,6 +108,11 @@ def robust_coverage(
     - `baseline`: as for `coverage`; known before compilation.
 
     **Returns:** a `Robust`, as `robust_alignment` does.
+
+    Example::
+
+        market = plx.families.gaussian(providers=4, users=2)(jax.random.key(0))
+        plx.robust.robust_coverage(market, 1).value  # after the exit of the worst provider
     """
     providers, scale = market.num_providers, _range(market, False)
     if (count := math.comb(providers, removed)) <= budget:
@@ -154,6 +159,11 @@ def robust_guarantee(
     - `delta`, `solver`: as for `guarantee`.
 
     **Returns:** a `Robust` whose `removed` is a worst exit for each user.
+
+    Example::
+
+        market = plx.families.gaussian(providers=4, users=2)(jax.random.key(0))
+        plx.robust.robust_guarantee(market, plx.personalized(2), 1).value  # what is left after the worst exit
     """
     providers, users = market.num_providers, market.num_users
     scale = action_range(market.user_value).max(axis=-1)
@@ -204,6 +214,11 @@ def robust_worst_equilibrium(
       for the guarantee, and the lower end is `robust_guarantee`, or what silence is worth.
 
     **Returns:** a `Robust` whose `removed` is a worst exit for each user.
+
+    Example::
+
+        market = plx.families.gaussian(providers=3, users=2)(jax.random.key(0))
+        plx.robust.robust_worst_equilibrium(market, 1).value
     """
     providers, users = market.num_providers, market.num_users
     if removed == providers:

@@ -89,6 +89,10 @@ def confidence_sequence(successes: Any, trials: Any, confidence: Any = CONFIDENC
     - `confidence`: two-sided, strictly between 0 and 1.
 
     **Returns:** lower and upper ends; [0, 1] with no trials.
+
+    Example::
+
+        plx.statistics.confidence_sequence(12, 40)  # holds at all numbers of trials at once
     """
     successes, trials = _counts(successes, trials, confidence)
     # The upper end is 1 minus the lower end of the opposite.

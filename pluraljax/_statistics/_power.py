@@ -27,6 +27,10 @@ def markets_needed(probability: Any, half_width: Any, confidence: Any = CONFIDEN
       that `until` stops by.
 
     Raises `ValueError` for anything else, and where it would take more than 10^12 markets.
+
+    Example::
+
+        plx.statistics.markets_needed(0.5, 0.01)  # so many for an interval of plus or minus 1 %
     """
     check_confidence(confidence)
     for name, value in (("probability", probability), ("half_width", half_width)):

@@ -79,6 +79,12 @@ def certify_rule(
     - `parameters`: of the instrument, one for all markets, or with a market axis where `shared` is false.
     - `markets`: a batch, leading axis `market`.
     - `labels`, `delta`: segments and slack, as for `guarantee`.
+
+    Example::
+
+        families = plx.families.gaussian(providers=2, users=2)
+        markets = jax.vmap(families)(jax.random.split(jax.random.key(0), 4))
+        plx.tuning.certify_rule(None, None, markets, (0, 0)).weak_error  # without any rule
     """
     count, users = markets.mass.shape
     segments = np.broadcast_to(np.asarray(labels, np.int32), (count, users))

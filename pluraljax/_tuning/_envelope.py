@@ -60,6 +60,11 @@ def worst_value(market: Market, delta: Any = 0.0) -> WorstValue:
     - `delta`: as for `frontier`.
 
     **Returns:** a `WorstValue`; where the market's data are invalid, every number is NaN.
+
+    Example::
+
+        market = plx.families.gaussian(providers=2, users=2)(jax.random.key(0))
+        plx.tuning.worst_value(market).value  # its derivatives are those of the worst equilibrium
     """
     found = frontier(lax.stop_gradient(market), delta)
     value, kink = _lagrangian(market, jnp.asarray(delta, jnp.float64), lax.stop_gradient(found.value.upper))
@@ -149,6 +154,12 @@ def one_sided_slopes(
     - `step`: how far to either side, in units of the direction; > 0.
 
     **Returns:** `Slopes`; `kink` where the two differ by more than 1e-4 of their size plus 1e-7.
+
+    Example::
+
+        market = plx.families.gaussian(providers=2, users=2)(jax.random.key(0))
+        question = lambda market: plx.weak_alignment(market).upper[0]
+        plx.tuning.one_sided_slopes(question, market, market)
     """
     if not step > 0:
         raise ValueError(f"step must be > 0, got {step}.")

@@ -80,6 +80,12 @@ def least_subsidy(
       would count as aligned; > 0.
 
     **Returns:** a `Subsidised`. Raises `ValueError` for arguments out of range.
+
+    Example::
+
+        market = plx.families.gaussian(providers=2, users=2)(jax.random.key(0))
+        paid = plx.tuning.least_subsidy(market, plx.anonymous(2))
+        paid.value, paid.payment  # the least cost that aligns the market, and what is paid for
     """
     _check(target, most_weight)
     if by not in ("outcome", "action"):
@@ -190,6 +196,11 @@ def gradient_subsidy(
 
     **Returns:** a `Subsidised` whose lower end is 0. Whatever the number of steps, its payment makes alignment hold
     with error at most `target`; with too few steps it costs more than needed.
+
+    Example::
+
+        market = plx.families.gaussian(providers=2, users=2)(jax.random.key(0))
+        plx.tuning.gradient_subsidy(market, plx.anonymous(2), steps=200).value  # the cost, at most
     """
     labels = as_labels(segments, market.num_users)
     places = jnp.asarray(np.unique(labels, return_inverse=True)[1] if isinstance(labels, tuple) else labels, jnp.int32)

@@ -93,6 +93,12 @@ def soft_equilibrium(
 
     **Returns:** a `SoftEquilibrium`; where `solved` is false the search did not end at an equilibrium.
     Raises `ValueError` for traced segments, and for steps, a damping or a temperature that are out of range.
+
+    Example::
+
+        market = plx.families.gaussian(providers=2, users=2)(jax.random.key(0))
+        people = plx.Logit(0.5, 0.5, 0.5)
+        plx.tuning.soft_equilibrium(market, plx.anonymous(2), plx.Conversation(signals=2), people, 0.5, steps=50)
     """
     if steps < 1 or not 0 < damping <= 1:
         raise ValueError(f"steps must be at least 1 and damping in (0, 1], got {steps} and {damping}.")

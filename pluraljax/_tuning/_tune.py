@@ -135,6 +135,13 @@ def tune(
 
     **Returns:** a `Tuned`. Raises `ValueError` for arguments that make no sense. Ctrl-C raises `KeyboardInterrupt`
     between two steps, a second one at once.
+
+    Example::
+
+        family = plx.families.gaussian(providers=3, users=2)
+        markets = jax.vmap(family)(jax.random.split(jax.random.key(0), 4))
+        tuned = plx.tuning.tune("weak_error", plx.tuning.Entrant(), markets, (0, 0))
+        tuned.before.weak_error, tuned.after.weak_error
     """
     schedule = Schedule() if schedule is None else schedule
     if isinstance(objective, str) and objective not in OBJECTIVES:

@@ -11,7 +11,13 @@ _LINE = {"providers": _PROVIDERS, "users": 3, "dimension": 1, "actions_per_side"
 
 
 def default_config() -> ScanConfig:
-    """All four families with 1 to 8 providers and 3 users: 48 cells of 512 markets, 64 of which are searched."""
+    """All four families with 1 to 8 providers and 3 users: 48 cells of 512 markets, 64 of which are searched.
+
+    Example::
+
+        config = plx.scans.default_config().replace(markets=64)
+        print(config.to_toml())
+    """
     return ScanConfig(
         grid=(
             FamilyGrid("spatial", _LINE | {"bias": ["absolute", "relative"]}),

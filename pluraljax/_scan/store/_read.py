@@ -140,6 +140,12 @@ def open_scan(path: str | Path) -> "xr.Dataset":
     Dimensions are `market` and `user`; where cells differ in users the missing ones are NaN. Events are 1.0 (yes), 0.0
     (no) and NaN (open). What identifies a row (cell, family, parameters) are coordinates; a parameter that a family
     does not have is NaN, or an empty text. Units and descriptions are attributes.
+
+    Example::
+
+        plx.scan(plx.families.gaussian(providers=2, users=2), markets=8, out="results")
+        rows = plx.open_scan("results")
+        float(rows["weak_error_upper"].mean())
     """
     from ._dataset import to_dataset
 
