@@ -34,7 +34,7 @@ def cases():
             yield pytest.param(name, marks=[pytest.mark.slow] if name in DEAR else [])
 
 
-@pytest.mark.parametrize("name", cases())
+@pytest.mark.parametrize("name", list(cases()))
 def test_it_runs(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PLURALJAX_NO_CACHE", "1")
