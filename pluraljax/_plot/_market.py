@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._arguments import described
+from .._arguments import described, instance_of
 from .._printable import for_figures
 
 if TYPE_CHECKING:
@@ -142,9 +142,11 @@ def policy(
         profile = plx.play.informative_profile(market, plx.anonymous(2))
         plx.plot.policy(Figure().subplots(), profile, market)
     """
-    from .._conversation import check_profile
+    from .._conversation import Profile, check_profile
+    from .._market import one_market
     from .._market_form import MarketNames
 
+    market, profile = one_market("market", market, {}), instance_of(Profile)("profile", profile, {})
     kernel, *more = profile.rounds
     if more or np.shape(kernel)[-2] > 1:
         raise ValueError("policy draws conversations of one round with one query, and these have more.")

@@ -28,6 +28,7 @@ GIVEN = {
     "direction": MARKET,
     "path": "nowhere.npz",
     "instrument": None,
+    "ax": None,
     "parameters": (),
     "markets": jax.tree.map(lambda leaf: np.asarray(leaf)[None], MARKET),
     "labels": (0,),

@@ -40,9 +40,6 @@ CHEAP = {
     "benchmarks": plx.benchmarks,
     "stakes": plx.stakes,
     "market_status": plx.market_status,
-    "simplex": lambda m: plx.solvers.simplex(
-        plx.solvers.LinearProgram(m.user_value[0], 1 + m.user_value[0].max(axis=1), m.user_value[0, 0])
-    ),
     "weak_alignment": plx.weak_alignment,
     "guarantee": lambda m: plx.guarantee(m, TOGETHER, 0.01),
     "payoffs": lambda m: plx.payoffs(m, TOGETHER, None, _profile(m)),
@@ -95,7 +92,10 @@ ON_HOST = frozenset(
         "certify_rule",
         "confidence_sequence",
         "default_config",
+        *(each for each in plx.plot.__all__ if each != "frontier_curve"),
+        # These take programmes, which are arrays as they come.
         "highs",
+        "simplex",
         "least_subsidy",
         "load_market",
         "load_named_market",
