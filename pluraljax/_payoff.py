@@ -147,7 +147,7 @@ def payoffs(
         market = plx.families.gaussian(providers=2, users=2)(jax.random.key(0))
         everyone = plx.anonymous(2)
         told = plx.payoffs(market, everyone, None, plx.play.informative_profile(market, everyone))
-        told.user, told.provider
+        told.user_value, told.provider_value
     """
     labels = as_labels(segments, market.user_value.shape[0])
     check_profile(profile, market, len(set(labels)) if isinstance(labels, tuple) else None)

@@ -153,7 +153,7 @@ def frontier_curve(market: Market, shares: Any, *, solver: Solver = simplex) -> 
     Example::
 
         market = plx.families.gaussian(providers=2, users=2)(jax.random.key(0))
-        plx.frontier_curve(market, [0.0, 0.5, 1.0]).value  # [provider user share]
+        plx.frontier_curve(market, [0.0, 0.5, 1.0])  # at silent utility, half way to aligned, and there
     """
     shares = jnp.asarray(shares, jnp.float64)
     stakes = lax.stop_gradient(with_strict_truth(lay_out(market, jnp.zeros((), jnp.float64)), solver))

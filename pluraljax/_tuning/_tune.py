@@ -140,7 +140,7 @@ def tune(
 
         family = plx.families.gaussian(providers=3, users=2)
         markets = jax.vmap(family)(jax.random.split(jax.random.key(0), 4))
-        tuned = plx.tuning.tune("weak_error", plx.tuning.Entrant(), markets, (0, 0))
+        tuned = plx.tuning.tune("weak_error", plx.tuning.Entrant(), markets, segments=(0, 0))
         tuned.before.weak_error, tuned.after.weak_error
     """
     schedule = Schedule() if schedule is None else schedule

@@ -73,9 +73,9 @@ def scan(
     **Returns:** the whole scan as `open_scan` gives it, dimensions `market` and `user`. Rows whose `status` is not
     `OK` are part of it: bounds of `OPEN` rows are valid but wide, rows of invalid markets are NaN.
 
-    ```python
-    plx.scan(plx.families.gaussian(providers=2, users=2), markets=100)
-    ```
+    Example::
+
+        rows = plx.scan(plx.families.gaussian(providers=2, users=2), markets=100)
 
     Raises `ValueError` for a config that makes no sense, for a family that draws no markets or has changed since the
     folder's rows were measured, and for a folder that holds something else, cannot be written to, or is being written
