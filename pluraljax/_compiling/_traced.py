@@ -60,7 +60,7 @@ def one_after_another(arguments: tuple[Any, ...], *key: Any) -> Iterator[None]:
     Takes what `lower` takes. Nobody waits where nothing is kept, and nobody for longer than `_PATIENCE` seconds: what
     holds a lock may have been stopped.
     """
-    folder, text = _folder(), _text(key, arguments)
+    folder, text = _folder(), text_of(key, arguments)
     if fcntl is None or folder is None or text is None:
         yield
         return

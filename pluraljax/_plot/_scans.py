@@ -59,7 +59,8 @@ def shares_served(
 
         from matplotlib.figure import Figure
 
-        scan = plx.scan(plx.families.gaussian(providers=2, users=2), markets=8)
+        grid = [{"family": "gaussian", "providers": 2, "users": 2}]
+        scan = plx.scan({"markets": 8, "search": {"markets": 8}, "grid": grid})
         figure = Figure(layout="constrained")
         plx.plot.shares_served(figure.subplots(), scan)
         figure.savefig("served.png")
