@@ -76,9 +76,9 @@ def on_scale(value: np.ndarray, marks: Any) -> np.ndarray:
     """Puts utilities `[market ... user]` on the scale where silent is 0 and aligned is 1; NaN where they coincide."""
     between = tuple(range(1, 1 + value.ndim - marks.silent.ndim))
     # In NumPy: `jax.vmap` would round what comes in to JAX's own precision.
-    wide = (np.broadcast_to(np.expand_dims(each, between), value.shape) for each in (marks.aligned, marks.silent))
-    ranges = np.broadcast_to(np.expand_dims(marks.payoff_range, between), value.shape)
-    return np.asarray(plx.answers.Benchmarks(*wide, ranges, marks.status).share(value))
+    spread = lambda each: np.broadcast_to(np.expand_dims(each, between), value.shape)
+    aligned, silent, ranges = spread(marks.aligned), spread(marks.silent), spread(marks.payoff_range)
+    return np.asarray(plx.answers.Benchmarks(aligned, silent, ranges, marks.status).share(value))
 
 
 def panels(columns: int, **settings: Any) -> tuple[Figure, np.ndarray]:
