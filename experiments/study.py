@@ -76,7 +76,7 @@ def on_scale(value: np.ndarray, marks: Any) -> np.ndarray:
     """Puts utilities `[market ... user]` on the scale where silent is 0 and aligned is 1; NaN where they coincide."""
     between = tuple(range(1, 1 + value.ndim - marks.silent.ndim))
     # In NumPy: `jax.vmap` would round what comes in to JAX's own precision.
-    spread = lambda each: np.broadcast_to(np.expand_dims(each, between), value.shape)
+    spread: Any = lambda each: np.broadcast_to(np.expand_dims(each, between), value.shape)
     aligned, silent, ranges = spread(marks.aligned), spread(marks.silent), spread(marks.payoff_range)
     return np.asarray(plx.answers.Benchmarks(aligned, silent, ranges, marks.status).share(value))
 
