@@ -53,4 +53,5 @@ def test_its_first_column_is_what_is_known(beside):
             lower, upper = clopper_pearson(float(event.sum()), 200, 0.999)
             assert lower <= known <= upper, (providers, float(event.mean()))
         # The page shows these very markets.
-        assert f"\n{providers:9}  {100 * float(cell.weakly_aligned.mean()):4.1f} [" in PAGE
+        shown = re.search(rf"^ +{providers} +([0-9.]+) \[", PAGE, re.MULTILINE)
+        assert shown.group(1) == f"{100 * float(cell.weakly_aligned.mean()):.1f}"
