@@ -14,7 +14,7 @@ from ._answer import Answer
 from ._arguments import checked, described
 from ._bounds import Stand, coverage_cap, coverage_lower, coverage_upper
 from ._bracket import Bracket
-from ._candidates import LinearProgram, Solution, Solver, SolverStatus, pose_guarantee, read_guarantee, simplex
+from ._candidates import LinearProgram, Solution, Solver, answered, pose_guarantee, read_guarantee, simplex
 from ._market import Market, action_range, market_status, one_market
 from ._precision import float64_scope, in_float64
 from ._stakes import SegmentStakes, View, view
@@ -182,12 +182,13 @@ def _collect(market: Market, baseline: Any, solutions: Solution) -> Coverage:
         none = coverage_upper(stand, jnp.zeros_like(weights))
         weights = jnp.where(none < ends.upper, 0.0, weights)
         ends = Bracket(ends.lower, jnp.minimum(ends.upper, none))
-        solved = jnp.where(solution.status == SolverStatus.RESCUED, jnp.int32(Status.RESCUED), jnp.int32(Status.OK))
         left = jnp.where(jnp.arange(shape[-1], dtype=jnp.int32)[None] == action[:, None], 0.0, read.outcome[0])
         closed = ends.is_exact(scale)
         # Where it is in doubt which actions are optimal, so is what providers count from.
         wide = jnp.where(base.is_exact.all(), jnp.int32(Status.OPEN), jnp.int32(Status.IN_DOUBT))
-        return Coverage(ends, weights, left.reshape(shape), jnp.asarray(jnp.where(closed, solved, wide)))
+        return Coverage(
+            ends, weights, left.reshape(shape), jnp.asarray(jnp.where(closed, answered(solution.status), wide))
+        )
 
     scale = action_range(found.market.user_value).max(axis=-1)
     solutions = lax.stop_gradient(solutions)

@@ -26,7 +26,7 @@ from ._candidates import (
     LinearProgram,
     Solution,
     Solver,
-    SolverStatus,
+    answered,
     pose_guarantee,
     read_guarantee,
     simplex,
@@ -297,10 +297,9 @@ def _evaluate(
     upper = guarantee_upper(stakes, delta, target, candidate.outcome)
     bracket = Bracket(lower, upper.value)
     bracket = bracket.with_derivative_of(guarantee_value_at(stakes, delta, target, multipliers, candidate.outcome))
-    solved = jnp.where(outcome == SolverStatus.RESCUED, jnp.int32(Status.RESCUED), jnp.int32(Status.OK))
     hangs = Bracket(lower, upper.almost).is_exact(scale)
     status = jnp.where(hangs, jnp.int32(Status.IN_DOUBT), jnp.int32(Status.OPEN))
-    status = jnp.where(bracket.is_exact(scale), solved, status)
+    status = jnp.asarray(jnp.where(bracket.is_exact(scale), answered(outcome), status))
     return _Found(bracket, (target @ stakes.mass) * multipliers, candidate.outcome, status)
 
 

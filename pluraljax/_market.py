@@ -360,8 +360,3 @@ def counted_from_first_action(market: Market) -> Market:
     """The market with all payoffs counted from those of the first action, so that large constants do not round."""
     count = lambda value: value - value[..., :1, :]
     return Market(market.prior, count(market.user_value), count(market.provider_value), market.mass)
-
-
-def with_two_actions(stakes: Float[Array, "*more action"]) -> Float[Array, "*more two_or_more"]:
-    """Writes an only action twice, because programmes move probability between actions."""
-    return jnp.repeat(stakes, 2, axis=-1) if stakes.shape[-1] == 1 else stakes

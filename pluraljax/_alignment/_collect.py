@@ -8,7 +8,7 @@ from jaxtyping import Array
 
 from .._bounds import Fit, fit_error, fit_lower, fit_offset, fit_value_at, payoff_range
 from .._bracket import Bracket
-from .._candidates import FitCandidate, SolverStatus
+from .._candidates import FitCandidate, answered
 from .._market import Market, market_status, with_zeros_if_invalid
 from .._precision import in_float64
 from .._segments import Block, Labels, blocks
@@ -78,7 +78,7 @@ def _evaluate(fit: Fit, candidate: FitCandidate, outcome, user_first, provider_f
     base = candidate.scale[:, None] * user_first - jnp.einsum("i,imy->my", candidate.weights, provider_first)
     base = base if offset == "state" else base[:, :1]
     shift = fit_offset(fit, candidate.weights, candidate.scale) + base
-    solved = jnp.where(outcome == SolverStatus.RESCUED, jnp.int32(Status.RESCUED), jnp.int32(Status.OK))
+    status = jnp.asarray(jnp.where(closed, answered(outcome), jnp.int32(Status.OPEN)))
     return Alignment(
         value=jax.tree.map(lambda end: jnp.broadcast_to(end, members), bracket),
         user_error=errors,
@@ -86,7 +86,7 @@ def _evaluate(fit: Fit, candidate: FitCandidate, outcome, user_first, provider_f
         scale=candidate.scale,
         offset=jnp.broadcast_to(shift, user_first.shape),
         direction=candidate.direction,
-        status=jnp.broadcast_to(jnp.where(closed, solved, jnp.int32(Status.OPEN)), members),
+        status=jnp.broadcast_to(status, members),
     )
 
 

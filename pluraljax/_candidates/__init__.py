@@ -35,10 +35,10 @@ from ._outcome import (
 from ._program import LinearProgram as LinearProgram
 from ._program import Solution as Solution
 from ._program import SolverStatus as SolverStatus
+from ._program import answered as answered
 from ._public import PublicCandidate as PublicCandidate
 from ._public import PublicTask as PublicTask
 from ._public import solve_public as solve_public
-from ._search import Search as Search
 from ._search import Step as Step
 from ._search import run_search as run_search
 from ._solve import Solver as Solver

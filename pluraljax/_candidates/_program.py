@@ -7,6 +7,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from .._status import Status
+
 
 class LinearProgram(eqx.Module):
     """maximise <cost, x> subject to matrix @ x <= limit, x >= 0, where limit >= 0.
@@ -31,6 +33,11 @@ class SolverStatus(IntEnum):
     RESCUED = 1  # optimal, found by the exact host solver
     UNBOUNDED = 2
     UNSOLVED = 3  # out of iterations, or the solution failed its check
+
+
+def answered(solver: Int[Array, "*batch"]) -> Int[Array, "*batch"]:
+    """The `Status` of answers whose brackets closed, by the `SolverStatus` of what they were read off."""
+    return jnp.asarray(jnp.where(solver == SolverStatus.RESCUED, jnp.int32(Status.RESCUED), jnp.int32(Status.OK)))
 
 
 class Solution(eqx.Module):

@@ -63,7 +63,6 @@ def _certificate(args: argparse.Namespace) -> Any:
     if not 0 <= args.delta < float("inf"):
         raise ValueError(f"--delta must be >= 0, got {args.delta}.")
     prepare_jax()
-    _compile_quickly()
     from .._market_file import load_named_market
 
     market, names = load_named_market(args.market)
@@ -84,13 +83,6 @@ def _certificate(args: argparse.Namespace) -> Any:
             return certify(market, segments, args.delta, subject=f"certificate of {args.market}", **options)
     except ProfileError as error:
         raise ValueError(f"{args.profile}: {error}") from None
-
-
-def _compile_quickly() -> None:
-    """One market is solved in no time: what takes long is to compile for it."""
-    import jax
-
-    jax.config.update("jax_disable_most_optimizations", True)
 
 
 def _segments(text: str | None, num_users: int) -> Any:

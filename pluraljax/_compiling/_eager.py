@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import serialize_executable
 
@@ -69,10 +70,10 @@ def run_step(step: Step, args: Any, kwargs: Any) -> tuple[bool, Any]:
     static = tuple(None if eqx.is_array(leaf) else (type(leaf), leaf) for leaf in leaves)
     types = tuple((leaf.shape, leaf.dtype.name) for leaf in arrays)
     try:
-        compiled = _compiled(step, tree, static, types, device, _settings())
-    except TypeError:  # not hashable
+        hash(static)
+    except TypeError:
         return False, None
-    return True, compiled(arrays)
+    return True, _compiled(step, tree, static, types, device, _settings())(arrays)
 
 
 def forget_steps() -> None:
@@ -81,11 +82,13 @@ def forget_steps() -> None:
 
 
 def _device_of(arrays: list[Any]) -> Any:
-    """The CPU that all arrays are on, or would be put on; None where it is another device, or several."""
+    """The CPU that all arrays are on, or would be put on; None where it is another device, or several, or of keys."""
     config: Any = jax.config
     device = config.jax_default_device
     device = jax.local_devices()[0] if device is None else device
     if config.jax_disable_jit or getattr(device, "platform", None) != "cpu":
+        return None
+    if any(jnp.issubdtype(leaf.dtype, jax.dtypes.extended) for leaf in arrays):
         return None
     elsewhere = (isinstance(leaf, jax.Array) and leaf.sharding.device_set != {device} for leaf in arrays)
     return None if any(elsewhere) else device

@@ -20,12 +20,12 @@ from .._market import (
     slack,
     slack_of,
     stakes,
-    with_two_actions,
     with_zeros_if_invalid,
 )
 from .._precision import float64_scope, in_float64
 from .._segments import known_labels
 from .._signals import Crowd, is_small, lay_out
+from .._stakes import with_two_actions
 from .._status import Status
 from ._apart import worst_apart
 from ._base import TOLERANCE, part_of, unsearched
@@ -118,9 +118,9 @@ def laid_out(market: Market, delta: Float[Array, ""]) -> tuple[jax.Array, ...]:
     """Stakes in which payoffs count from the first action, the baseline of users, and what providers may leave."""
     status = market_status(market)
     market = with_zeros_if_invalid(market, status)
-    payoffs = stakes(counted_from_first_action(market))
-    user = with_two_actions(payoffs.user[:, 0])
-    provider = with_two_actions(payoffs.provider[:, :, 0] * market.mass[None, :, None, None])
+    payoffs = stakes(with_two_actions(counted_from_first_action(market)))
+    user = payoffs.user[:, 0]
+    provider = payoffs.provider[:, :, 0] * market.mass[None, :, None, None]
     baseline = jnp.einsum("jxy,jy->j", market.prior[:, 0], market.user_value[:, 0])
     return user, provider, baseline, slack_of(market, delta), objective_range(market), status
 
