@@ -9,16 +9,12 @@ import hypothesis
 import jax
 import pytest
 from jaxtyping import install_import_hook
+from quickly import FASTER_COMPILATION
 from xdist.scheduler import LoadScopeScheduling
 
-# Most of a test run is compilation: XLA's newer way to emit fused loops takes 40 % longer (scans avoid it too), full
-# optimisation 15 to 20 %. Scans run with it, and are compared with what these tests measure (test_scan_cli.py).
 # Read once, when JAX first looks for its devices; processes that tests start are left as they are.
-_FASTER_COMPILATION = "--xla_backend_optimization_level=0"
-if jax.__version_info__ < (0, 10):  # later ones refuse to start with an option that they do not know
-    _FASTER_COMPILATION += " --xla_cpu_use_fusion_emitters=false"
 _flags = os.environ.get("XLA_FLAGS")
-os.environ["XLA_FLAGS"] = " ".join(filter(None, [_flags, _FASTER_COMPILATION]))
+os.environ["XLA_FLAGS"] = " ".join(filter(None, [_flags, FASTER_COMPILATION]))
 
 # What several modules ask for, or both steps of .ci/run, is compiled once. Processes that tests start do without.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:

@@ -9,19 +9,14 @@ import sys
 from math import comb
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
+from quickly import FASTER_COMPILATION
 
 # Minutes of work: the second step of `.ci/run`.
 pytestmark = pytest.mark.slow
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
-
-# As in conftest.py: XLA refuses to start with an option that it does not know.
-FASTER_COMPILATION = "--xla_backend_optimization_level=0"
-if jax.__version_info__ < (0, 10):
-    FASTER_COMPILATION += " --xla_cpu_use_fusion_emitters=false"
 
 # Runs scripts as the command line would, one after the other: to start JAX and to trace costs more than to measure.
 # What a script prints, or how it failed, is left beside its results.

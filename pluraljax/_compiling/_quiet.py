@@ -1,4 +1,4 @@
-"""Keeps a remark of XLA's away from the terminal: nobody can act on it, and there is no setting that leaves it out."""
+"""Keeps remarks of XLA's away from the terminal: nobody can act on them, and there is no setting that leaves them out."""
 
 import os
 import sys
@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def without_noise(remark: str) -> Iterator[None]:
-    """Leaves lines with this remark out of standard error, also of what is not written by Python; no other is lost."""
+def without_noise(*remarks: str) -> Iterator[None]:
+    """Leaves lines with any of these remarks out of standard error, also of what is not written by Python; no other is lost."""
     try:
         sys.stderr.flush()
         kept = os.dup(2)
@@ -25,5 +25,5 @@ def without_noise(remark: str) -> Iterator[None]:
             os.close(kept)
             aside.seek(0)
             for line in aside:
-                if remark.encode() not in line:
+                if not any(remark.encode() in line for remark in remarks):
                     os.write(2, line)

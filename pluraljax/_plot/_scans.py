@@ -30,7 +30,7 @@ def panels(scan: "str | Path | Dataset") -> list[dict[str, Any]]:
 
     Example::
 
-        scan = plx.scan(plx.families.gaussian(providers=2, users=2), markets=8)
+        scan = plx.scan(plx.families.gaussian(providers=2, users=2), markets=16)
         plx.plot.panels(scan)  # [{'family': 'gaussian'}]
     """
     return [_told(group) for group in _groups(scan)]
@@ -60,7 +60,7 @@ def shares_served(
         from matplotlib.figure import Figure
 
         grid = [{"family": "gaussian", "providers": 2, "users": 2}]
-        scan = plx.scan({"markets": 8, "search": {"markets": 8}, "grid": grid})
+        scan = plx.scan({"markets": 16, "search": {"markets": 16}, "grid": grid})
         figure = Figure(layout="constrained")
         plx.plot.shares_served(figure.subplots(), scan)
         figure.savefig("served.png")
@@ -108,7 +108,7 @@ def alignment(
 
         from matplotlib.figure import Figure
 
-        scan = plx.scan(plx.families.opposed(providers=2, users=2), markets=8)
+        scan = plx.scan(plx.families.gaussian(providers=2, users=2), markets=16)
         plx.plot.alignment(Figure().subplots(), scan)
     """
     from .._report._panels import ALIGNMENT_AXIS, alignment_series, draw_exact
@@ -147,7 +147,7 @@ def guarantees(
 
         from matplotlib.figure import Figure
 
-        scan = plx.scan(plx.families.opposed(providers=2, users=2), markets=8)
+        scan = plx.scan(plx.families.gaussian(providers=2, users=2), markets=16)
         plx.plot.guarantees(Figure().subplots(), scan)
     """
     from .._report._panels import GUARANTEE_AXIS, guarantee_series
@@ -186,7 +186,7 @@ def equilibria(
 
         from matplotlib.figure import Figure
 
-        scan = plx.scan(plx.families.opposed(providers=2, users=2), markets=8)
+        scan = plx.scan(plx.families.gaussian(providers=2, users=2), markets=16)
         plx.plot.equilibria(Figure().subplots(), scan)
     """
     from .._report._panels import EQUILIBRIA_AXIS, equilibria_series

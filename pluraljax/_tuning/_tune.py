@@ -138,7 +138,7 @@ def tune(
 
     Example::
 
-        family = plx.families.gaussian(providers=3, users=2)
+        family = plx.families.gaussian(providers=2, users=2)
         markets = jax.vmap(family)(jax.random.split(jax.random.key(0), 4))
         tuned = plx.tuning.tune("weak_error", plx.tuning.Entrant(), markets, segments=(0, 0))
         tuned.before.weak_error, tuned.after.weak_error

@@ -10,7 +10,7 @@ import pytest
 import pluraljax as plx
 
 # Shapes and settings are shared, because each is compiled.
-MARKETS, STARTS = 24, 4
+MARKETS, STARTS = 12, 4
 QUICK = plx.play.Annealing(steps=60)
 PERSONALIZED, ANONYMOUS = plx.personalized(2), plx.anonymous(2)
 SHAPE = {"providers": 2, "users": 2, "actions": 3, "states": 3}
@@ -23,9 +23,13 @@ def apart(market, key):
 
 
 @jax.jit
-def together(markets, keys, delta=0.0):
+def _together(markets, keys, delta):
     options = {"starts": STARTS, "method": "best_response", "rounds": 3, "delta": delta}
     return jax.vmap(lambda market, key: plx.equilibrium(market, ANONYMOUS, key=key, **options))(markets, keys)
+
+
+def together(markets, keys, delta=0.0):
+    return _together(markets, keys, float(delta))
 
 
 recheck_apart = jax.jit(jax.vmap(lambda market, profile: plx.deviation(market, PERSONALIZED, profile)))
@@ -45,7 +49,10 @@ def pair(strength):
 
 
 def stack(markets):
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *markets)
+    """As many markets as `draws` draws, the last ones again and again, so that all batches compile as one."""
+    filled = [*markets, *[markets[-1]] * (MARKETS - len(markets))]
+    with jax.enable_x64(True):
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *filled)
 
 
 @pytest.mark.slow
@@ -106,7 +113,7 @@ def test_equilibria_found_lie_between_the_worst_one_and_aligned_and_are_sorted()
 @pytest.mark.slow
 def test_silence_is_found_where_opposed_providers_hold_each_other_and_not_where_they_do_not():
     markets = stack([pair(2.0), pair(0.5)])
-    result = together(markets, jr.split(jr.key(0), 2))
+    result = together(markets, jr.split(jr.key(0), MARKETS))
     marks = jax.vmap(plx.benchmarks)(markets)
     start, verdict = np.asarray(result.found.start), np.asarray(result.found.holds)
     silent = np.asarray(result.found.user_value)[start == 0]
@@ -121,7 +128,7 @@ def test_silence_is_found_where_opposed_providers_hold_each_other_and_not_where_
 
 @pytest.mark.slow
 def test_a_profile_that_leaves_less_than_delta_on_the_table_is_an_equilibrium():
-    market, keys = pair(0.5), jr.split(jr.key(0), 1)
+    market, keys = pair(0.5), jr.split(jr.key(0), MARKETS)
     for mass in (np.ones(2), np.array([1.0, 1.5])):
         market = plx.Market(market.prior, market.user_value, market.provider_value, mass)
         worth = np.asarray(plx.silence(market, ANONYMOUS).value.upper).max()
@@ -176,8 +183,8 @@ def test_batch_rows_do_not_depend_on_each_other_and_starts_on_the_key_alone():
 def test_an_invalid_market_is_told_by_its_status_and_leaves_the_others_alone():
     good, bad = pair(2.0), pair(2.0)
     bad = plx.Market(bad.prior, np.asarray(bad.user_value) * np.nan, bad.provider_value, bad.mass)
-    result = together(stack([good, bad]), jr.split(jr.key(0), 2))
-    assert result.status[1] == plx.Status.NOT_FINITE
+    result = together(stack([good, bad]), jr.split(jr.key(0), MARKETS))
+    assert (result.status[1:] == plx.Status.NOT_FINITE).all()
     assert np.isnan(np.asarray(result.user_value[1])).all()
     assert np.isnan(np.asarray(result.value.upper[1])).all()
     assert result.holds[1] == plx.Truth.OPEN

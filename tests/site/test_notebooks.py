@@ -4,6 +4,7 @@ import importlib.util
 import json
 
 import pytest
+from quickly import FASTER_COMPILATION
 from shown import ROOT
 
 pytest.importorskip("nbclient", reason="notebooks are run with the extra docs, which is not installed")
@@ -42,7 +43,8 @@ def test_what_is_stored_is_small(path, runner):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebooks_show_what_is_stored(path, runner):
+def test_notebooks_show_what_is_stored(path, runner, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", FASTER_COMPILATION)
     stored = json.loads(path.read_text(encoding="utf-8"))
     assert runner.shown(runner.executed(path)) == runner.shown(stored)
 

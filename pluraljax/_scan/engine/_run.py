@@ -75,7 +75,7 @@ def scan(
 
     Example::
 
-        rows = plx.scan(plx.families.gaussian(providers=2, users=2), markets=100)
+        rows = plx.scan(plx.families.gaussian(providers=2, users=2), markets=16)
 
     Raises `ValueError` for a config that makes no sense, for a family that draws no markets or has changed since the
     folder's rows were measured, and for a folder that holds something else, cannot be written to, or is being written

@@ -143,7 +143,7 @@ def open_scan(path: str | Path) -> "xr.Dataset":
 
     Example::
 
-        plx.scan(plx.families.gaussian(providers=2, users=2), markets=8, out="results")
+        plx.scan(plx.families.gaussian(providers=2, users=2), markets=16, out="results")
         rows = plx.open_scan("results")
         float(rows["weak_error_upper"].mean())
     """
