@@ -53,6 +53,8 @@ hypothesis.settings.load_profile("deterministic")
 
 # Modules of these folders ask for the same programmes, so that one worker traces and loads each once for all of them.
 _SHARING = ("tests/core/", "tests/deviation/")
+# Tests that each start a long process of their own: whoever is free takes one.
+_ALONE = ("tests/site/test_notebooks.py",)
 
 
 class _ByFolder(LoadScopeScheduling):
@@ -60,6 +62,8 @@ class _ByFolder(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         module = super()._split_scope(nodeid)
+        if module in _ALONE:
+            return nodeid
         return next((folder for folder in _SHARING if module.startswith(folder)), module)
 
 

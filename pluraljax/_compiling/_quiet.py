@@ -1,4 +1,4 @@
-"""Keeps remarks of XLA's away from the terminal: nobody can act on them, and there is no setting that leaves them out."""
+"""Keeps remarks of XLA's off the terminal: nobody can act on them, and there is no setting that leaves them out."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def without_noise(*remarks: str) -> Iterator[None]:
-    """Leaves lines with any of these remarks out of standard error, also of what is not written by Python; no other is lost."""
+    """Leaves lines with such remarks out of standard error, also of what is not written by Python; no other is lost."""
     try:
         sys.stderr.flush()
         kept = os.dup(2)
