@@ -2,15 +2,14 @@
 
 import importlib.util
 import sys
-import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 
+from ._activity import SECONDS, Telling
 from ._printable import printable_lines
 
 _SECONDS_BETWEEN_LINES = 10.0
+_COMPILING = "compiling, which takes a minute or more the first time a scan of such markets runs, and seconds the next"
 
 
 class Progress(ABC):
@@ -24,6 +23,9 @@ class Progress(ABC):
     def advance(self, markets: int) -> None:
         """So many more are stored."""
 
+    def idle(self, seconds: float) -> None:  # noqa: B027
+        """For so long nothing was measured, since programmes were compiled: no rate follows from that."""
+
     def expect(self, total: int) -> None:  # noqa: B027
         """There will be `total` markets, as far as one can tell by now."""
 
@@ -34,21 +36,6 @@ class Progress(ABC):
     @abstractmethod
     def close(self) -> None:
         """Nothing more will come."""
-
-
-@contextmanager
-def told_if_long(text: str, seconds: float = 2.0) -> Iterator[None]:
-    """Says on a terminal what is going on, once it takes longer than so many seconds; nothing anywhere else."""
-    if not sys.stderr.isatty():
-        yield
-        return
-    timer = threading.Timer(seconds, lambda: print(text, file=sys.stderr, flush=True))
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def make_progress(shown: bool, task: str = "scan", unit: str = "markets") -> Progress:
@@ -82,13 +69,43 @@ class Silent(Progress):
         pass
 
 
+class _Rate:
+    """How fast markets come, apart from what was spent on compiling, before the first ones came and later."""
+
+    def __init__(self):
+        self._first = self._last = self._idle = 0.0
+        self._after_first = 0
+
+    def take(self, markets: int) -> None:
+        self._last = time.monotonic()
+        if not self._first:
+            # How long these took is not known apart from what compiling took.
+            self._first, self._idle = self._last, 0.0
+        else:
+            self._after_first += markets
+
+    def spend(self, seconds: float) -> None:
+        self._idle += seconds
+
+    @property
+    def a_second(self) -> float | None:
+        """Markets a second; None as long as nothing can be said."""
+        spent = self._last - self._first - self._idle
+        return self._after_first / spent if self._after_first and spent > 0 else None
+
+
+def _left(markets: int, rate: float) -> str:
+    return f"about {duration(markets / rate)} left"
+
+
 class Lines(Progress):
-    """Prints a line at the start, one every ten seconds, and one at the end."""
+    """Prints a line at the start, one every ten seconds, and one at the end; and what the first ones wait for."""
 
     def __init__(self, task: str = "scan", unit: str = "markets"):
         self._task, self._unit = task, unit
-        self._total = self._done = self._new = 0
+        self._total = self._done = 0
         self._began = self._printed = time.monotonic()
+        self._rate, self._waiting = _Rate(), None
 
     def start(self, total: int, done: int) -> None:
         self._total, self._done = total, done
@@ -96,21 +113,29 @@ class Lines(Progress):
         if total:
             whole = f"{total:,} {self._unit}"
             self.note(f"{done:,} of {whole} are stored" if done else f"{whole} to measure")
+        if self._unit == "markets" and total > done:
+            self._waiting = Telling(_COMPILING, SECONDS, self.note)
 
     def advance(self, markets: int) -> None:
+        self._stop_waiting()
         self._done += markets
-        self._new += markets
+        self._rate.take(markets)
         now = time.monotonic()
         if now - self._printed >= _SECONDS_BETWEEN_LINES or self._done == self._total:
             self._printed = now
-            rate = self._new / max(now - self._began, 1e-9)
+            rate = self._rate.a_second
+            speed = "" if rate is None else f", {rate:,.0f} a second"
             if not self._total:
-                self.note(f"{self._done:,} {self._unit}, {rate:,.0f} a second")
+                self.note(f"{self._done:,} {self._unit}{speed}")
                 return
-            left = (self._total - self._done) / max(rate, 1e-9)
             share = 100 * self._done / max(self._total, 1)
-            ending = f"about {duration(left)} left" if self._done < self._total else f"{duration(now - self._began)}"
-            self.note(f"{self._done:,} of {self._total:,} {self._unit} ({share:.0f} %), {rate:,.0f} a second, {ending}")
+            ending = f", {duration(now - self._began)}"
+            if self._done < self._total:
+                ending = "" if rate is None else f", {_left(self._total - self._done, rate)}"
+            self.note(f"{self._done:,} of {self._total:,} {self._unit} ({share:.0f} %){speed}{ending}")
+
+    def idle(self, seconds: float) -> None:
+        self._rate.spend(seconds)
 
     def expect(self, total: int) -> None:
         self._total = total
@@ -119,7 +144,12 @@ class Lines(Progress):
         print(f"{self._task}: {printable_lines(text)}", file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        pass
+        self._stop_waiting()
+
+    def _stop_waiting(self) -> None:
+        if self._waiting is not None:
+            self._waiting.pause()
+        self._waiting = None
 
 
 class Bar(Progress):
@@ -138,22 +168,26 @@ class Bar(Progress):
             TextColumn("{task.fields[left]}"),
             console=Console(stderr=True),
         )
-        self._name, self._new = task, 0
+        self._name, self._rate = task, _Rate()
         self._first = "compiling" if unit == "markets" else "starting"
 
     def start(self, total: int, done: int) -> None:
-        self._began = time.monotonic()
         self._task = self._bar.add_task(self._name, total=total or None, completed=done, rate=self._first, left="")
         self._bar.start()
 
     def advance(self, markets: int) -> None:
-        self._new += markets
         self._bar.advance(self._task, markets)
-        rate = self._new / max(time.monotonic() - self._began, 1e-9)
-        task = self._bar.tasks[0]
-        left = (task.total - task.completed) / max(rate, 1e-9) if task.total else 0
-        ending = f"about {duration(left)} left" if left else ""
+        self._rate.take(markets)
+        task, rate = self._bar.tasks[0], self._rate.a_second
+        if rate is None:
+            self._bar.update(self._task, rate="", left="")
+            return
+        more = task.total is not None and task.total > task.completed
+        ending = _left(int(task.total - task.completed), rate) if task.total is not None and more else ""
         self._bar.update(self._task, rate=f"{rate:,.0f} a second", left=ending)
+
+    def idle(self, seconds: float) -> None:
+        self._rate.spend(seconds)
 
     def expect(self, total: int) -> None:
         self._bar.update(self._task, total=total)

@@ -21,6 +21,9 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parent.parent / ".pytest_cache" / "programmes"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
+# What takes long depends on the machine. Processes that tests start say nothing of it either.
+os.environ["PLURALJAX_QUIET"] = "1"
+
 # Two devices, so that sharding is exercised. Through the config and not XLA_FLAGS: processes that tests start choose
 # their own number of devices.
 jax.config.update("jax_num_cpu_devices", 2)

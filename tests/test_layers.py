@@ -17,7 +17,7 @@ NAMESPACES = ("answers", "files", "play", "plot", "robust", "scans", "solvers", 
 
 # Lowest first. Modules that share a line do not import each other.
 LAYERS = (
-    ("_status", "_truth", "_warnings"),
+    ("_activity", "_status", "_truth", "_warnings"),
     ("_arguments", "_float64_call"),
     ("_atomic",),
     ("_compiling",),
@@ -465,7 +465,7 @@ def test_the_exact_checker_loads_nothing_that_it_checks():
 
 def test_a_public_name_loads_only_what_it_needs():
     loaded = {layer_of(name) for name in loaded_by("import pluraljax; pluraljax.Market")} - {None, "__init__"}
-    beneath = {"_arguments", "_float64_call", "_float_bits", "_precision", "_status", "_warnings"}
+    beneath = {"_activity", "_arguments", "_float64_call", "_float_bits", "_precision", "_status", "_warnings"}
     assert loaded == {
         "_market",
         "_answer",

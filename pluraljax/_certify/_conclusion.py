@@ -14,23 +14,25 @@ from ._market import ExactMarket
 # Who is served, of the way from silent to aligned; and what of her payoff range counts as nothing.
 SERVED, ZERO = Fraction(99, 100), Fraction(1, 10**8)
 
+_OPEN = "that is not known"
 _BOTH = {
-    (True, True): "served either way",
-    (True, False): "served only if policies are personalized",
-    (False, True): "served only if policies are anonymous",
-    (False, False): "served neither way",
-    (True, None): "served if policies are personalized, and perhaps if they are anonymous",
-    (False, None): "not served if policies are personalized, but perhaps if they are anonymous",
-    (None, True): "served if policies are anonymous, and perhaps if they are personalized",
-    (None, False): "not served if policies are anonymous, but perhaps if they are personalized",
-    (None, None): "perhaps served either way",
+    (True, True): "is served either way",
+    (True, False): "is served only if policies are personalized",
+    (False, True): "is served only if policies are anonymous",
+    (False, False): "is served neither way",
+    (True, None): f"is served if policies are personalized; if they are anonymous, {_OPEN}",
+    (False, None): f"is not served if policies are personalized; if they are anonymous, {_OPEN}",
+    (None, True): f"is served if policies are anonymous; if they are personalized, {_OPEN}",
+    (None, False): f"is not served if policies are anonymous; if they are personalized, {_OPEN}",
+    (None, None): f"may be served or not, whether policies are personalized or anonymous: {_OPEN}",
 }
-_OPEN = "Undecided: "
 _SEARCHES = (
-    "What is undecided here may be settled by a search, which `pluraljax study` makes and no certificate proves."
+    "What is not known here may be settled by a search, which `pluraljax study` makes and no certificate proves."
 )
 _WIDTH = 105
-_ONE = {True: "served", False: "not served", None: "perhaps served"}
+_ONE = {True: "is served", False: "is not served", None: "may be served or not"}
+# What ends a sentence about her, before her worst equilibrium.
+_AT_END = f"{_OPEN} (worst: "
 _IF = {"segmented": "with these segments"}
 
 
@@ -47,7 +49,7 @@ def conclusion(
     - `names`: of the users.
     """
     said = [_sentence(market, user, regimes, claims, names) for user in range(market.num_users)]
-    is_open = any(sentence.startswith(_OPEN) for sentence in said)
+    is_open = any(_AT_END in sentence for sentence in said)
     words = [
         *(line for sentence in said for line in textwrap.wrap(sentence, _WIDTH, subsequent_indent="  ")),
         *([_SEARCHES] if is_open else []),
@@ -73,11 +75,12 @@ def _sentence(
     level = silent + SERVED * way - nothing
     ends = {regime: _worst(silent, outcomes.aligned, user, regime, claims) for regime in regimes}
     served = [True if low >= level else False if high < level else None for low, high in ends.values()]
-    text = _BOTH[served[0], served[1]] if len(regimes) == 2 else f"{_ONE[served[0]]} {_if(regimes[0])}"
+    of_one = f"{_ONE[served[0]]} {_if(regimes[0])}{'' if served[0] is not None else f': {_OPEN}'}"
+    text = _BOTH[served[0], served[1]] if len(regimes) == 2 else of_one
     worst = ", ".join(
         f"{_span((low - silent) / way, (high - silent) / way)} {each}" for each, (low, high) in ends.items()
     )
-    return f"{_OPEN if None in served else ''}{who} is {text} (worst: {worst})."
+    return f"{who} {text} (worst: {worst})."
 
 
 def _if(regime: str) -> str:

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from ._words import COMPILING, fail, say
+from ._words import fail, say
 
 _DESCRIPTION = """Computes alignment conditions, guarantees and worst equilibria of one market, and proves every
 number again in exact rational arithmetic. Prints which inequality and which multipliers prove it, and ends each claim
@@ -72,14 +72,14 @@ def _certificate(args: argparse.Namespace) -> Any:
 
         profile = load_profile(args.profile)
     segments = _segments(args.segments, market.num_users)
+    from .._activity import told_if_long
     from .._certify import ProfileError, certify
-    from .._progress import told_if_long
 
     options = {"weights": args.weights, "offset": args.offset, "scale": args.scale, "profile": profile}
     if not args.market.endswith(".npz"):
         options["users"] = names.users
     try:
-        with told_if_long(COMPILING):
+        with told_if_long("certify: computing numbers, and proving them in exact arithmetic"):
             return certify(market, segments, args.delta, subject=f"certificate of {args.market}", **options)
     except ProfileError as error:
         raise ValueError(f"{args.profile}: {error}") from None

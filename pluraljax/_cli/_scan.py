@@ -123,7 +123,10 @@ def run_into(out: str | Path, make_config: "Callable[[], ScanConfig]", args: arg
     except OSError as error:
         room = "make room, and " if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else ""
         return fail(args, f"{error}. What is stored is whole: {room}run the same command to continue.")
-    return _report(Path(out))
+    from .._activity import hushed
+
+    with hushed(args.quiet):
+        return _report(Path(out))
 
 
 def _shard(text: str | None) -> "Shard | None":

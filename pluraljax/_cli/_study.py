@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from ._words import COMPILING, fail, say
+from ._words import fail, say
 
 _DESCRIPTION = """Asks everything about one market that can be asked within seconds: whether every equilibrium serves
 each user, if policies are personalized and if there is one for all, which providers' interests that rests on, and what
@@ -60,9 +60,7 @@ def _study(args: argparse.Namespace) -> Any:
         raise ValueError(f"--budget must be >= 0, got {args.budget}.")
     prepare_jax()
     from .._market_file import load_named_market
-    from .._progress import told_if_long
     from .._study import study
 
     market, names = load_named_market(args.market)
-    with told_if_long(COMPILING):
-        return study(market, names, delta=args.delta, budget=args.budget)
+    return study(market, names, delta=args.delta, budget=args.budget)

@@ -35,7 +35,10 @@ def run(args: argparse.Namespace) -> int:
         if (out / "summary.json").exists():
             raise ValueError(f"{out}: holds a finished run, which is not overwritten; choose another folder.")
         prepare_jax()
-        tuned = _tune(settings, out, shown=not args.quiet)
+        from .._activity import hushed
+
+        with hushed(args.quiet):
+            tuned = _tune(settings, out, shown=not args.quiet)
         say(_write(tuned, settings.plain, out).rstrip("\n"))
     except (ValueError, OSError) as error:
         return fail(args, error)

@@ -8,11 +8,6 @@ from typing import Any
 
 from .._printable import printable_lines
 
-# What takes long where one market is asked about.
-COMPILING = (
-    "pluraljax: compiling for a market of this shape (users, providers, actions, states), which takes a minute or so "
-    "the first time, and seconds for the next one."
-)
 # What a shell reports of a process that SIGPIPE ended.
 NOBODY_LISTENS = 141
 

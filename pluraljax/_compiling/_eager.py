@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import serialize_executable
 
+from .._activity import told_as_part
 from ._kept import Kept, processor, user_folder
 from ._quiet import without_noise
 from ._traced import QUICKLY, compile_with, text_of
@@ -34,6 +35,10 @@ _MOST_ELEMENTS = 10_000
 # What XLA says of code that it loads. It counts what it prefers (not to gather, say) among a processor's features, and
 # misses it on the very machine that compiled the code; code of another machine goes by another key.
 _REMARKS = ("Assume version compatibility", "Loading XLA:CPU AOT result")
+_COMPILING = (
+    "compiling for a market of this shape (users, providers, actions, states), which takes a minute or so the first "
+    "time, and seconds for the next one"
+)
 
 
 class Step(NamedTuple):
@@ -155,8 +160,8 @@ def _compile(
     is_arrays = [value is None for value in values]
     # JAX's own cache goes by names, too: this one follows from all that the code does.
     flat.__name__ = flat.__qualname__ = name
-    lowered = jax.jit(flat).lower(*blank)
-    with _counting_hits() as hits:
+    with told_as_part(_COMPILING), _counting_hits() as hits:
+        lowered = jax.jit(flat).lower(*blank)
         compiled = compile_with(lowered, QUICKLY) if quickly else lowered.compile()
     # A callback is an address in this process. What was loaded itself lacks what writing it down again would need.
     return _Compiled(compiled, shape[0]), not hits and "python_cpu_callback" not in lowered.as_text()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from .._activity import told_if_long
 from .._atomic import sweep, write_text
 from .._scan.store._manifest import Manifest
 from .._scan.store._versions import spelled
@@ -53,11 +54,12 @@ def write_report(
     except PageTooLarge as error:
         warnings.warn(str(error), stacklevel=2)
         written.pop()
-    drawn = [*draw_figures(summaries, confidence), *own_figures(summaries, own, confidence)] if formats else ()
-    for each in drawn:
-        for name in formats:
-            written.append(out / f"{each.name}.{name}")
-            save_figure(each.figure, written[-1])
+    with told_if_long("report: writing figures", 2.0):
+        drawn = [*draw_figures(summaries, confidence), *own_figures(summaries, own, confidence)] if formats else ()
+        for each in drawn:
+            for name in formats:
+                written.append(out / f"{each.name}.{name}")
+                save_figure(each.figure, written[-1])
     print_report(summaries, console or Console(), confidence, about, stopping, own)
     return written
 

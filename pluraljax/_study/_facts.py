@@ -154,8 +154,18 @@ def search_shared(
     elif not found.nodes.any():
         limit = "near-ties, or too many signals, rule a search out"
     else:
-        limit = "a larger budget may tell more"
+        limit = _after_search(market.num_providers, budget, bool(found.left[0]), bool(found.moving[0]))
     return Shared(worst, found.served_by[0], limit, silence)
+
+
+def _after_search(providers: int, budget: int, left: bool, moving: bool) -> str:
+    """What a search that left something open says of a longer one: honest, because most of these stay open."""
+    if not left:
+        return "the search came to its end, and no larger budget tells more"
+    if moving:
+        return f"the search still made headway, so that a budget beyond {budget:,} parts may tell more"
+    often = "; with several providers that is often so, whatever the budget" if providers > 1 else ""
+    return f"the last half of {budget:,} parts told next to nothing more, and a larger budget hardly will{often}"
 
 
 def is_silence_equilibrium(market: Market, segments: np.ndarray, delta: float) -> bool | None:

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
+from .._activity import told_if_long
 from .._arguments import checked, finite_slack
 from .._market import Market, market_status, one_market
 from .._market_form import MarketNames
@@ -66,7 +67,8 @@ def study(market: Market, names: Any = None, *, delta: Any = 0.0, budget: int = 
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(market)):
         raise ValueError("study works on one market with concrete arrays: call it outside jit and vmap.")
     # One market is nothing for an accelerator.
-    with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
+    cpu = jax.default_device(jax.local_devices(backend="cpu")[0])
+    with told_if_long("study: conditions, guarantees and worst equilibria"), jax.enable_x64(True), cpu:
         arrays: Arrays = tuple(  # pyright: ignore[reportAssignmentType]
             np.asarray(leaf, np.float64)
             for leaf in (market.prior, market.user_value, market.provider_value, market.mass)

@@ -67,16 +67,15 @@ class Known:
 
 
 class _Predicate(NamedTuple):
-    """What is said of users: of one, of several, of all, and where in a sentence about all it comes."""
+    """What is said of users: of one, of several, and of all."""
 
     one: str
     several: str
     everyone: str
-    is_open: bool = False
 
 
-def _plainly(of_one: str, everyone: str, is_open: bool = False) -> _Predicate:
-    return _Predicate(f"is {of_one}", f"are {of_one}", everyone, is_open)
+def _plainly(of_one: str, everyone: str) -> _Predicate:
+    return _Predicate(f"is {of_one}", f"are {of_one}", everyone)
 
 
 _EITHER = _plainly("served either way", "Everyone is served either way")
@@ -93,52 +92,75 @@ _SAFER_PERSONALIZED = _plainly(
     "served neither way, but safer if policies are personalized",
     "Nobody is served, but everyone is safer if policies are personalized",
 )
+# What is known comes first, and then what is not.
 _HALF = {
-    (YES, UNDECIDED): ("served if policies are personalized, and perhaps if they are anonymous", "Everyone is"),
-    (NO, UNDECIDED): ("not served if policies are personalized, but perhaps if they are anonymous", "Everyone is"),
-    (UNDECIDED, YES): ("served if policies are anonymous, and perhaps if they are personalized", "Everyone is"),
-    (UNDECIDED, NO): ("not served if policies are anonymous, but perhaps if they are personalized", "Everyone is"),
-    (UNDECIDED, UNDECIDED): ("perhaps served either way", "Everyone is"),
+    (YES, UNDECIDED): "is served if policies are personalized; if they are anonymous, that is not known",
+    (NO, UNDECIDED): "is not served if policies are personalized; if they are anonymous, that is not known",
+    (UNDECIDED, YES): "is served if policies are anonymous; if they are personalized, that is not known",
+    (UNDECIDED, NO): "is not served if policies are anonymous; if they are personalized, that is not known",
+    (UNDECIDED, UNDECIDED): "may be served or not, whether policies are personalized or anonymous: that is not known",
 }
 
 
-def predicate(known: Known, user: int) -> _Predicate:
-    """What is to be said of a user."""
+def _events(known: Known, user: int) -> tuple[int, int]:
+    return int(known.personalized.served[user]), int(known.anonymous.served[user])
+
+
+def _predicate(known: Known, user: int) -> _Predicate:
+    """What is to be said of a user of whom both halves are known."""
     apart, together = known.personalized, known.anonymous
-    events = int(apart.served[user]), int(together.served[user])
     decided = {(YES, YES): _EITHER, (YES, NO): _PERSONALIZED, (NO, YES): _ANONYMOUS}
-    if events in decided:
+    if (events := _events(known, user)) in decided:
         return decided[events]
-    if events != (NO, NO):
-        text, everyone = _HALF[events]
-        return _plainly(text, f"{everyone} {text}", True)
     safer = lambda one, other: one.lower[user] > other.upper[user] + _SAFER * known.span[user]
     return _SAFER_ANONYMOUS if safer(together, apart) else _SAFER_PERSONALIZED if safer(apart, together) else _NEITHER
 
 
 def user_sentence(known: Known, user: int) -> str:
     """The sentence about one user."""
-    said = predicate(known, user)
-    start = "Undecided: " if said.is_open else ""
-    return f"{start}{shown(known.names.users[user])} {said.one}."
+    said = _HALF.get(_events(known, user)) or _predicate(known, user).one
+    return f"{shown(known.names.users[user])} {said}."
 
 
 def market_sentence(known: Known) -> str:
     """The sentence about all users: those of whom the same is to be said come together."""
+    if open_halves := sentence_of_halves(known.names.users, known.personalized.served, known.anonymous.served):
+        return open_halves
     groups: dict[_Predicate, list[str]] = {}
     for user, name in enumerate(known.names.users):
-        groups.setdefault(predicate(known, user), []).append(name)
+        groups.setdefault(_predicate(known, user), []).append(name)
     if len(groups) == 1 and len(known.names.users) > 1:
         (said,) = groups
-        text = said.everyone
-        return f"Undecided: {text[0].lower()}{text[1:]}." if said.is_open else f"{text}."
-    clauses = [
-        f"{'undecided: ' if said.is_open else ''}{together(who)} {said.one if len(who) == 1 else said.several}"
-        # What is decided first; otherwise in the order of the users.
-        for said, who in sorted(groups.items(), key=lambda group: group[0].is_open)
-    ]
-    text = "; ".join(clauses)
-    return f"{'U' + text[1:] if text.startswith('undecided: ') else text}."
+        return f"{said.everyone}."
+    clauses = [f"{together(who)} {said.one if len(who) == 1 else said.several}" for said, who in groups.items()]
+    return f"{'; '.join(clauses)}."
+
+
+def sentence_of_halves(users: Sequence[str], apart: np.ndarray, together: np.ndarray) -> str:
+    """A sentence about each half where something is not known, the one that is known first; empty where all is."""
+    halves = [("Personalized", apart), ("Anonymous", together)]
+    if not any((served == UNDECIDED).any() for _, served in halves):
+        return ""
+    ranked = sorted(halves, key=lambda half: bool((half[1] == UNDECIDED).any()))
+    return " ".join(f"{name}: {_half_sentence(users, served)}." for name, served in ranked)
+
+
+def _half_sentence(users: Sequence[str], served: np.ndarray) -> str:
+    """Who is served in one half, who is not, and of whom that is not known."""
+    clauses = []
+    for event, everyone, one, several in (
+        (YES, "everyone is served", "{} is served", "{} are served"),
+        (NO, "nobody is served", "{} is not", "{} are not"),
+        (UNDECIDED, "not known for anybody", "not known for {}", "not known for {}"),
+    ):
+        who = [name for name, each in zip(users, served.tolist(), strict=True) if each == event]
+        if len(who) == len(users) > 1:
+            return everyone
+        if who:
+            said = one if len(who) == 1 else several
+            said = f"{said} served" if event == NO and not clauses else said
+            clauses.append(said.format(together(who)))
+    return "; ".join(clauses)
 
 
 def market_reasons(known: Known) -> list[str]:

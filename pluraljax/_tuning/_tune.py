@@ -15,6 +15,7 @@ import numpy as np
 import optax
 from jaxtyping import Array
 
+from .._activity import told_if_long
 from .._arguments import checked, instance_of
 from .._atomic import sweep
 from .._files._archive import read_archive, write_archive
@@ -159,17 +160,23 @@ def tune(
     else:
         identity = _identity(objective, instrument, markets, labels, delta, schedule, seed)
         mark = _Checkpoint(Path(checkpoint), identity, schedule.steps)
-    state, history = _run(advance, state, schedule, mark, progress)
+    history: list[list[float]] = []
+    with told_if_long(lambda: _told(len(history), schedule.steps, progress is not None)):
+        state = _run(advance, state, history, schedule, mark, progress)
     test: Any = markets if draw is None else _held_out(draw, root, schedule.held_out)
     shared = draw is not None
     loss, lost = np.asarray(history).reshape(-1, 2).T
-    return Tuned(
-        parameters=jax.tree.map(np.asarray, state[0]),
-        history=loss,
-        lost=lost,
-        before=certify_rule(None, (), test, labels, delta),
-        after=certify_rule(instrument, state[0], test, labels, delta, shared),
-    )
+    with told_if_long(f"tune: certifying the rule on {len(test.mass):,} markets"):
+        before = certify_rule(None, (), test, labels, delta)
+        after = certify_rule(instrument, state[0], test, labels, delta, shared)
+    return Tuned(jax.tree.map(np.asarray, state[0]), loss, lost, before, after)
+
+
+def _told(done: int, steps: int, is_reported: bool) -> str:
+    """What tuning is at; nothing of steps that a caller hears of anyway."""
+    if not done:
+        return "tune: compiling a step, which takes up to a minute or so"
+    return "" if is_reported else f"tune: step {done:,} of {steps:,}"
 
 
 def _held_out(draw: Callable[[Any], Market], root: Array, count: int) -> Market:
@@ -216,11 +223,10 @@ def _program(loss_of, instrument: Instrument, markets: Any, schedule: Schedule, 
     return advance, (begin, optimiser.init(begin))
 
 
-def _run(advance, state, schedule: Schedule, mark: "_Checkpoint | None", progress) -> tuple[Any, list[list[float]]]:
-    """Takes the steps that are left; returns the last state, and loss and lost entries of every step."""
-    history: list[list[float]] = []
+def _run(advance, state, history: list[list[float]], schedule: Schedule, mark: "_Checkpoint | None", progress) -> Any:
+    """Takes the steps that are left; returns the last state. `history` gets loss and lost entries of every step."""
     if mark is not None:
-        state, history = mark.read(state)
+        state, history[:] = mark.read(state)
     for step in range(len(history), schedule.steps):
         check()
         state, shown = advance(state, jnp.asarray(step, jnp.int32))
@@ -230,7 +236,7 @@ def _run(advance, state, schedule: Schedule, mark: "_Checkpoint | None", progres
                 mark.write(state, history)
             if progress is not None:
                 progress(step + 1, history[-1][0])
-    return state, history
+    return state
 
 
 def _identity(objective, instrument, markets, labels, delta, schedule: Schedule, seed: int) -> str:

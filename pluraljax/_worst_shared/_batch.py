@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from .._arguments import checked, instance_of
 from .._market import Market, slack
@@ -21,6 +21,7 @@ class WorstEquilibria(NamedTuple):
     `lower` and `upper` bracket the least that a delta-equilibrium gives each user, in expected utility; `status` is a
     `Status` code. `served_by[market, user]` is the provider that each user talks to in the profile of the upper end; -1
     where that end is her aligned utility without a search's profile. `nodes` counts parts that were looked at for her.
+    `left` says whether parts were left to look at, and `moving` whether the last half of them still told more.
     """
 
     lower: Float[np.ndarray, "market user"]
@@ -28,6 +29,8 @@ class WorstEquilibria(NamedTuple):
     status: Int[np.ndarray, "market user"]
     served_by: Int[np.ndarray, "market user everyone"]
     nodes: Int[np.ndarray, "market user"]
+    left: Bool[np.ndarray, " market"]
+    moving: Bool[np.ndarray, " market"]
 
 
 @checked(markets=instance_of(Market), delta=slack)
@@ -77,7 +80,8 @@ def worst_equilibria(
     if not isinstance(known, tuple):
         raise ValueError("labels must be known, got traced ones.")
     base = None if unsearched is None else np.asarray(unsearched)
-    searched = search_all(markets, known, jnp.asarray(delta, jnp.float64), check_budget(budget), progress, base, level)
+    delta, budget = jnp.asarray(delta, jnp.float64), check_budget(budget)
+    searched, course = search_all(markets, known, delta, budget, progress, base, level)
     found = jax.tree.map(np.asarray, searched)
     served = np.where(found.has_profile[..., None], found.served_by, -1)
-    return WorstEquilibria(found.value.lower, found.value.upper, found.status, served, found.looked)
+    return WorstEquilibria(found.value.lower, found.value.upper, found.status, served, found.looked, *course)

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
+from .._activity import told_as_part
 from .._arguments import checked, instance_of
 from .._bracket import Bracket
 from .._market import (
@@ -102,7 +103,7 @@ def worst_equilibrium(
             market, len(set(segments)), unsearched(market, segments, jnp.asarray(delta, jnp.float64))
         )
     batch = market if is_batch else jax.tree.map(lambda leaf: leaf[None], market)
-    found = search_all(batch, segments, jnp.asarray(delta, jnp.float64), parts, progress)
+    found, _ = search_all(batch, segments, jnp.asarray(delta, jnp.float64), parts, progress)
     return found if is_batch else jax.tree.map(lambda leaf: leaf[0], found)
 
 
@@ -132,6 +133,15 @@ class _Segment(NamedTuple):
     looked: Int[np.ndarray, "market member"]
     status: Int[np.ndarray, " market"]
     drawn: list[list[Drawn | None]]
+    left: np.ndarray
+    moving: np.ndarray
+
+
+class Course(NamedTuple):
+    """How the searches of each market went: whether parts were left, and the last half of them still told more."""
+
+    left: Bool[np.ndarray, " market"]
+    moving: Bool[np.ndarray, " market"]
 
 
 def _in_segment(
@@ -147,7 +157,8 @@ def _in_segment(
     baseline, status = told[2], told[-1]
     count, members = baseline.shape
     crowds = _crowds(part, told) if budget else {}
-    answers = run_together([search(crowd, budget, level) for crowd in crowds.values()], progress)
+    answers = _searched(crowds, budget, progress, level)
+    left, moving = (np.zeros(count, bool) for _ in range(2))
     ends, looked = np.full((2, count, members), np.nan), np.zeros((count, members), np.int32)
     drawn: list[list[Drawn | None]] = [[None] * members for _ in range(count)]
     if any(status[place] < Status.NOT_FINITE and place not in crowds for place in range(count)):
@@ -158,8 +169,25 @@ def _in_segment(
     for (place, crowd), searched in zip(crowds.items(), answers, strict=True):
         ends[:, place] = _ends(crowd, searched) + baseline[place]
         looked[place] = [one.looked for one in searched]
+        left[place], moving[place] = searched[0].left, searched[0].moving
         drawn[place] = [draw_profile(crowd, one.found) if one.found else None for one in searched]
-    return _Segment(ends, looked, status, drawn)
+    return _Segment(ends, looked, status, drawn, left, moving)
+
+
+def _searched(
+    crowds: dict[int, Crowd], budget: int, progress: Callable | None, level: float | None
+) -> list[list[Searched]]:
+    """Runs the searches; whoever has no `progress` of their own is told how far they are."""
+    looked, whole = [0], budget * len(crowds)
+
+    def told(parts: int) -> None:
+        looked[0] += parts
+
+    searches = [search(crowd, budget, level, told) for crowd in crowds.values()]
+    if progress is not None or not whole:
+        return run_together(searches, progress)
+    with told_as_part(lambda: f"searching, {looked[0]:,} of {whole:,} parts"):
+        return run_together(searches)
 
 
 def search_all(
@@ -170,8 +198,8 @@ def search_all(
     progress: Callable | None,
     known: np.ndarray | None = None,
     level: float | None = None,
-) -> WorstEquilibrium:
-    """`worst_equilibrium` for a batch, its arguments checked.
+) -> tuple[WorstEquilibrium, Course]:
+    """`worst_equilibrium` for a batch, its arguments checked, and how the searches went.
 
     `known` are brackets without a search, if they are; with `level` the search ends earlier, see `search`.
     """
@@ -184,12 +212,14 @@ def search_all(
         np.zeros((count, users), int),
     )
     drawn: list[list[list[Drawn | None]]] = [[[None] * len(names) for _ in range(users)] for _ in range(count)]
+    left, moving = (np.zeros(count, bool) for _ in range(2))
     for segment, members in enumerate(members_of):
         take = tuple(members.tolist())
         part = jax.vmap(lambda one, take=take: part_of(one, take))(markets)
         base = None if known is None else known[:, :, members]
         found = _in_segment(part, delta, budget, progress, base, level)
         ends[:, :, members], looked[:, members], status[:, members] = found.ends, found.looked, found.status[:, None]
+        left, moving = left | found.left, moving | found.moving
         for place, row in enumerate(found.drawn):
             for target, one in zip(members, row, strict=True):
                 drawn[place][target][segment] = one
@@ -202,7 +232,7 @@ def search_all(
     sizes = (markets.provider_value.shape[1], users, len(names), markets.prior.shape[3])
     profile, has, served = as_profile([row for market in drawn for row in market], members_of, sizes)
     fold = lambda leaf: leaf.reshape(count, users, *leaf.shape[1:])
-    return WorstEquilibrium(
+    answer = WorstEquilibrium(
         value=Bracket(*(jnp.asarray(np.where(invalid, np.nan, end)) for end in ends)),
         profile=jax.tree.map(fold, profile),
         has_profile=jnp.asarray(fold(has) & ~invalid),
@@ -210,6 +240,7 @@ def search_all(
         looked=jnp.asarray(looked),
         status=jnp.asarray(status.astype(np.int32)),
     )
+    return answer, Course(left, moving)
 
 
 def _spans(markets: Market) -> np.ndarray:

@@ -1,6 +1,7 @@
 """The search for one market: parts of the space of profiles that hold no equilibrium, and equilibria."""
 
 import heapq
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -26,6 +27,8 @@ _FEW, _HARD = 20, 64
 # Where the search for equilibria starts, as shares of what silence costs, and plans that are tried for each user then.
 _STARTS = (0.25, 1.0)
 _BEST = 3
+# An end that moved by more of the way than this, while the last half of the parts was looked at, may move on.
+_MOVED = 0.005
 # From so many parts of each user where nothing cuts off the end, it starts there.
 _MOST_ENDS = 4
 # Later it starts where the programme of a part ended, after so many looks for a user.
@@ -34,11 +37,17 @@ _TRIED = tuple(4**power for power in range(2, 16))
 
 @dataclass
 class Searched:
-    """What is known of one user at the end: she never loses more than `most`, and `found` shows what she may lose."""
+    """What is known of one user at the end: she never loses more than `most`, and `found` shows what she may lose.
+
+    `left` says whether there were parts left to look at for anybody, and `moving` whether the last half of those that
+    were looked at told more of somebody.
+    """
 
     most: float
     found: Found | None
     looked: int
+    left: bool = False
+    moving: bool = False
 
 
 class _Tree:
@@ -48,9 +57,9 @@ class _Tree:
     all that is asked is whether somebody loses more than that in some equilibrium.
     """
 
-    def __init__(self, crowd: Crowd, curves: Curves, level: float | None):
+    def __init__(self, crowd: Crowd, curves: Curves, level: float | None, told: Callable[[int], None] | None):
         self.crowd, self.curves, self.ground = crowd, curves, Ground(crowd, curves)
-        self.users, self.level = crowd.num_users, level
+        self.users, self.level, self.told = crowd.num_users, level, told
         self.heap: list[tuple[float, int, Node]] = []
         self.found: list[Found] = []
         self.least = np.zeros(self.users)
@@ -58,6 +67,7 @@ class _Tree:
         self.looked = np.zeros(self.users, int)
         self.ended = np.zeros(self.users, int)
         self.counted = 0
+        self.halfway: Float[np.ndarray, "end user"] | None = None
 
     @property
     def is_open(self) -> bool:
@@ -77,6 +87,16 @@ class _Tree:
     def most(self) -> Float[np.ndarray, " user"]:
         """What nobody loses more than."""
         return np.array([self.least, self.met, *(node.bounds for _, _, node in self.heap)], float).max(axis=0)
+
+    @property
+    def ends(self) -> Float[np.ndarray, "end user"]:
+        """What each user never loses more than, and what she loses in an equilibrium that was found."""
+        return np.stack([self.most, self.least])
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether an end has moved since half of the parts were looked at."""
+        return self.halfway is None or bool((np.abs(self.ends - self.halfway) > _MOVED).any())
 
     def excess(self, node: Node) -> Float[np.ndarray, " user"]:
         """How much more each user may lose in a node than she does in an equilibrium that was found."""
@@ -116,8 +136,10 @@ class _Tree:
         return taken
 
 
-def search(crowd: Crowd, budget: int, level: float | None = None) -> Steps[list[Searched]]:
-    """Searches for the worst equilibria of all users, looking at `budget` parts.
+def search(
+    crowd: Crowd, budget: int, level: float | None = None, told: Callable[[int], None] | None = None
+) -> Steps[list[Searched]]:
+    """Searches for the worst equilibria of all users, looking at `budget` parts; `told` how many more it has looked at.
 
     With `level`, a share of what silence costs, it ends as soon as somebody is known to lose more than that in an
     equilibrium, or everybody not to in any.
@@ -125,12 +147,16 @@ def search(crowd: Crowd, budget: int, level: float | None = None) -> Steps[list[
     curves = Curves(crowd)
     if crowd.num_providers == 1:
         return (yield from _single(crowd, curves))
-    tree = _Tree(crowd, curves, level)
+    tree = _Tree(crowd, curves, level, told)
     for node in (yield from _screened(tree, budget)):
         tree.put(node)
     if tree.is_open:
         yield from _both_ends(tree, budget)
-    return [Searched(float(most), tree.worst_for(user), int(tree.looked[user])) for user, most in enumerate(tree.most)]
+    left, moving = bool(tree.heap), tree.is_moving
+    return [
+        Searched(float(most), tree.worst_for(user), int(tree.looked[user]), left, moving)
+        for user, most in enumerate(tree.most)
+    ]
 
 
 def _both_ends(tree: _Tree, budget: int) -> Steps[None]:
@@ -140,10 +166,10 @@ def _both_ends(tree: _Tree, budget: int) -> Steps[None]:
     others = [setting for setting in tree.settings if not (few or setting.is_plain)]
     easy = _EASY if tree.level is None else _SOON
     for looks, settings in ((easy, plain), (_HARD, others)):
-        yield from _grow(tree, min(budget, looks))
+        yield from _grow(tree, min(budget, looks), budget)
         if settings and tree.is_open and budget and (budget >= looks or not tree.heap):
             yield from _begin(tree, settings)
-    yield from _grow(tree, budget)
+    yield from _grow(tree, budget, budget)
 
 
 def _screened(tree: _Tree, budget: int) -> Steps[list[Node]]:
@@ -174,13 +200,20 @@ def _guaranteed(tree: _Tree, everyone: int) -> Steps[float]:
     return heard.columns.upper(rows, limit, goal, answer) if answer.feasible[0] else np.inf
 
 
-def _grow(tree: _Tree, budget: int) -> Steps[None]:
-    """Looks at the parts in which some user may lose most beyond what is found, until all is settled or spent."""
+def _grow(tree: _Tree, budget: int, whole: int) -> Steps[None]:
+    """Looks at the parts in which some user may lose most beyond what is found, until all is settled or spent.
+
+    `budget` is for now, and `whole` that of the search.
+    """
     while tree.heap and not tree.is_told and (left := budget - int(tree.looked.sum())) > 0:
+        if tree.halfway is None and left <= whole / 2:
+            tree.halfway = tree.ends
         taken = tree.take(min(left, _AT_ONCE))
         before = tree.looked.copy()
         for _, target in taken:
             tree.looked[target] += 1
+        if tree.told is not None:
+            tree.told(len(taken))
         enough = tree.least + TOLERANCE
         seen = yield from together([look(tree.ground, node, (j,), float(enough[j])) for node, j in taken])
         for (node, target), one in zip(taken, seen, strict=True):

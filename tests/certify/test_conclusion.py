@@ -49,10 +49,10 @@ def sentences(claims, regimes=("personalized", "anonymous"), names=None):
 
 def test_every_user_gets_a_sentence_by_what_is_proved_of_her():
     assert sentences(CLAIMS) == [
-        "Undecided: User 0 is served if policies are personalized, and perhaps if they are anonymous "
+        "User 0 is served if policies are personalized; if they are anonymous, that is not known "
         "(worst: 100 % personalized, 50 to 100 % anonymous).",
         "User 1 is served only if policies are anonymous (worst: 25 % personalized, 99.8 to 100 % anonymous).",
-        "Undecided: User 2 is not served if policies are personalized, but perhaps if they are anonymous "
+        "User 2 is not served if policies are personalized; if they are anonymous, that is not known "
         "(worst: 50 to 75 % personalized, 0 to 100 % anonymous).",
         "User 3 is served whatever happens: nothing that she could be told is worth anything to her.",
     ]
@@ -66,14 +66,15 @@ def test_silence_that_is_an_equilibrium_serves_nobody():
 def test_segments_have_words_of_their_own():
     found = sentences([claim("guarantee/segmented/user 0", lower=1.0)], ["segmented"])
     assert found[0] == "User 0 is served with these segments (worst: 100 % segmented)."
-    assert found[1] == "Undecided: User 1 is perhaps served with these segments (worst: 0 to 100 % segmented)."
+    open_one = "User 1 may be served or not with these segments: that is not known (worst: 0 to 100 % segmented)."
+    assert found[1] == open_one
 
 
 def test_words_and_levels_are_those_of_a_study():
     """The checker imports nothing of what it checks, so that it says the same again."""
     assert (float(_conclusion.SERVED), float(_conclusion.ZERO)) == (SERVED, ZERO)
     decided = (_sentences._EITHER, _sentences._PERSONALIZED, _sentences._ANONYMOUS, _sentences._NEITHER)
-    said = {each.one.removeprefix("is ") for each in decided} | {text for text, _ in _sentences._HALF.values()}
+    said = {each.one for each in decided} | set(_sentences._HALF.values())
     assert set(_conclusion._BOTH.values()) == said
 
 

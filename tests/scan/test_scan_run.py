@@ -18,7 +18,8 @@ import stand_in
 from tiny import SIZES, tiny
 
 import pluraljax as plx
-from pluraljax._progress import Bar, Lines, Silent, make_progress, told_if_long
+from pluraljax import _progress
+from pluraljax._progress import Bar, Lines, Silent, make_progress
 from pluraljax._scan.engine import _finish, _run
 from pluraljax._scan.engine._batch import Programs
 from pluraljax._scan.measure._conditions import Conditions
@@ -282,14 +283,6 @@ def test_plain_progress_is_lines_without_control_characters(stand_in_measure, tm
     assert isinstance(make_progress(False), Silent)
 
 
-def test_what_takes_long_is_told_on_a_terminal_only(monkeypatch, capsys):
-    for is_terminal, seconds, told in ((True, 0.01, "compiling\n"), (True, 60.0, ""), (False, 0.01, "")):
-        monkeypatch.setattr(sys.stderr, "isatty", lambda answer=is_terminal: answer, raising=False)
-        with told_if_long("compiling", seconds):
-            time.sleep(0.3)
-        assert capsys.readouterr().err == told
-
-
 def test_a_notebook_with_widgets_gets_a_bar(monkeypatch):
     monkeypatch.setitem(sys.modules, "ipykernel", sys)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name == "ipywidgets")
@@ -306,13 +299,46 @@ def test_the_bar_shows_rate_and_time_left(monkeypatch, capsys):
     bar = make_progress(True)
     bar.start(1000, 0)
     bar.advance(10)
+    bar.advance(10)
     bar.note("a note")
     bar.close()
     shown = capsys.readouterr().err
-    assert "10/1000" in shown
+    assert "20/1000" in shown
     assert "a second" in shown
     assert "left" in shown
     assert "a note" in shown
+
+
+@pytest.mark.parametrize("make", [Lines, Bar])
+def test_compiling_does_not_count_for_the_rate(monkeypatch, capsys, make):
+    """100 markets a second once there is a programme; 60 s pass before the first chunk, 30 s for another programme."""
+    clock = [1000.0]
+    monkeypatch.setattr(_progress.time, "monotonic", lambda: clock[0])
+    monkeypatch.setenv("COLUMNS", "120")
+    told = make()
+    told.start(10_000, 0)
+    for seconds, compiling in ((60.0, 60.0), (10.0, 0.0), (40.0, 30.0)):
+        clock[0] += seconds
+        told.idle(compiling)
+        told.advance(1000)
+    rate = told._rate.a_second
+    told.close()
+    assert rate == pytest.approx(2000 / 20)
+    if make is Lines:
+        lines = capsys.readouterr().err.splitlines()
+        assert lines[1] == "scan: 1,000 of 10,000 markets (10 %)"
+        assert lines[-1] == "scan: 3,000 of 10,000 markets (30 %), 100 a second, about 1 min 10 s left"
+
+
+def test_lines_say_what_the_first_markets_wait_for(monkeypatch, capsys):
+    monkeypatch.delenv("PLURALJAX_QUIET")
+    monkeypatch.setattr(_progress, "SECONDS", 0.05)
+    told = Lines()
+    told.start(10, 0)
+    time.sleep(0.4)
+    told.advance(10)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[1].startswith("scan: compiling, which takes a minute or more the first time")
 
 
 def test_a_failing_store_stops_the_scan_and_frees_the_folder(stand_in_measure, monkeypatch, tmp_path):

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 import pluraljax as plx
+from pluraljax._study import _facts
+from pluraljax._study._sentences import sentence_of_halves
 
 RIGHT = np.eye(2)
 SILENT, ALIGNED = 0.5, 1.0
@@ -123,21 +125,56 @@ def test_whoever_cannot_gain_by_conversation_is_served():
     assert "Ann   yes     -         -      yes     -         -" in str(found)
 
 
-def test_what_no_search_decides_is_undecided():
+def test_what_is_known_leads_where_no_search_decides():
     found = plx.study(market(PROTECTED), NAMES, budget=0)
     assert found.users[0].sentence == (
-        "Undecided: Ann is not served if policies are personalized, but perhaps if they are anonymous."
+        "Ann is not served if policies are personalized; if they are anonymous, that is not known."
     )
-    assert found.sentence == (
-        "Undecided: Ann is not served if policies are personalized, but perhaps if they are anonymous; "
-        "undecided: Bo is served if policies are personalized, and perhaps if they are anonymous."
-    )
+    assert found.sentence == "Personalized: Bo is served; Ann is not. Anonymous: not known for anybody."
     assert found.users[0].reasons[1] == (
         "Anonymous: undecided, her worst equilibrium gives her between 0 % and 100 % of the way; no search was asked "
         "for."
     )
     assert not found.is_decided
     assert found.users[0].anonymous_served is None
+
+
+@pytest.mark.parametrize(
+    ("apart", "together", "wanted"),
+    [
+        (
+            (1, 1, 1),
+            (1, -1, 0),
+            "Personalized: everyone is served. Anonymous: Ann is served; Cy is not; not known for Bo.",
+        ),
+        ((-1, -1, 1), (0, 0, 0), "Anonymous: nobody is served. Personalized: Cy is served; not known for Ann and Bo."),
+        (
+            (0, 1, 1),
+            (0, 0, -1),
+            "Personalized: Bo and Cy are served; Ann is not. Anonymous: Ann and Bo are not served; not known for Cy.",
+        ),
+        (
+            (1, -1, -1),
+            (1, 1, -1),
+            "Personalized: Ann is served; not known for Bo and Cy. Anonymous: Ann and Bo are served; not known for Cy.",
+        ),
+    ],
+)
+def test_each_half_has_its_sentence_and_the_known_one_comes_first(apart, together, wanted):
+    assert sentence_of_halves(("Ann", "Bo", "Cy"), np.array(apart), np.array(together)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("providers", "left", "moving", "wanted"),
+    [
+        (3, True, True, "the search still made headway, so that a budget beyond 500 parts may tell more"),
+        (3, True, False, "a larger budget hardly will; with several providers that is often so, whatever the budget"),
+        (1, True, False, "told next to nothing more, and a larger budget hardly will"),
+        (3, False, True, "the search came to its end, and no larger budget tells more"),
+    ],
+)
+def test_a_larger_budget_is_advised_where_the_search_still_made_headway(providers, left, moving, wanted):
+    assert _facts._after_search(providers, 500, left, moving).endswith(wanted)
 
 
 def test_units_and_constants_do_not_matter(answers):

@@ -365,7 +365,7 @@ def test_the_search_for_segments_of_one_user_agrees_with_the_curves():
     markets, apart = registry()[1][-4:], (7, -1)
     near = close_to(markets)
     with jax.enable_x64(True):
-        found = numbers(search_all(cases.stack(markets), apart, jnp.zeros(()), BUDGET, None))
+        found = numbers(search_all(cases.stack(markets), apart, jnp.zeros(()), BUDGET, None)[0])
         alone = numbers(plx.worst_equilibrium(cases.stack(markets), np.array(apart)).value)
     assert (found.value.lower <= alone.upper + near).all()
     assert (found.value.upper >= alone.lower - near).all()

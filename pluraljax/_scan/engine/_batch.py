@@ -302,6 +302,11 @@ class Programs:
         """How many measuring programmes there are."""
         return len(self._measure)
 
+    def compiled(self, cell: int) -> None:
+        """Waits until a cell's programmes are compiled."""
+        for future in (self._draw[cell], *(self._measure[each, self._shape(each, cell)] for each in self._on_devices)):
+            result(future)
+
     def launch(self, block: Block) -> Launched:
         """Starts to draw and measure a block; returns before it is done, once its programmes are compiled."""
         draw = result(self._draw[block.cell])

@@ -135,13 +135,18 @@ class Finisher:
         self._pending: deque[Future[Future[None] | None]] = deque()
         self._again: deque[Future[None]] = deque()
         self._stopped, self._storing = threading.Event(), threading.Lock()
-        self._stored = time.monotonic()
+        self.stored = time.monotonic()
 
     def take(self, launched: Launched) -> None:
         """Takes a chunk over; waits while too many are unfinished, and raises what went wrong with an earlier one."""
         while len(self._pending) >= _MOST_ON_DEVICES:
             self._finish_one()
         self._pending.append(self._pool.submit(self._finish, launched))
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a chunk that was taken over is still on the devices, or not stored yet."""
+        return not all(future.done() for future in self._pending)
 
     def wait(self) -> None:
         """Returns when every chunk is stored."""
@@ -186,6 +191,6 @@ class Finisher:
             self._store.write(block, rows)
             # Chunks overlap on the devices: what adds up to the whole time is that between one file and the next.
             now = time.monotonic()
-            self._store.record(block, now - self._stored, self._maker)
-            self._stored = now
+            self._store.record(block, now - self.stored, self._maker)
+            self.stored = now
             self._progress.advance(len(block))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
+from ..._activity import hushed
 from ..._arguments import described
 from ..._families import FAMILIES, is_reference
 from ..._interruption import check, listening
@@ -84,6 +86,7 @@ def scan(
     config = _resolve(config, markets=markets, seed=seed, measurements=measurements)
     with (
         listening(),
+        hushed(not progress),
         nullcontext(Memory(config)) if out is None else Store(out, config, mix_versions=mix_versions) as store,
     ):
         run(config, store, make_progress(progress))
@@ -163,6 +166,11 @@ def measure_here(
     try:
         for block in _prepared(programs, blocks):
             check()
+            began = time.monotonic()
+            programs.compiled(block.cell)
+            # While it waited the devices may have had something to do, until the last chunk was there.
+            if not finisher.is_busy:
+                progress.idle(time.monotonic() - max(began, finisher.stored))
             finisher.take(programs.launch(block))
             measured += len(block)
         finisher.wait()
