@@ -32,9 +32,6 @@ FOLDER = "pluraljax-steps"
 _MOST_HELD, _MOST_BYTES = 1024, 2**31
 # Elements of the arguments from which on a step may run for so long that optimised code pays.
 _MOST_ELEMENTS = 10_000
-# What XLA says of code that it loads. It counts what it prefers (not to gather, say) among a processor's features, and
-# misses it on the very machine that compiled the code; code of another machine goes by another key.
-_REMARKS = ("Assume version compatibility", "Loading XLA:CPU AOT result")
 _COMPILING = (
     "compiling for a market of this shape (users, providers, actions, states), which takes a minute or so the first "
     "time, and seconds for the next one"
@@ -205,7 +202,7 @@ def _load(place: Kept, key: str, device: Any, blank: list[Any]) -> _Compiled | N
         return None
     try:
         (payload, taken, given), result = pickle.loads(zlib.decompress(content))
-        with without_noise(*_REMARKS):
+        with without_noise():
             load = serialize_executable.deserialize_and_load
             found = _Compiled(load(payload, taken, given, device.client, [device]), result)
         jax.block_until_ready(found.run(*blank))

@@ -1,4 +1,4 @@
-"""Keeps remarks of XLA's off the terminal: nobody can act on them, and there is no setting that leaves them out."""
+"""Keeps remarks of XLA's away from the terminal: nobody can act on it, and there is no setting that leaves it out."""
 
 import os
 import sys
@@ -7,9 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
+# Of code that is loaded on the machine that compiled it; what the compiler prefers (not to gather, say) is taken for a
+# feature that the processor lacks. Code of another machine goes by another key.
+REMARKS = (b"Assume version compatibility", b"Target machine feature +prefer-")
+
+
 @contextmanager
-def without_noise(*remarks: str) -> Iterator[None]:
-    """Leaves lines with such remarks out of standard error, also of what is not written by Python; no other is lost."""
+def without_noise() -> Iterator[None]:
+    """Leaves lines with these remarks out of standard error, also of what is not written by Python; no other is lost."""
     try:
         sys.stderr.flush()
         kept = os.dup(2)
@@ -25,5 +30,5 @@ def without_noise(*remarks: str) -> Iterator[None]:
             os.close(kept)
             aside.seek(0)
             for line in aside:
-                if not any(remark.encode() in line for remark in remarks):
+                if not any(remark in line for remark in REMARKS):
                     os.write(2, line)

@@ -83,10 +83,10 @@ def show_share(share: Proportion, confidence: float, digits: int = 0) -> str:
 
 
 def headline(summaries: Sequence[CellSummary]) -> str:
-    """The answer in one sentence, all cells together."""
+    """The answer in one sentence, all cells together; each share with what undecided markets could add to it."""
     pair = pooled(summaries)
     percent = lambda count: _percent(count, pair.trials)
-    either, personalized, anonymous, neither = (percent(surely(pair, outcome)) for outcome in OUTCOMES)
+    either, personalized, anonymous, neither = (_percent_range(share_of(pair, outcome)) for outcome in OUTCOMES)
     left = undecided(pair)
     rest = f"; {percent(left)} {'is' if left == 1 else 'are'} undecided" if left else ""
     return (
@@ -118,6 +118,16 @@ def known_of_undecided(summaries: Sequence[CellSummary]) -> str:
         f"Of the {left:,} undecided, personalized policies serve every user in {if_personalized:,} and do not in "
         f"{not_so:,}{also}."
     )
+
+
+def _percent_range(share: Proportion) -> str:
+    """A share in percent, from none to all of the markets in which it is open, such as `0.3 to 18.9 %`."""
+    if not share.open:
+        return _percent(share.yes, share.trials)
+    low, high = (100 * end for end in share.estimate)
+    digits = 1 if 0 < low < 1 or high < 1 else 0
+    least = f"{low:.{digits}f}" if low >= 0.05 else "less than 0.1" if low else "0"
+    return f"{least} to {high:.{digits}f} %"
 
 
 def _percent(count: int, total: int) -> str:

@@ -82,8 +82,9 @@ def test_counts_are_those_of_the_rows():
 def test_the_report_starts_with_the_answer():
     text = plain_report(hand_made())
     assert " ".join(text.split()).startswith(
-        "Of 10 markets, competition serves every user either way in 30 %, only if policies are personalized in 20 %, "
-        "only if they are anonymous in 10 %, and neither way in 10 %; 30 % are undecided. Served: every equilibrium "
+        "Of 10 markets, competition serves every user either way in 30 to 50 %, only if policies are personalized in "
+        "20 to 30 %, only if they are anonymous in 10 to 30 %, and neither way in 10 to 20 %; 30 % are undecided. "
+        "Served: every equilibrium "
     )
     flowing = " ".join(text.split())
     assert "Of the 3 undecided, personalized policies serve every user in 1 and do not in 1; in 1 the" in flowing
@@ -107,6 +108,21 @@ def test_the_report_starts_with_the_answer():
 )
 def test_what_is_seldom_is_not_rounded_to_never(count, total, text):
     assert _served._percent(count, total) == text
+
+
+@pytest.mark.parametrize(
+    ("yes", "may", "total", "text"),
+    [
+        (9, 570, 3072, "0.3 to 18.8 %"),
+        (0, 5, 100, "0 to 5 %"),
+        (1, 99, 5000, "less than 0.1 to 2.0 %"),
+        (50, 50, 100, "50 to 100 %"),
+        (3, 0, 10, "30 %"),
+    ],
+)
+def test_what_undecided_markets_could_add_is_in_the_sentence(yes, may, total, text):
+    share = _served.Proportion(yes, total - yes - may, may)
+    assert _served._percent_range(share) == text
 
 
 def test_a_decided_scan_says_nothing_of_undecided_markets():
@@ -137,7 +153,7 @@ def test_bars_are_the_shares():
 def test_the_page_shows_the_answer_first():
     text = page(hand_made(), MANIFEST)
     assert text.index('id="served"') < text.index('id="summary"')
-    assert "competition serves every user either way in 30 %" in text
+    assert "competition serves every user either way in 30 to 50 %" in text
     assert "<title>providers 1: only if anonymous in 1 of 10</title>" in text
     assert text.count("<rect ") >= 5
 
