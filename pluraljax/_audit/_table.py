@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._files._archive import read_archive
-from .._files._rows import csv_rows
+from .._files._rows import csv_rows, decimal_comma, refuse_workbooks
 from .._printable import listed, quoted
 from ._prompt import Prompt
 
@@ -31,6 +31,7 @@ class Table:
 def open_table(path: str | Path, baseline: str = BEST) -> Table:
     """Opens a table by the ending of its name."""
     file = Path(path)
+    refuse_workbooks(file)
     readers: dict[str, Callable[[Path, str], Table]] = {".csv": _open_csv, ".parquet": _open_parquet, ".npz": _open_npz}
     reader = readers.get(file.suffix.lower())
     if reader is None:
@@ -152,7 +153,8 @@ def _number(path: Path, where: str, column: str, entry: Any) -> float:
     try:
         number = float(entry)
     except (TypeError, ValueError):
-        raise ValueError(f"{path}, {where}: {quoted(column)} is {quoted(entry)}, which is no number.") from None
+        hint = decimal_comma(entry)
+        raise ValueError(f"{path}, {where}: {quoted(column)} is {quoted(entry)}, which is no number.{hint}") from None
     if not math.isfinite(number):
         raise ValueError(f"{path}, {where}: {quoted(column)} is {number}, which is no finite number.")
     return number

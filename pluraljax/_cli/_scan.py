@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._words import fail, say
+from ._words import fail, say, sentence_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -122,7 +122,9 @@ def run_into(out: str | Path, make_config: "Callable[[], ScanConfig]", args: arg
         raise
     except OSError as error:
         room = "make room, and " if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else ""
-        return fail(args, f"{error}. What is stored is whole: {room}run the same command to continue.")
+        return fail(
+            args, f"{sentence_of(error).rstrip('.')}. What is stored is whole: {room}run the same command to continue."
+        )
     from .._activity import hushed
 
     with hushed(args.quiet):

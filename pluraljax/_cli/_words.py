@@ -26,8 +26,16 @@ def fail(args: argparse.Namespace, error: Any) -> int:
     """Says what went wrong with a command, under the name that it was called by; returns the exit code."""
     if isinstance(error, BrokenPipeError):
         raise error
-    warn(args, error)
+    warn(args, sentence_of(error))
     return 2
+
+
+def sentence_of(error: Any) -> str:
+    """What an error says, without the number that the system has for it."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        missing = isinstance(error, FileNotFoundError)
+        return f"{error.filename}: {'there is no such file' if missing else error.strerror}."
+    return str(error)
 
 
 def in_own_process(command: Callable[[], int]) -> int:

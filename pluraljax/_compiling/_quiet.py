@@ -1,11 +1,10 @@
-"""Keeps remarks of XLA's away from the terminal: nobody can act on it, and there is no setting that leaves it out."""
+"""Keeps remarks of XLA's away from the terminal: nobody can act on them, and there is no setting that leaves it out."""
 
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-
 
 # Of code that is loaded on the machine that compiled it; what the compiler prefers (not to gather, say) is taken for a
 # feature that the processor lacks. Code of another machine goes by another key.
@@ -14,7 +13,7 @@ REMARKS = (b"Assume version compatibility", b"Target machine feature +prefer-")
 
 @contextmanager
 def without_noise() -> Iterator[None]:
-    """Leaves lines with these remarks out of standard error, also of what is not written by Python; no other is lost."""
+    """Leaves these lines out of standard error, also where not Python writes them; no other is lost."""
     try:
         sys.stderr.flush()
         kept = os.dup(2)

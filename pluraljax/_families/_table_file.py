@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .._files._archive import read_archive
-from .._files._rows import csv_rows
+from .._files._rows import csv_rows, decimal_comma, refuse_workbooks
 from .._printable import listed, quoted
 
 
@@ -48,6 +48,7 @@ class Grid:
 def read_grid(path: str, words: Words) -> Grid | None:
     """Reads a file; None for an `.npz` without the array that `words` asks for."""
     file = Path(path)
+    refuse_workbooks(file)
     _check_bytes(file, file.stat().st_size)
     if file.suffix.lower() == ".npz":
         return _read_arrays(file, words)
@@ -232,5 +233,6 @@ def _number(path: Path, where: str, column: str, entry: Any) -> float:
     except (TypeError, ValueError):
         number = math.inf
     if math.isinf(number):
-        raise ValueError(f"{path}, {where}: {column} must be a finite number or empty, got {quoted(entry)}.")
+        hint = decimal_comma(entry)
+        raise ValueError(f"{path}, {where}: {column} must be a finite number or empty, got {quoted(entry)}.{hint}")
     return number

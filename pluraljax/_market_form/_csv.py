@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from .._files._rows import csv_rows
+from .._files._rows import csv_rows, decimal_comma
 from .._printable import did_you_mean, listed, quoted
 from ._form import Draft, Form, finite_number
 from ._names import MarketNames, repeated_names
@@ -53,16 +53,17 @@ def read_csv_form(path: Path) -> Form:
 
 def _read_rows(path: Path) -> list[_Row]:
     lines = csv_rows(path, io.StringIO(_text(path), newline=""))
-    where, header = next(lines, ("line 1", []))
-    header = [name.lower() for name in header]
-    _check_header(path, where, header)
+    where, spelled = next(lines, ("line 1", []))
+    header = [name.lower() for name in spelled]
+    _check_header(path, where, header, spelled)
     rows: list[_Row] = []
     for where, entries in lines:
         # Spreadsheets write rows of nothing.
         if not any(entries):
             continue
         if len(entries) != len(header):
-            raise ValueError(f"{path}, {where}: {len(entries)} entries under {len(header)} columns.")
+            hint = decimal_comma(",".join(entries[-2:])) if len(entries) == len(header) + 1 else ""
+            raise ValueError(f"{path}, {where}: {len(entries)} entries under {len(header)} columns.{hint}")
         if len(rows) >= MOST_ROWS:
             raise ValueError(f"{path} has more than {MOST_ROWS:,} rows, the most that are read.")
         rows.append(_row(path, where, dict(zip(header, entries, strict=True))))
@@ -82,15 +83,34 @@ def _text(path: Path) -> str:
         raise ValueError(f"{path}, line {line}: not in UTF-8 ({error.reason}).") from None
 
 
-def _check_header(path: Path, where: str, header: list[str]) -> None:
+def _check_header(path: Path, where: str, header: list[str], spelled: list[str]) -> None:
     if repeated := sorted(repeated_names(header)):
         raise ValueError(f"{path}, {where}: its columns {listed(repeated)} appear twice.")
+    needs = f"the first line must name the columns: {','.join(_COLUMNS)}"
+    if any(_is_number(name) for name in header):
+        raise ValueError(f"{path}, {where}: {needs}; here it holds a number already.")
+    lacking = [name for name in _NEEDED if name not in header]
+    unknown = [name for name in spelled if name.lower() not in _COLUMNS]
+    if unknown and "payoff" in lacking and not any(did_you_mean(name, ["payoff"]) for name in unknown):
+        raise ValueError(
+            f"{path}, {where}: there is no column 'payoff'. A row holds one payoff: give each number under "
+            f"{listed(unknown)} a row of its own, with whose it is in the columns 'who' and 'user'; {needs}."
+        )
     for name in header:
         if name not in _COLUMNS:
-            hint = did_you_mean(name, _COLUMNS)
+            # A column that is there already is not what was meant.
+            hint = did_you_mean(name, [each for each in _COLUMNS if each not in header])
             raise ValueError(f"{path}, {where}: there is no column {quoted(name)}.{hint} Known: {', '.join(_COLUMNS)}.")
-    if lacking := [name for name in _NEEDED if name not in header]:
+    if lacking:
         raise ValueError(f"{path} needs the columns {', '.join(_NEEDED)}; {listed(lacking)} is missing.")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _row(path: Path, where: str, entries: dict[str, str]) -> _Row:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from .._files._rows import decimal_comma
 from .._printable import did_you_mean, listed, quoted
 from ._names import MarketNames
 
@@ -141,7 +142,8 @@ def finite_number(path: Path, where: str, what: str, entry: Any) -> float:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise ValueError(f"{path}, {where}: {what} must be a finite number, got {quoted(entry)}.")
+        hint = decimal_comma(entry)
+        raise ValueError(f"{path}, {where}: {what} must be a finite number, got {quoted(entry)}.{hint}")
     return number
 
 

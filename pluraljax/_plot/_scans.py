@@ -70,7 +70,8 @@ def shares_served(
     group = _group(scan, family, where)
     if not any(cell.has_searched for cell in group.cells):
         raise ValueError(
-            "The scan did not search for the worst anonymous equilibria, so it does not say who is served."
+            "The scan did not search for the worst anonymous equilibria, so it does not say who is served: scan with "
+            "search = {markets = 64} in the config, or search={'markets': 64} in Python, which is a number per cell."
         )
     draw_served(ax, group)
     _describe(ax, group, "Whom competition serves", SERVED_AXIS, count_per_bar([group]))

@@ -9,7 +9,8 @@ from ._summary import SCHEMES, CellSummary, PairedProportions, Proportion
 
 _YES, _NO, _OPEN = 0, 1, 2
 PROVED_MEANING = (
-    "Where that is not proved users may be served all the same; a search would tell more (search in the config)."
+    "Where that is not proved users may be served all the same; a search would tell more (search = {markets = 64} in "
+    "the config: so many markets of each cell)."
 )
 
 

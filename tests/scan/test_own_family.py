@@ -325,7 +325,9 @@ def test_it_does_not_go_on_where_the_source_has_changed(stand_in_measure, files,
     wanted = f"another source of family {file.stem}:Wrapped ({helper.name} has changed)"
     refused(wanted, lambda: plx.scan(config(), tmp_path / "scan", markets=200, progress=False))
     assert main(["resume", str(tmp_path / "scan"), "--quiet"]) == 2
-    assert wanted in capsys.readouterr().err
+    heard = capsys.readouterr().err
+    assert wanted in heard
+    assert "put the source back as it was and scan again to go on, or scan anew into another folder" in heard
     assert chunks(tmp_path / "scan") == before
     helper.write_text(HELPER)
     importlib.reload(sys.modules[helper.stem])

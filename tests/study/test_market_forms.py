@@ -104,12 +104,15 @@ def test_an_archive_has_numbered_names(tmp_path):
     np.testing.assert_array_equal(market.user_value, wanted().user_value)
 
 
-def test_there_may_be_no_such_file(tmp_path):
-    for name in ("no.csv", "no.npz"):
-        with pytest.raises(FileNotFoundError, match=re.escape(name)):
-            plx.load_market(tmp_path / name)
-    with pytest.raises(ValueError, match=r"no\.toml: cannot be read \(No such file"):
-        plx.load_market(tmp_path / "no.toml")
+@pytest.mark.parametrize("name", ["no.csv", "no.npz", "no.toml"])
+def test_there_may_be_no_such_file(tmp_path, name):
+    with pytest.raises(FileNotFoundError, match=rf"{name}: there is no such file\.$"):
+        plx.load_market(tmp_path / name)
+
+
+def test_a_workbook_is_to_be_saved_as_csv(tmp_path):
+    with pytest.raises(ValueError, match=r"shop\.xlsx: is a workbook .* save it as CSV"):
+        plx.load_market(tmp_path / "shop.xlsx")
 
 
 def changed(old, new, text=CSV):
@@ -119,6 +122,22 @@ def changed(old, new, text=CSV):
 
 BAD_CSV = {
     "empty": (b"", "needs the columns who, action, payoff; 'who', 'action', 'payoff' is missing"),
+    "semicolons": (CSV.replace(",", ";"), "line 1: columns are separated by ';'; separate them by ',', and write"),
+    "tabs": (CSV.replace(",", "\t"), "line 1: columns are separated by tabs; separate them by ','"),
+    "a decimal comma": (
+        changed("cold,3\n", "cold,3,5\n"),
+        "line 7: 6 entries under 5 columns. Write 3.5: decimals have",
+    ),
+    "a decimal comma in quotes": (changed("cold,3\n", 'cold,"3,5"\n'), "got '3,5'. Write 3.5: decimals have a point."),
+    "no header": (
+        CSV.split("\n", 1)[1],
+        "line 1: the first line must name the columns: who,user,action,state,payoff; here it holds a number already",
+    ),
+    "a wide table": (
+        "who,action,state,Ann,Users\nuser,tea,hot,1,2\n",
+        "there is no column 'payoff'. A row holds one payoff: give each number under 'Ann', 'Users' a row of its own",
+    ),
+    "a column that is no column": ("who,user,action,payoff,users\n", "there is no column 'users'. Known: who, user,"),
     "no rows": ("who,action,payoff\n", "has no rows under its header"),
     "a column is missing": (changed("state,payoff", "state,payof"), "no column 'payof'. Did you mean 'payoff'?"),
     "a column twice": (changed("user,action", "action,action"), "line 1: its columns 'action' appear twice"),

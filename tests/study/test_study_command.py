@@ -93,7 +93,10 @@ def test_something_undecided_is_an_exit_code(results):
     data = json.loads(text)
     assert code == 1
     assert data["users"][3]["anonymous_served"] is None
-    assert "ndecided" in data["sentence"]
+    assert data["sentence"] == (
+        "Personalized: Ann, Ben, Cleo and Eva are served; Dev is not. "
+        "Anonymous: Ann, Cleo and Eva are served; not known for Ben and Dev."
+    )
 
 
 def test_the_page_s_toml_is_a_market(tmp_path):
@@ -108,7 +111,7 @@ def test_the_page_s_toml_is_a_market(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "wanted"),
     [
-        (["no.csv"], "No such file"),
+        (["no.csv"], "pluraljax study: no.csv: there is no such file."),
         ([str(SHOP), "--delta", "-1"], "--delta must be >= 0, got -1"),
         ([str(SHOP), "--budget", "-1"], "--budget must be >= 0, got -1"),
     ],

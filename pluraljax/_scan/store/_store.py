@@ -340,7 +340,7 @@ def check_folder(path: Path, wanted: Manifest) -> Manifest | None:
         phrases = differences(manifest.definition, wanted.definition)
         raise ValueError(
             f"{path} holds a scan with another {'; another '.join(phrases) or 'definition'}. "
-            "Nothing there was changed: choose another folder, or scan with the config in its manifest.json."
+            f"Nothing there was changed: {_way_out(path, phrases)}."
         )
     if unknown := unreadable_sources(manifest.definition):
         raise ValueError(
@@ -349,6 +349,16 @@ def check_folder(path: Path, wanted: Manifest) -> Manifest | None:
             "before the next scan."
         )
     return manifest
+
+
+def _way_out(path: Path, phrases: Sequence[str]) -> str:
+    """What to do where a folder holds another scan than the one that is to go on."""
+    if phrases and all(phrase.startswith("source of ") for phrase in phrases):
+        return (
+            "put the source back as it was and scan again to go on, or scan anew into another folder (`pluraljax scan "
+            "CONFIG --out DIR`, or `out` of plx.scan)"
+        )
+    return f"choose another folder, or go on with the config in its manifest.json (`pluraljax resume {path}`)"
 
 
 def check_current(path: str | Path, manifest: Manifest) -> None:
