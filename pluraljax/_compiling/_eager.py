@@ -9,8 +9,6 @@ compiled for this process only.
 import functools
 import hashlib
 import os
-import pickle
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -20,11 +18,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import serialize_executable
 
 from .._activity import told_as_part
 from ._kept import Kept, processor, user_folder
-from ._quiet import without_noise
+from ._serialized import as_bytes, from_bytes
 from ._traced import QUICKLY, compile_with, text_of
 
 FOLDER = "pluraljax-steps"
@@ -187,12 +184,9 @@ jax.monitoring.register_event_listener(_hear)
 
 
 def _write(place: Kept, key: str, found: _Compiled) -> None:
-    try:
-        content = pickle.dumps((serialize_executable.serialize(found.run), found.result))
-    except Exception:  # what cannot be written down is compiled again
-        return
-    place.write(_name(key), key, zlib.compress(content, 1))
-    place.trim(_MOST_BYTES)
+    if (content := as_bytes(found.run, found.result)) is not None:
+        place.write(_name(key), key, content)
+        place.trim(_MOST_BYTES)
 
 
 def _load(place: Kept, key: str, device: Any, blank: list[Any]) -> _Compiled | None:
@@ -201,10 +195,7 @@ def _load(place: Kept, key: str, device: Any, blank: list[Any]) -> _Compiled | N
     if content is None:
         return None
     try:
-        (payload, taken, given), result = pickle.loads(zlib.decompress(content))
-        with without_noise():
-            load = serialize_executable.deserialize_and_load
-            found = _Compiled(load(payload, taken, given, device.client, [device]), result)
+        found = _Compiled(*from_bytes(content, [device]))
         jax.block_until_ready(found.run(*blank))
         return found
     except Exception as error:

@@ -3,6 +3,7 @@
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,10 +11,18 @@ from contextlib import contextmanager
 # feature that the processor lacks. Code of another machine goes by another key.
 REMARKS = (b"Assume version compatibility", b"Target machine feature +prefer-")
 
+# The stream is the whole process's: of two threads the second would put back what the first had put there.
+_ONE_AT_A_TIME = threading.Lock()
+
 
 @contextmanager
 def without_noise() -> Iterator[None]:
     """Leaves these lines out of standard error, also where not Python writes them; no other is lost."""
+    with _ONE_AT_A_TIME:
+        yield from _set_aside()
+
+
+def _set_aside() -> Iterator[None]:
     try:
         sys.stderr.flush()
         kept = os.dup(2)

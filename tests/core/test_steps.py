@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import os
+import threading
 import time
 
 import jax
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 import pluraljax as plx
-from pluraljax._compiling import _eager
+from pluraljax._compiling import _eager, _serialized
 from pluraljax._compiling._quiet import without_noise
 from pluraljax._precision import in_float64
 
@@ -130,7 +131,7 @@ def test_what_is_kept_and_does_not_run_is_made_again(folder, compiled, monkeypat
         raise jax.errors.JaxRuntimeError("Function not found")
 
     with monkeypatch.context() as patch:
-        patch.setattr(_eager.serialize_executable, "deserialize_and_load", lambda *_: broken)
+        patch.setattr(_serialized.serialize_executable, "deserialize_and_load", lambda *_: broken)
         np.testing.assert_array_equal(doubled(np.ones(2)), [2, 2])
     assert "is dropped, and made again" in caplog.text
     assert len(compiled) == 2
@@ -213,6 +214,21 @@ def test_remarks_are_left_out_and_nothing_else(capfd):
         os.write(2, b"kept\nE cpu_aot_loader Target machine feature +prefer-no-gather is not supported\nkept, too\n")
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "kept\nkept, too\nafter\n"
+
+
+def test_remarks_are_left_out_in_several_threads(capfd):
+    def load(number):
+        with without_noise():
+            time.sleep(0.05)
+            os.write(2, b"feature +prefer-no-scatter\n%d\n" % number)
+
+    threads = [threading.Thread(target=load, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    os.write(2, b"after\n")
+    assert sorted(capfd.readouterr().err.split()) == ["0", "1", "2", "3", "after"]
 
 
 @pytest.mark.parametrize("value", [1.0, jnp.float32(1.0), np.float64(1.0), 1])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import pluraljax as plx
-from pluraljax._compiling import _traced
+from pluraljax._compiling import _programmes, _traced
 from pluraljax._scan.engine import _batch
 from pluraljax._scan.measure import _conditions_rows
 from pluraljax._scan.measure._columns import CONDITIONS
@@ -167,7 +167,8 @@ def test_a_scan_s_draws_come_from_what_is_kept(kept, monkeypatch):
         # As a process of its own would: what is in memory is not used, and nothing compiled is kept.
         with monkeypatch.context() as patched:
             lowered = []
-            patched.setattr(_batch, "_compile", lambda layout, found, options: lowered.append(found))
+            take = lambda layout, program, given, key, options: lowered.append(_traced.lower(program, given, *key))
+            patched.setattr(_batch, "_compile", take)
             _batch._compile_draw.__wrapped__(layout, family, providers)
         return lowered[0]
 
@@ -204,3 +205,41 @@ def test_what_measures_is_kept(kept, x64):
     for _ in range(2):
         _traced.lower(lambda root, rows, counts: rows[0][0] + rows[3]["aligned"][0, 0], arguments, "one")
     assert len(kept()) == 1
+
+
+@pytest.fixture
+def library(tmp_path, monkeypatch):
+    """A process in which nobody has set up JAX's own cache, as when a scan is called from Python."""
+    before = jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_compilation_cache_dir", None)
+    monkeypatch.setattr(_programmes, "user_folder", lambda name: tmp_path / name)
+    yield tmp_path / _programmes.FOLDER
+    jax.config.update("jax_compilation_cache_dir", before)
+
+
+def test_a_library_call_keeps_its_programmes_without_jax_s_cache(library, monkeypatch):
+    """The next process neither traces nor compiles them; over two devices they give the same markets."""
+    family = plx.families.gaussian(providers=2, users=2, actions=2, states=2)
+    layout = _batch.Layout.of(100, jax.local_devices())
+    padded, counts, _ = layout.deal(np.arange(100))
+    put = lambda array: jax.device_put(array, layout.sharding)
+    root = np.asarray(jax.random.key_data(jax.random.key(0, impl="threefry2x32")))
+    draw = lambda providers=2: _batch._compile_draw.__wrapped__(layout, family, providers)
+    first = draw()(root, put(padded), put(counts))
+    (file,) = library.iterdir()
+    with monkeypatch.context() as patched:
+        patched.setattr(_programmes, "lower", lambda *_: pytest.fail("traced again"))
+        second = draw()(root, put(padded), put(counts))
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
+    draw(providers=3)
+    assert len(list(library.iterdir())) == 2
+    file.write_bytes(file.read_bytes()[:-1])
+    third = draw()(root, put(padded), put(counts))
+    np.testing.assert_array_equal(first[1], third[1])
+
+
+def test_where_jax_keeps_what_is_compiled_nothing_is_kept_twice(kept, monkeypatch):
+    monkeypatch.setattr(_programmes, "user_folder", lambda name: pytest.fail("kept twice"))
+    layout = _batch.Layout.of(8, jax.local_devices()[:1])
+    _batch._compile_draw.__wrapped__(layout, plx.families.gaussian(providers=2, users=2, actions=2, states=2), 2)

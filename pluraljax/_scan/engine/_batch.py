@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 
-from ..._compiling._traced import compile_with, lower, one_after_another
+from ..._compiling._programmes import programme
 from ..._families import Family
 from ..._families._drawn import drawn_shapes
 from ..._interruption import check, result
@@ -98,8 +98,7 @@ def _compile_draw(layout: Layout, family: Any, providers: int) -> Any:
         root = jax.ShapeDtypeStruct((2,), jnp.uint32)
         indices = layout.spec((layout.size,), jnp.uint32)
         arguments, key = (root, indices, layout.counts), ("draw", layout.tile, family, providers)
-        with one_after_another(arguments, *key):
-            return _compile(layout, lower(tiled(layout, draw), arguments, *key), _DRAW_OPTIONS)
+        return _compile(layout, tiled(layout, draw), arguments, key, _DRAW_OPTIONS)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -130,9 +129,7 @@ def _compile_measurement(
         if not measurement.draws:
             program = functools.partial(program, None)
         key = (layout.tile, providers, delta, measurement, function)
-        with one_after_another(arguments, *key):
-            lowered = lower(program, arguments, *key)
-            return _compile(layout, lowered, _LINEAR_OPTIONS if measurement.linear else _OPTIONS)
+        return _compile(layout, program, arguments, key, _LINEAR_OPTIONS if measurement.linear else _OPTIONS)
 
 
 def arguments_of(layout: Layout, wide: Shape, measurement: Measurement, needed: tuple[Column, ...]) -> tuple[Any, ...]:
@@ -178,8 +175,8 @@ def _spec(layout: Layout, column: Column, users: int) -> jax.ShapeDtypeStruct:
     return layout.spec(axes, _DTYPES[column.kind])
 
 
-def _compile(layout: Layout, lowered: Any, options: Any) -> Any:
-    return compile_with(lowered, options if layout.on_cpu else {})
+def _compile(layout: Layout, program: Any, arguments: tuple[Any, ...], key: tuple[Any, ...], options: Any) -> Any:
+    return programme(program, arguments, key, layout.devices, options if layout.on_cpu else {})
 
 
 @dataclass(frozen=True)

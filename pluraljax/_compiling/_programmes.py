@@ -1,0 +1,67 @@
+"""The programmes of a scan, compiled, and kept for the next process where JAX keeps none.
+
+The command has JAX keep what it compiles. That is a setting of the whole process, and so none that a library changes:
+what a call of it compiles is written down here instead, apart from JAX, in the user's folder.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+
+from ._kept import Kept, processor, user_folder
+from ._serialized import as_bytes, from_bytes
+from ._traced import compile_with, lower, one_after_another, text_of
+
+FOLDER = "pluraljax-programmes"
+_MOST_BYTES = 2**31
+
+
+def programme(
+    program: Callable[..., Any], arguments: tuple[Any, ...], key: tuple[Any, ...], devices: Sequence[Any], options: Any
+) -> Any:
+    """Compiles a programme for arguments of the given shapes, unless it is kept.
+
+    **Arguments:**
+
+    - `program`, `arguments`, `key`: as `lower` takes them.
+    - `devices`: what it runs on.
+    - `options`: XLA's, of which those are left out that its version does not know.
+    """
+    with one_after_another(arguments, *key):
+        text = _key(arguments, key, devices, options)
+        folder = None if text is None else user_folder(FOLDER)
+        if text is None or folder is None:
+            return compile_with(lower(program, arguments, *key), options)
+        kept, name = Kept(folder), hashlib.sha256(text.encode()).hexdigest()
+        if (found := _load(kept, name, text, devices)) is not None:
+            return found
+        lowered = lower(program, arguments, *key)
+        compiled = compile_with(lowered, options)
+        # A callback is an address in this process.
+        if "python_cpu_callback" not in lowered.as_text() and (content := as_bytes(compiled)) is not None:
+            kept.write(name, text, content)
+            kept.trim(_MOST_BYTES)
+        return compiled
+
+
+def _key(arguments: tuple[Any, ...], key: tuple[Any, ...], devices: Sequence[Any], options: Any) -> str | None:
+    """All that compiled code follows from; None where that cannot be said, or JAX keeps what is compiled."""
+    config: Any = jax.config
+    if config.jax_compilation_cache_dir or devices[0].platform != "cpu":
+        return None
+    machine = (processor(), os.environ.get("XLA_FLAGS", ""), tuple(device.id for device in devices))
+    return text_of((*key, machine, tuple(sorted(options.items()))), arguments)
+
+
+def _load(kept: Kept, name: str, text: str, devices: Sequence[Any]) -> Any:
+    content = kept.read(name, text)
+    if content is None:
+        return None
+    try:
+        return from_bytes(content, devices)[0]
+    except Exception as error:
+        kept.drop(name, f"no programme can be made of it ({type(error).__name__})")
+        return None
