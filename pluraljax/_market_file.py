@@ -99,10 +99,12 @@ def load_named_market(path: str | os.PathLike[str]) -> NamedMarket:
     refuse_workbooks(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: there is no such file.")
-    if (reader := _FORMS.get(path.suffix.lower())) is not None:
-        form = reader(path)
-        return NamedMarket(observed_market(form.user_value, form.provider_value, form.prior, form.mass), form.names)
-    market = _load_archive(path)
+    # In our scope nothing is rounded, and there is nothing to warn of yet: whoever only asks `study` never has to care.
+    with jax.enable_x64(True):
+        if (reader := _FORMS.get(path.suffix.lower())) is not None:
+            form = reader(path)
+            return NamedMarket(observed_market(form.user_value, form.provider_value, form.prior, form.mass), form.names)
+        market = _load_archive(path)
     users, actions, states = market.user_value.shape
     return NamedMarket(market, MarketNames.numbered(users, market.num_providers, actions, states))
 

@@ -3,6 +3,7 @@
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -149,6 +150,14 @@ def test_arithmetic_on_answers_is_warned_of_once():
     assert said("import jax\njax.config.update('jax_enable_x64', True)\n" + MAKE + ASK) == ""
     quiet = "import warnings, pluraljax\nwarnings.simplefilter('ignore', pluraljax.PrecisionWarning)\n"
     assert said(quiet + MAKE + ASK) == ""
+
+
+def test_files_and_studies_warn_of_nothing():
+    """Numbers of a study are NumPy's, which does not round them; an answer's arrays are JAX's, which does."""
+    shop = Path(__file__).parents[2] / "docs" / "examples" / "shop.csv"
+    load = f"import pluraljax as plx\nmarket, names = plx.files.load_named_market({str(shop)!r})\n"
+    assert said(load + "print(plx.study(market, names).sentence)\n") == ""
+    assert said(load + "plx.weak_alignment(market)\n").count("PrecisionWarning") == 1
 
 
 def test_rounded_payoffs_are_warned_of():
