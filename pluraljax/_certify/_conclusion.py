@@ -31,8 +31,6 @@ _SEARCHES = (
 )
 _WIDTH = 105
 _ONE = {True: "is served", False: "is not served", None: "may be served or not"}
-# What ends a sentence about her, before her worst equilibrium.
-_AT_END = f"{_OPEN} (worst: "
 _IF = {"segmented": "with these segments"}
 
 
@@ -49,10 +47,14 @@ def conclusion(
     - `names`: of the users.
     """
     said = [_sentence(market, user, regimes, claims, names) for user in range(market.num_users)]
-    is_open = any(_AT_END in sentence for sentence in said)
+    left, asked = sum(each for _, each in said), market.num_users * len(regimes)
     words = [
-        *(line for sentence in said for line in textwrap.wrap(sentence, _WIDTH, subsequent_indent="  ")),
-        *([_SEARCHES] if is_open else []),
+        *(line for sentence, _ in said for line in textwrap.wrap(sentence, _WIDTH, subsequent_indent="  ")),
+        *(
+            [f"{left} of {asked} questions are open: who is served, by policies of each kind.", _SEARCHES]
+            if left
+            else []
+        ),
         "Served: every equilibrium gives her at least 99 % of the way from what she gets in silence to what a",
         "perfectly aligned model would give her. Worst: what her worst equilibrium gives, of that way.",
     ]
@@ -65,13 +67,14 @@ def _sentence(
     regimes: Sequence[str],
     claims: Sequence[Claim | Question],
     names: Sequence[str] | None,
-) -> str:
+) -> tuple[str, int]:
+    """The sentence about a user, and how much of it is open."""
     who = f"User {user}" if names is None else f"{names[user]} (user {user})"
     outcomes = market.outcomes_of(user)
     silent, way = outcomes.silent, outcomes.aligned - outcomes.silent
     nothing = ZERO * market.user_range(user)
     if SERVED * way <= nothing:
-        return f"{who} is served whatever happens: nothing that she could be told is worth anything to her."
+        return f"{who} is served whatever happens: nothing that she could be told is worth anything to her.", 0
     level = silent + SERVED * way - nothing
     ends = {regime: _worst(silent, outcomes.aligned, user, regime, claims) for regime in regimes}
     served = [True if low >= level else False if high < level else None for low, high in ends.values()]
@@ -80,7 +83,7 @@ def _sentence(
     worst = ", ".join(
         f"{_span((low - silent) / way, (high - silent) / way)} {each}" for each, (low, high) in ends.items()
     )
-    return f"{who} {text} (worst: {worst})."
+    return f"{who} {text} (worst: {worst}).", served.count(None)
 
 
 def _if(regime: str) -> str:

@@ -16,19 +16,20 @@ PROVED_MEANING = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """One answer: its name in a table and in a file, and what `PairedProportions` counts it at."""
+    """One answer: its name in a table, a narrow one too, and in a file, and what `PairedProportions` counts it at."""
 
     label: str
+    short: str
     name: str
     personalized: int
     anonymous: int
 
 
 OUTCOMES = (
-    Outcome("either way", "either_way", _YES, _YES),
-    Outcome("only if\npersonalized", "only_personalized", _YES, _NO),
-    Outcome("only if\nanonymous", "only_anonymous", _NO, _YES),
-    Outcome("neither way", "neither_way", _NO, _NO),
+    Outcome("either way", "either\nway", "either_way", _YES, _YES),
+    Outcome("only if\npersonalized", "only if\npers.", "only_personalized", _YES, _NO),
+    Outcome("only if\nanonymous", "only if\nanon.", "only_anonymous", _NO, _YES),
+    Outcome("neither way", "neither\nway", "neither_way", _NO, _NO),
 )
 
 
@@ -60,16 +61,17 @@ def share_of(pair: PairedProportions, outcome: Outcome) -> Proportion:
     return Proportion(yes, pair.trials - yes - may, may, sequential=pair.sequential)
 
 
-def served_columns(confidence: float) -> list[Entry]:
-    """The columns of a table of cells."""
+def served_columns(confidence: float, is_narrow: bool = False) -> list[Entry]:
+    """The columns of a table of cells; the narrow ones fit beside each other on a page of 80 characters."""
 
     def column(outcome: Outcome) -> Entry:
-        return outcome.label, lambda cell: show_share(share_of(cell.paired["served"], outcome), confidence)
+        heading = outcome.short if is_narrow else outcome.label
+        return heading, lambda cell: show_share(share_of(cell.paired["served"], outcome), confidence)
 
     return [
-        ("searched", lambda cell: f"{cell.paired['served'].trials:,}"),
+        ("of" if is_narrow else "searched", lambda cell: f"{cell.paired['served'].trials:,}"),
         *map(column, OUTCOMES),
-        ("undecided", lambda cell: f"{undecided(cell.paired['served']):,}"),
+        ("open" if is_narrow else "undecided", lambda cell: f"{undecided(cell.paired['served']):,}"),
     ]
 
 
@@ -78,7 +80,7 @@ def show_share(share: Proportion, confidence: float, digits: int = 0) -> str:
     if not share.trials:
         return "-"
     low, high = share.interval(confidence)
-    width = 3 + (digits + 1 if digits else 0)
+    width = 3 + digits + 1 if digits else 0
     mark = "≥" if share.open else ""
     return f"{mark}{100 * share.estimate[0]:.{digits}f} [{100 * low:{width}.{digits}f},{100 * high:{width}.{digits}f}]"
 

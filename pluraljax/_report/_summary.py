@@ -56,7 +56,7 @@ class CellSummary:
 
     The unit is the market: a number held per user is averaged over a market's users first, because users who share
     providers are not independent. Shares put utility on the scale where silent is 0 and aligned is 1; a user is left
-    out of them, and counted in `undefined_users`, where the two coincide.
+    out of them, and counted in `undefined_users`, of all `users`, where the two coincide.
 
     - `statuses`: markets by status code; the rows that held no market are among them.
     - `events`: by name of the event.
@@ -94,6 +94,7 @@ class CellSummary:
     open_brackets: Mapping[str, int]
     open_markets: int
     open_anywhere: int
+    users: int
     undefined_users: int
     pairs: np.ndarray = field(compare=False, repr=False)
 
@@ -262,6 +263,7 @@ def _summarize_cell(
         open_brackets={name: int(is_open[member].sum()) for name, is_open in rows.open.items()},
         open_markets=int(np.any([rows.open[n][member] for n in rows.open if n not in OPEN_BY_NATURE], axis=0).sum()),
         open_anywhere=int(np.any([is_open[member] for is_open in rows.open.values()], axis=0).sum()),
+        users=int(rows.users[member].sum()),
         undefined_users=int(rows.undefined[member].sum()),
         pairs=_histogram(rows.shares["anonymous"][0][member], rows.shares["personalized"][0][member]),
     )

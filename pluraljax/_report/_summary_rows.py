@@ -38,7 +38,7 @@ class Rows:
         aligned, silent = users["aligned"], users["silent"]
         scale, spread = aligned - silent, users["payoff_range"]
         defined = np.isfinite(on_scale(aligned, silent, aligned, spread))
-        self.undefined = users.count(~defined)
+        self.undefined, self.users = users.count(~defined), users.count(np.ones_like(defined))
 
         self.searched = np.isfinite(self.values["anonymous_searched_lower"])
         slack = OPEN_SHARE * spread

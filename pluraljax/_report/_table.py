@@ -124,10 +124,11 @@ def _served(groups: Sequence[Group], summaries: Sequence[CellSummary], confidenc
     )
     yield Text(
         "Each interval is for its own share, and holds whatever the undecided markets are; ≥ marks shares that they "
-        "could add to. Undecided: how many."
+        "could add to. Pers., anon.: only if policies are personalized, or only if anonymous. Of: so many markets; "
+        "open: so many of them are undecided."
     )
     yield Text()
-    yield from _tables(groups, [Shown(*entry) for entry in served_columns(confidence)])
+    yield from _tables(groups, [Shown(*entry) for entry in served_columns(confidence, is_narrow=True)])
 
 
 def _guaranteed(summaries: Sequence[CellSummary]) -> Iterable[RenderableType]:
@@ -277,7 +278,11 @@ def _checks(summaries: Sequence[CellSummary], confidence: float, own: Sequence[O
     for name in (name for name in events if not name.endswith("_theorem")):
         yield from _where(f"event {name}: undecided", summaries, [cell.events[name].open for cell in summaries])
     if undefined := sum(cell.undefined_users for cell in summaries):
-        yield Text(f"left off the scale from silent to aligned, because the two coincide: {undefined:,} users")
+        users = sum(cell.users for cell in summaries)
+        yield Text(
+            f"{undefined:,} of {users:,} users have nothing to gain by any conversation: silent and aligned coincide. "
+            "They are left off the scale between the two, and count as served"
+        )
 
 
 def _where(what: str, summaries: Sequence[CellSummary], counts: Sequence[int]) -> Iterable[Text]:
@@ -285,6 +290,9 @@ def _where(what: str, summaries: Sequence[CellSummary], counts: Sequence[int]) -
     if not sum(counts):
         return
     cells = [str(cell.cell) for cell, count in zip(summaries, counts, strict=True) if count]
+    if len(cells) == len(summaries) > 1:
+        yield Text(f"{what} in {sum(counts):,} markets, in all cells (summary.csv)", "yellow")
+        return
     named = ", ".join(cells[:MOST_CELLS]) + (f" and {len(cells) - MOST_CELLS} more" if len(cells) > MOST_CELLS else "")
     yield Text(f"{what} in {sum(counts):,} markets, see cell {named} of summary.csv", "yellow")
 

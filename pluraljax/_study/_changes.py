@@ -67,15 +67,25 @@ def _payment(
     paid = ask_guarantees((prior, user_value, provider + payment[None], mass), rows, delta)
     sure = paid.apart if name == "personalized" else paid.together[0]
     served = known.serves(sure)
-    most = _largest(known, payment)
-    sentence = _payment_sentence(name, names, len(mass), condition, cost, most, bool(served[whom].all()))
+    most, beta = _largest(known, payment), _scales(found, user_value)[whom].max()
+    sentence = _payment_sentence(name, names, len(mass), condition, cost, beta, most, bool(served[whom].all()))
     return sentence, {
         "solved": True,
         "users": names,
         "cost": cost,
+        "beta": float(beta),
         "largest": most,
         "served": bool(served[whom].all()),
     }
+
+
+def _scales(found: Any, user_value: np.ndarray) -> np.ndarray:
+    """How much a user's payoffs count in what providers want together once they are paid: beta, 0 for who has none."""
+    wanted = np.einsum("ji,ijay->jay", np.asarray(found.weights), np.asarray(found.market.provider_value))
+    # Actions are compared within a state only: what differs between states alone is an offset.
+    spread = lambda value: np.ptp(value, axis=1).max(axis=1)
+    own = spread(user_value)
+    return np.divide(spread(wanted), own, where=own > 0, out=np.zeros(len(own)))
 
 
 def _largest(known: Known, payment: np.ndarray) -> dict[str, Any]:
@@ -92,16 +102,29 @@ def _largest(known: Known, payment: np.ndarray) -> dict[str, Any]:
 
 
 def _payment_sentence(
-    scheme: str, names: list[str], count: int, condition: str, cost: float, most: dict[str, Any], served: bool
+    scheme: str,
+    names: list[str],
+    count: int,
+    condition: str,
+    cost: float,
+    beta: float,
+    most: dict[str, Any],
+    served: bool,
 ) -> str:
     who = "everyone" if len(names) == count > 1 else together(names)
     is_one = who == "everyone" or len(names) == 1
     what = f"{shown(most['action'])}, state {shown(most['state'])}, to whoever serves {shown(most['user'])}"
-    then = f"{who} {'is' if is_one else 'are'} served for sure" if served else "ties may still be in the way"
+    verb, wants = ("is", "wants") if is_one else ("are", "want")
+    tied = (
+        f"Even then it is not proved that {who} {verb} served: whoever is indifferent between two actions (a tie) may "
+        "do what suits a provider, and an equilibrium may rest on that."
+    )
+    then = f"Then {who} {verb} served for sure." if served else tied
+    fee = " (negative: a fee)" if most["payment"] < 0 else ""
     return (
         f"If policies are {scheme}: payments for what {who} {'does' if is_one else 'do'} bring {condition} alignment, "
-        f"at a cost of {cost:.3g} (plx.tuning.least_subsidy), the largest {most['payment']:.3g} for {what}; "
-        f"then {then}."
+        f"at a cost of {cost:.3g} (plx.tuning.least_subsidy), the largest {most['payment']:.3g}{fee} for {what}. "
+        f"That is in units of the providers, in which what {who} {wants} then counts {beta:.3g} times (beta). {then}"
     )
 
 

@@ -58,6 +58,15 @@ def test_every_user_gets_a_sentence_by_what_is_proved_of_her():
     ]
 
 
+def test_what_is_open_is_counted_apart_from_what_is_proved():
+    words = _conclusion.conclusion(exact_market(Arrays), ("personalized", "anonymous"), CLAIMS).words
+    assert "2 of 8 questions are open: who is served, by policies of each kind." in words
+    decided = _conclusion.conclusion(
+        exact_market(Arrays), ["personalized"], [*CLAIMS, silence("personalized", "a")]
+    ).words
+    assert not any("open" in word for word in decided)
+
+
 def test_silence_that_is_an_equilibrium_serves_nobody():
     found = sentences([*CLAIMS, silence("anonymous", "a")], names=["Ann", "Bo", "Cy", "Di"])
     assert found[2] == "Cy (user 2) is served neither way (worst: 50 to 75 % personalized, 0 % anonymous)."

@@ -90,7 +90,7 @@ def test_the_report_starts_with_the_answer():
     assert "Of the 3 undecided, personalized policies serve every user in 1 and do not in 1; in 1 the" in flowing
     lines = [" ".join(line.split()) for line in text.splitlines()]
     assert any(line.startswith("either way 3 ≥30.0 [") for line in lines)
-    assert any(line.startswith("1 10 ≥30 [ 7,") for line in lines)
+    assert any(line.startswith("1 10 ≥30 [7,") for line in lines)
     assert "event anonymous_served: undecided in 2 markets" in text
 
 

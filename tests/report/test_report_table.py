@@ -128,7 +128,7 @@ def test_nothing_that_went_wrong_is_left_out():
 def test_users_without_a_scale_are_counted():
     rows = _cell(0, "conic", {"providers": 1}, weak=10, aligned=[1.0], silent=[1.0])
     text = plain_report(summarize(table(rows)))
-    assert "because the two coincide: 10 users" in text
+    assert "10 of 10 users have nothing to gain by any conversation" in text
     assert [line for line in text.splitlines() if line.strip().startswith("1  ")][1].split()[1:] == [
         "10",
         "-",
