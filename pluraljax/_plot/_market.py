@@ -6,6 +6,7 @@ import numpy as np
 
 from .._arguments import described, instance_of
 from .._printable import for_figures
+from ._around import Legend, put_legend, put_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +32,7 @@ def frontier_curve(
     provider: int | None = None,
     *,
     names: "MarketNames | dict[str, Any] | None" = None,
-    legend: bool = True,
+    legend: Legend = True,
 ) -> "Axes":
     """Draws the most that providers get by an offer that is worth at least so much to a user, from silent to aligned.
 
@@ -45,7 +46,7 @@ def frontier_curve(
     - `curve`: what `plx.frontier_curve` returns, or a market, of which it is asked at 41 levels.
     - `user`, `provider`: whose curve, by number; every provider's by default.
     - `names`: what users and providers are called, as `plx.study` takes them.
-    - `legend`: whether lines are explained.
+    - `legend`: whether lines are explained, and where, as for `shares_served`.
 
     **Returns:** `ax`. Payoffs are expected ones, the provider's per unit of the user's mass. Raises `ValueError` for a
     user or provider that the market does not have.
@@ -89,17 +90,13 @@ def frontier_curve(
                 color="#606060",
             )
     who = for_figures(called.users[user])
-    ax.set_title(
-        f"What serving {who} costs providers\nthe most that each gets by an offer worth so much\n",
-        loc="left",
-        fontsize="medium",
-    )
+    put_title(ax, [f"What serving {who} costs providers", "the most that each gets by an offer worth so much", ""])
     ax.set(
         xlabel=f"worth of the offer to {who} (expected payoff)",
         ylabel="what the provider gets\n(expected payoff per user)",
     )
     if legend:
-        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+        put_legend(ax, legend)
     return ax
 
 
@@ -112,7 +109,7 @@ def policy(
     *,
     segment: int | None = None,
     names: "MarketNames | dict[str, Any] | None" = None,
-    legend: bool = True,
+    legend: Legend = True,
 ) -> "Axes":
     """Draws what a policy has a user do: a stacked bar for each evidence, as high as each action is likely after it.
 
@@ -130,7 +127,7 @@ def policy(
       first.
     - `segment`: of the user, where there are fewer segments than users and more than one.
     - `names`: what users, providers, actions and states are called, as `plx.study` takes them.
-    - `legend`: whether colours are explained.
+    - `legend`: whether colours are explained, and where, as for `shares_served`.
 
     **Returns:** `ax`. Raises `ValueError` where the profile does not fit the market, or has more to it than is drawn.
 
@@ -168,10 +165,10 @@ def policy(
     evidence = called.states if sees_state else [str(place) for place in range(len(done))]
     ax.set_xticks(range(len(done)), [for_figures(each, 24) for each in evidence])
     who, whose = for_figures(called.users[user]), for_figures(called.providers[provider])
-    ax.set_title(f"What {who} does on the advice of {whose}\nby what the provider sees", loc="left", fontsize="medium")
+    put_title(ax, [f"What {who} does on the advice of {whose}", "by what the provider sees"])
     ax.set(xlabel="state" if sees_state else "evidence", ylabel="probability of each action", ylim=(0, 1))
     if legend:
-        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, reverse=True)
+        put_legend(ax, legend, reverse=True)
     return ax
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._printable import for_figures, listed, quoted
+from ._around import Legend, put_legend, put_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +38,7 @@ def panels(scan: "str | Path | Dataset") -> list[dict[str, Any]]:
 
 
 def shares_served(
-    ax: "Axes", scan: "str | Path | Dataset", *, legend: bool = True, family: str | None = None, **where: Any
+    ax: "Axes", scan: "str | Path | Dataset", *, legend: Legend = True, family: str | None = None, **where: Any
 ) -> "Axes":
     """Draws in what share of markets every equilibrium serves every user.
 
@@ -49,7 +50,8 @@ def shares_served(
 
     - `ax`: where it is drawn. Its title says what is shown, for which markets and of how many.
     - `scan`: the folder of a scan, finished or not, or what `plx.scan` and `plx.open_scan` return.
-    - `legend`: whether colours are explained, to the right of the panel.
+    - `legend`: whether colours are explained, and where: True for to the right of the panel, "below" for under it, or
+      what Matplotlib calls a place inside it, such as "upper left" or "best".
     - `family`, `where`: which panel, where the scan has several: the name of a family, and parameters with their
       values.
 
@@ -76,7 +78,7 @@ def shares_served(
     draw_served(ax, group)
     _describe(ax, group, "Whom competition serves", SERVED_AXIS, count_per_bar([group]))
     if legend:
-        ax.legend(handles=served_handles()[::-1], **_BESIDE)
+        put_legend(ax, legend, handles=served_handles()[::-1])
     return ax
 
 
@@ -85,7 +87,7 @@ def alignment(
     scan: "str | Path | Dataset",
     *,
     confidence: float = _CONFIDENCE,
-    legend: bool = True,
+    legend: Legend = True,
     family: str | None = None,
     **where: Any,
 ) -> "Axes":
@@ -100,7 +102,7 @@ def alignment(
     - `ax`: where it is drawn.
     - `scan`: the folder of a scan, finished or not, or what `plx.scan` and `plx.open_scan` return.
     - `confidence`: of the intervals, strictly between 0 and 1.
-    - `legend`: whether lines are explained.
+    - `legend`: whether lines are explained, and where, as for `shares_served`.
     - `family`, `where`: which panel, where the scan has several.
 
     **Returns:** `ax`. Raises `ValueError` where it is not clear which panel is meant.
@@ -126,7 +128,7 @@ def guarantees(
     scan: "str | Path | Dataset",
     *,
     confidence: float = _CONFIDENCE,
-    legend: bool = True,
+    legend: Legend = True,
     family: str | None = None,
     **where: Any,
 ) -> "Axes":
@@ -139,7 +141,7 @@ def guarantees(
     - `ax`: where it is drawn.
     - `scan`: the folder of a scan, finished or not, or what `plx.scan` and `plx.open_scan` return.
     - `confidence`: of the bands, strictly between 0 and 1.
-    - `legend`: whether lines are explained.
+    - `legend`: whether lines are explained, and where, as for `shares_served`.
     - `family`, `where`: which panel, where the scan has several.
 
     **Returns:** `ax`. Raises `ValueError` where it is not clear which panel is meant.
@@ -163,7 +165,7 @@ def equilibria(
     scan: "str | Path | Dataset",
     *,
     confidence: float = _CONFIDENCE,
-    legend: bool = True,
+    legend: Legend = True,
     family: str | None = None,
     **where: Any,
 ) -> "Axes":
@@ -177,7 +179,7 @@ def equilibria(
     - `ax`: where it is drawn.
     - `scan`: the folder of a scan, finished or not, or what `plx.scan` and `plx.open_scan` return.
     - `confidence`: of the bands, strictly between 0 and 1.
-    - `legend`: whether lines are explained.
+    - `legend`: whether lines are explained, and where, as for `shares_served`.
     - `family`, `where`: which panel, where the scan has several.
 
     **Returns:** `ax`. Raises `ValueError` where the scan did not ask for worst equilibria, and where it is not clear
@@ -199,17 +201,13 @@ def equilibria(
     return _draw(ax, group, series, "What users get in their worst equilibrium", EQUILIBRIA_AXIS, legend)
 
 
-# A legend to the right of a panel, which constrained layout makes room for.
-_BESIDE: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False}
-
-
-def _draw(ax: "Axes", group: "Group", series: "Sequence[Series]", title: str, quantity: str, legend: bool) -> "Axes":
+def _draw(ax: "Axes", group: "Group", series: "Sequence[Series]", title: str, quantity: str, legend: Legend) -> "Axes":
     from .._report._panels import count_of, draw_series
 
     draw_series(ax, group, series)
     _describe(ax, group, title, quantity, count_of([group]))
     if legend:
-        ax.legend(**_BESIDE)
+        put_legend(ax, legend)
     return ax
 
 
@@ -218,7 +216,7 @@ def _describe(ax: "Axes", group: "Group", title: str, quantity: str, count: str)
     from .._report._panels import axis_label
 
     which = ", ".join(filter(None, (f"{readable(group.family)} markets", group.label)))
-    ax.set_title(f"{title}\n{for_figures(which, None)}\n{count}", loc="left", fontsize="medium")
+    put_title(ax, [title, for_figures(which, None), count])
     ax.set(xlabel=axis_label(group), ylabel=quantity)
 
 

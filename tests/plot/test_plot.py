@@ -59,6 +59,25 @@ def test_bars_are_shares_of_those_who_are_served(store, ax):
     assert [text.get_text() for text in ax.get_legend().get_texts()] == list(wanted)[::-1]
 
 
+@pytest.mark.parametrize(("legend", "columns"), [(True, 1), ("below", 2), ("upper left", 1)])
+def test_titles_and_legends_keep_to_their_panel(store, legend, columns):
+    figure = Figure(figsize=(7, 3.4), layout="constrained")
+    axes = figure.subplots(1, 2, sharey=True)
+    for ax in axes:
+        plx.plot.shares_served(ax, store, legend=legend if ax is axes[-1] else False, **WHERE)
+    figure.draw_without_rendering()
+    title = axes[0].get_title(loc="left")
+    assert title.replace("\n", " ").startswith(
+        "Whom competition serves gaussian markets, providers share a bias: 1 n ="
+    )
+    assert axes[0]._left_title.get_window_extent().x1 < axes[1]._left_title.get_window_extent().x0
+    shown = axes[1].get_legend()
+    assert shown._ncols == columns
+    if legend == "below":
+        assert shown.get_window_extent().y1 < axes[1].xaxis.label.get_window_extent().y0
+        assert axes[0].get_window_extent().width == pytest.approx(axes[1].get_window_extent().width, rel=0.05)
+
+
 def test_lines_are_frequencies_with_clopper_pearson_bands(store, ax):
     assert plx.plot.alignment(ax, store, confidence=0.9, **WHERE) is ax
     weak, strong = (line for line in ax.get_lines() if not line.get_label().startswith("_"))
