@@ -153,7 +153,7 @@ def test_events_say_whom_competition_serves(monkeypatch):
     lower = [[1.0, 0.99], [1.0, 0.98], [1.0, 0.5], [np.nan, np.nan]]
     upper = [[1.0, 1.00], [1.0, 1.00], [1.0, 0.9], [np.nan, np.nan]]
     blank = np.zeros((4, 2), int)
-    answer = WorstEquilibria(np.array(lower), np.array(upper), blank, blank, blank)
+    answer = WorstEquilibria(np.array(lower), np.array(upper), blank, blank, blank, *np.zeros((2, len(lower)), bool))
     monkeypatch.setattr(_searched_rows, "worst_equilibria", lambda *_, **__: answer)
     personalized = {"personalized_worst_lower": lower[::-1], "personalized_worst_upper": upper[::-1]}
     rows = _searched_rows.measure_searched(batch(), 0.0, known(batch(), **personalized), BUDGET)
