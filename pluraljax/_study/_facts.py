@@ -22,6 +22,8 @@ from .._worst_shared import silence_by_cells, worst_equilibria
 
 # Markets after exits are asked about where there are so many users, copies counted, at most.
 _MOST_COPIES = 256
+# With fewer parts a search has mostly not begun to tell: that its last half told nothing says nothing of the next.
+_TELLING = 500
 # Guarantees read with a delta of 0 may say a little more than holds for the least delta: as much counts as nothing.
 _NOTHING = 1e-6
 
@@ -159,13 +161,16 @@ def search_shared(
 
 
 def _after_search(providers: int, budget: int, left: bool, moving: bool) -> str:
-    """What a search that left something open says of a longer one: honest, because most of these stay open."""
+    """What a search that left something open says of a longer one: most of these stay open, which has to be said."""
     if not left:
         return "the search came to its end, and no larger budget tells more"
+    if budget < _TELLING:
+        return f"only {budget:,} parts were looked at, and a larger budget ({_TELLING:,}, say) may tell more"
     if moving:
-        return f"the search still made headway, so that a budget beyond {budget:,} parts may tell more"
+        often = ", though with several providers it often stays open" if providers > 1 else ""
+        return f"the search still made headway, so that a budget beyond {budget:,} parts may tell more{often}"
     often = "; with several providers that is often so, whatever the budget" if providers > 1 else ""
-    return f"the last half of {budget:,} parts told next to nothing more, and a larger budget hardly will{often}"
+    return f"the last half of {budget:,} parts told next to nothing more{often}"
 
 
 def is_silence_equilibrium(market: Market, segments: np.ndarray, delta: float) -> bool | None:

@@ -167,16 +167,29 @@ def test_each_half_has_its_sentence_and_the_known_one_comes_first(apart, togethe
 
 
 @pytest.mark.parametrize(
-    ("providers", "left", "moving", "wanted"),
+    ("providers", "budget", "left", "moving", "wanted"),
     [
-        (3, True, True, "the search still made headway, so that a budget beyond 500 parts may tell more"),
-        (3, True, False, "a larger budget hardly will; with several providers that is often so, whatever the budget"),
-        (1, True, False, "told next to nothing more, and a larger budget hardly will"),
-        (3, False, True, "the search came to its end, and no larger budget tells more"),
+        (3, 48, True, False, "only 48 parts were looked at, and a larger budget (500, say) may tell more"),
+        (
+            3,
+            5000,
+            True,
+            True,
+            "a budget beyond 5,000 parts may tell more, though with several providers it often stays open",
+        ),
+        (
+            3,
+            5000,
+            True,
+            False,
+            "told next to nothing more; with several providers that is often so, whatever the budget",
+        ),
+        (1, 5000, True, False, "the last half of 5,000 parts told next to nothing more"),
+        (3, 5000, False, True, "the search came to its end, and no larger budget tells more"),
     ],
 )
-def test_a_larger_budget_is_advised_where_the_search_still_made_headway(providers, left, moving, wanted):
-    assert _facts._after_search(providers, 500, left, moving).endswith(wanted)
+def test_a_larger_budget_is_advised_where_the_search_still_made_headway(providers, budget, left, moving, wanted):
+    assert _facts._after_search(providers, budget, left, moving).endswith(wanted)
 
 
 def test_units_and_constants_do_not_matter(answers):

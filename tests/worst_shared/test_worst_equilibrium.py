@@ -173,7 +173,9 @@ def test_no_equilibrium_of_many_shapes_is_below_the_lower_end():
         user, provider = deviation_oracle.stakes(market)
         reach = np.ptp(market.provider_value, axis=(2, 3)) @ market.mass
         crowd = lay_out(user, provider, 1e-9 * reach, reach)
-        (answers,) = run_together([search(crowd, BUDGET)])
+        counted = []
+        (answers,) = run_together([search(crowd, BUDGET, told=counted.append)])
+        assert sum(counted) == (0 if crowd.num_providers == 1 else sum(one.looked for one in answers))
         most = np.where(crowd.cares, [min(one.most, 1.0) for one in answers], 0.0)
         for j, value in attained(generator, market, 1e-9 * reach, crowd):
             assert value >= crowd.utility(most)[j] - 1e-6 * max(1.0, np.abs(user[j]).max()), i
