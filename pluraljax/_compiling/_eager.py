@@ -43,6 +43,17 @@ class Step(NamedTuple):
     optimised: bool
 
 
+class _Type(NamedTuple):
+    """Of an array that goes in: `key` names what kind of random key it is made into there, if it is one."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    key: str | None
+
+    def made(self, array: Any) -> Any:
+        return array if self.key is None else jax.random.wrap_key_data(array, impl=self.key)
+
+
 class _Place(NamedTuple):
     """Stands for the n-th array of a result."""
 
@@ -64,18 +75,25 @@ class _Compiled(NamedTuple):
 def run_step(step: Step, args: Any, kwargs: Any) -> tuple[bool, Any]:
     """Runs a step on concrete arguments, in a float64 scope; not where devices or settings ask for JAX's own way."""
     leaves, tree = jax.tree.flatten((args, kwargs))
-    arrays = [leaf for leaf in leaves if eqx.is_array(leaf)]
-    device = _device_of(arrays)
+    given = [leaf for leaf in leaves if eqx.is_array(leaf)]
+    device = _device_of(given)
     if device is None:
         return False, None
     # With types: 1, 1.0 and True are equal, and hash alike.
     static = tuple(None if eqx.is_array(leaf) else (type(leaf), leaf) for leaf in leaves)
-    types = tuple((leaf.shape, leaf.dtype.name) for leaf in arrays)
+    # Keys go in as the numbers that they are made of: what is compiled for keys could not be written down.
+    made_of = tuple(str(jax.random.key_impl(leaf)) if _is_key(leaf) else None for leaf in given)
+    arrays = [leaf if how is None else jax.random.key_data(leaf) for leaf, how in zip(given, made_of, strict=True)]
+    types = tuple(_Type(leaf.shape, leaf.dtype.name, how) for leaf, how in zip(arrays, made_of, strict=True))
     try:
         hash(static)
     except TypeError:
         return False, None
     return True, _compiled(step, tree, static, types, device, _settings())(arrays)
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def forget_steps() -> None:
@@ -84,13 +102,13 @@ def forget_steps() -> None:
 
 
 def _device_of(arrays: list[Any]) -> Any:
-    """The CPU that all arrays are on, or would be put on; None where it is another device, or several, or of keys."""
+    """The CPU that all arrays are on, or would be put on; None where it is another device, or several."""
     config: Any = jax.config
     device = config.jax_default_device
     device = jax.local_devices()[0] if device is None else device
     if config.jax_disable_jit or getattr(device, "platform", None) != "cpu":
         return None
-    if any(jnp.issubdtype(leaf.dtype, jax.dtypes.extended) for leaf in arrays):
+    if any(jnp.issubdtype(leaf.dtype, jax.dtypes.extended) and not _is_key(leaf) for leaf in arrays):
         return None
     elsewhere = (isinstance(leaf, jax.Array) and leaf.sharding.device_set != {device} for leaf in arrays)
     return None if any(elsewhere) else device
@@ -104,18 +122,18 @@ def _settings() -> tuple[Any, ...]:
 
 @functools.lru_cache(maxsize=_MOST_HELD)
 def _compiled(step: Step, tree: Any, static: Any, types: Any, device: Any, settings: Any) -> _Compiled:
-    blank = [np.zeros(shape, dtype) for shape, dtype in types]
+    blank = [np.zeros(each.shape, each.dtype) for each in types]
     values = [None if each is None else each[1] for each in static]
     quickly = not step.optimised and sum(array.size for array in blank) <= _MOST_ELEMENTS
     key = _key(step, tree, static, types, (device.id, quickly, *settings))
     folder = None if key is None else user_folder(FOLDER)
     with jax.default_device(device):
         if key is None or folder is None:
-            return _compile(step.function, tree, values, blank, quickly, getattr(step.function, "__name__", "step"))[0]
+            return _compile(step.function, tree, values, types, quickly, getattr(step.function, "__name__", "step"))[0]
         place = Kept(folder)
         if (found := _load(place, key, device, blank)) is not None:
             return found
-        found, can_be_kept = _compile(step.function, tree, values, blank, quickly, f"step_{_name(key)}")
+        found, can_be_kept = _compile(step.function, tree, values, types, quickly, f"step_{_name(key)}")
         if can_be_kept:
             _write(place, key, found)
         return found
@@ -136,13 +154,13 @@ def _name(key: str) -> str:
 
 
 def _compile(
-    function: Callable[..., Any], tree: Any, values: list[Any], blank: list[Any], quickly: bool, name: str
+    function: Callable[..., Any], tree: Any, values: list[Any], types: tuple[_Type, ...], quickly: bool, name: str
 ) -> tuple[_Compiled, bool]:
     """Compiles a function, and says whether what came of it makes sense elsewhere."""
     shape: list[Any] = []
 
     def flat(*arrays):
-        given = iter(arrays)
+        given = (each.made(array) for each, array in zip(types, arrays, strict=True))
         whole = iter(values)
         filled = [next(given) if is_array else value for is_array, value in zip(is_arrays, whole, strict=True)]
         args, kwargs = jax.tree.unflatten(tree, filled)
@@ -155,7 +173,7 @@ def _compile(
     # JAX's own cache goes by names, too: this one follows from all that the code does.
     flat.__name__ = flat.__qualname__ = name
     with told_as_part(_COMPILING), _counting_hits() as hits:
-        lowered = jax.jit(flat).lower(*blank)
+        lowered = jax.jit(flat).lower(*(jax.ShapeDtypeStruct(each.shape, each.dtype) for each in types))
         compiled = compile_with(lowered, QUICKLY) if quickly else lowered.compile()
     # A callback is an address in this process. What was loaded itself lacks what writing it down again would need.
     return _Compiled(compiled, shape[0]), not hits and "python_cpu_callback" not in lowered.as_text()

@@ -39,6 +39,11 @@ def with_words(value, word):
     return {"value": value + 1, "word": word.upper(), "nothing": None}
 
 
+@in_float64
+def drawn(keys, scale):
+    return scale * jax.random.normal(keys if keys.ndim == 0 else keys[1], (3,))
+
+
 @pytest.fixture
 def own_cache(tmp_path, monkeypatch):
     """A cache of its own, of which JAX's knows nothing; what other tests compiled is forgotten."""
@@ -100,6 +105,22 @@ def test_results_come_back_as_they_were_returned(folder, compiled):
         _eager.forget_steps()
     assert len(compiled) == 1
     assert with_words(np.arange(3.0), "no")["word"] == "NO"
+    assert len(compiled) == 2
+
+
+@pytest.mark.parametrize("kind", ["threefry2x32", "rbg"])
+@pytest.mark.parametrize("number", [None, 2])
+def test_random_keys_are_kept_with_what_they_are_for(folder, compiled, kind, number):
+    key = jax.random.key(7, impl=kind)
+    keys = key if number is None else jax.random.split(key, number)
+    for _ in range(2):
+        found = drawn(keys, np.float64(2))
+        with jax.enable_x64(True):
+            np.testing.assert_array_equal(found, 2 * jax.random.normal(key if number is None else keys[1], (3,)))
+        _eager.forget_steps()
+    assert len(compiled) == 1
+    other = jax.random.key(7, impl={"rbg": "threefry2x32", "threefry2x32": "rbg"}[kind])
+    assert not np.array_equal(drawn(other if number is None else jax.random.split(other, number), 2.0), found)
     assert len(compiled) == 2
 
 
@@ -220,7 +241,7 @@ def test_remarks_are_left_out_in_several_threads(capfd):
     def load(number):
         with without_noise():
             time.sleep(0.05)
-            os.write(2, b"feature +prefer-no-scatter\n%d\n" % number)
+            os.write(2, b"Target machine feature +prefer-no-scatter\n%d\n" % number)
 
     threads = [threading.Thread(target=load, args=(number,)) for number in range(4)]
     for thread in threads:
