@@ -20,6 +20,8 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     try:
         with open(path, "rb") as file:
             data = file.read(MOST_BYTES + 1)
+    except FileNotFoundError:
+        raise ValueError(f"{path}: there is no such file.") from None
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror}).") from None
     if len(data) > MOST_BYTES:

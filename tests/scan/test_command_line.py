@@ -10,6 +10,7 @@ from tiny import tiny
 
 from pluraljax._cli import main
 from pluraljax._cli._status import _amount
+from pluraljax._cli._words import sentence_of
 from pluraljax._scan.config._plan import missing_blocks
 from pluraljax._scan.measure._columns import COLUMNS
 from pluraljax._scan.store._store import Store
@@ -96,3 +97,10 @@ def test_counts_are_whole_and_sentences_end_once(folder, tmp_path, capsys):
     (config := tmp_path / "study.toml").write_text('marklets = 3\n[[grid]]\nfamily = "gaussian"\n')
     assert main(["scan", str(config), "--out", str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err.endswith("study.toml: unknown key 'marklets'. Did you mean 'markets'?\n")
+
+
+def test_errors_of_the_system_are_sentences():
+    missing = FileNotFoundError(2, "No such file or directory", "market.npz")
+    assert sentence_of(missing) == "market.npz: there is no such file."
+    assert sentence_of(PermissionError(13, "Permission denied", "market.npz")) == "market.npz: Permission denied."
+    assert sentence_of(ValueError("as it is")) == "as it is"
