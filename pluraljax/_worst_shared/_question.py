@@ -1,6 +1,8 @@
 """The worst equilibrium of every user, whoever shares policies: the question, and the search on the host."""
 
 from collections.abc import Callable
+from functools import partial
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import jax
@@ -17,6 +19,7 @@ from .._market import (
     counted_from_first_action,
     market_status,
     objective_range,
+    one_market,
     slack,
     slack_of,
     stakes,
@@ -30,6 +33,7 @@ from .._status import Status
 from ._apart import worst_apart
 from ._base import TOLERANCE, part_of, unsearched
 from ._pool import run_together
+from ._proof import SegmentProof, Watch
 from ._result import Drawn, WorstEquilibrium, as_profile, draw_profile, without_profile
 from ._tree import Searched, search
 
@@ -125,6 +129,21 @@ def laid_out(market: Market, delta: Float[Array, ""]) -> tuple[jax.Array, ...]:
     return user, provider, baseline, slack_of(market, delta), objective_range(market), status
 
 
+@checked(market=one_market, segments=known_labels, delta=slack)
+@float64_scope
+def shared_proof(
+    market: Market, segments: Any, delta: Any = 0.0, budget: int = 300
+) -> tuple[WorstEquilibrium, list[SegmentProof]]:
+    """Runs the search of `worst_equilibrium` in one market, and keeps what proves its answer, segment by segment.
+
+    The answer is the same. Users of a segment that has no proof were not searched for: their bracket is the one without.
+    """
+    batch = jax.tree.map(lambda leaf: leaf[None], market)
+    proofs: list[SegmentProof] = []
+    found = search_all(batch, segments, jnp.asarray(delta, jnp.float64), check_budget(budget), None, proofs=proofs)
+    return jax.tree.map(lambda leaf: leaf[0], found), proofs
+
+
 class _Segment(NamedTuple):
     """What is known of one segment of every market."""
 
@@ -141,13 +160,16 @@ def _in_segment(
     progress: Callable | None,
     known: np.ndarray | None,
     level: float | None,
+    watch: Callable[[Crowd, np.ndarray], Watch] | None,
 ) -> _Segment:
     """Searches one segment of every market in one pool; what is large or invalid has no search."""
     told = [np.asarray(leaf) for leaf in jax.vmap(lambda one: laid_out(one, delta))(part)]
     baseline, status = told[2], told[-1]
     count, members = baseline.shape
     crowds = _crowds(part, told) if budget else {}
-    answers = run_together([search(crowd, budget, level) for crowd in crowds.values()], progress)
+    watches = [None if watch is None else watch(crowd, told[4][place]) for place, crowd in crowds.items()]
+    searches = [search(*each) for each in zip(crowds.values(), repeat(budget), repeat(level), watches)]
+    answers = run_together(searches, progress)
     ends, looked = np.full((2, count, members), np.nan), np.zeros((count, members), np.int32)
     drawn: list[list[Drawn | None]] = [[None] * members for _ in range(count)]
     if any(status[place] < Status.NOT_FINITE and place not in crowds for place in range(count)):
@@ -170,10 +192,12 @@ def search_all(
     progress: Callable | None,
     known: np.ndarray | None = None,
     level: float | None = None,
+    proofs: list[SegmentProof] | None = None,
 ) -> WorstEquilibrium:
     """`worst_equilibrium` for a batch, its arguments checked.
 
-    `known` are brackets without a search, if they are; with `level` the search ends earlier, see `search`.
+    `known` are brackets without a search, if they are; with `level` the search ends earlier, see `search`. What proves
+    the brackets is added to `proofs`, for every segment that is searched.
     """
     count, users = markets.user_value.shape[:2]
     names = sorted(set(labels))
@@ -188,7 +212,8 @@ def search_all(
         take = tuple(members.tolist())
         part = jax.vmap(lambda one, take=take: part_of(one, take))(markets)
         base = None if known is None else known[:, :, members]
-        found = _in_segment(part, delta, budget, progress, base, level)
+        watch = None if proofs is None else partial(Watch.adding_to, proofs, take)
+        found = _in_segment(part, delta, budget, progress, base, level, watch)
         ends[:, :, members], looked[:, members], status[:, members] = found.ends, found.looked, found.status[:, None]
         for place, row in enumerate(found.drawn):
             for target, one in zip(members, row, strict=True):
