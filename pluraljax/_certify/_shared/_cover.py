@@ -54,7 +54,7 @@ def simplices(whole: Part, cares: Sequence[bool]) -> list[Part]:
     parts = []
     for place, order in enumerate(itertools.permutations([j for j, hers in enumerate(cares) if hers])):
         corners = [
-            tuple(ONE if j in order[:last] else ZERO for j in range(len(cares))) for last in range(len(order), -1, -1)
+            tuple(ONE if j in order[:last] else ZERO for j in range(len(cares))) for last in range(len(order) + 1)
         ]
         parts.append(replace(whole, path=(place,), corners=tuple(corners)))
     return parts

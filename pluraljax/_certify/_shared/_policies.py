@@ -9,9 +9,11 @@ import numpy as np
 from .._rational import ONE, ZERO, Rationals, as_float, candidate, nearby_solution, zeros
 from ._rays import Crowd
 
-# What of an evidence counts as told, and how near to a limit a loss counts as meant to meet it: shares of what is there.
-_TOLD, _TIGHT = 1e-11, Fraction(1, 10**8)
+# Weights that are rounding, and how near to a limit a loss counts as meant to meet it, as a share of that.
+_NOTHING, _TIGHT = 1e-12, Fraction(1, 10**8)
 _ROUNDS = 3
+# What counts as no leverage of a weight on an equation: what depends on other equations does so exactly.
+_NEGLIGIBLE = 1e-15
 
 
 @dataclass(frozen=True)
@@ -129,8 +131,7 @@ def solved_policies(
     for policy, start, size in zip(policies, starts, sizes, strict=False):
         sums = [sum(crowd.rays[n]) for n in policy.rays]
         point[start : start + size] = [as_float(share * whole) for share, whole in zip(policy.share, sums, strict=True)]
-        told = [as_float(value) for value in policy.told]
-        point[start + size : start + size + evidences] = [value if value > _TOLD else 0.0 for value in told]
+        point[start + size : start + size + evidences] = [as_float(value) for value in policy.told]
         for x in range(evidences):
             row = zeros(len(point))
             row[start : start + size] = [Fraction(crowd.rays[n][x], w) for n, w in zip(policy.rays, sums, strict=True)]
@@ -141,8 +142,9 @@ def solved_policies(
         for each, start in zip(coefficients, starts, strict=False):
             row[start : start + len(each)] = each
         rows.append((row, value))
+    point = np.where(point > _NOTHING, point, 0.0)
     for _ in range(_ROUNDS):
-        solution = nearby_solution(point, rows, np.flatnonzero(point).tolist())
+        solution = nearby_solution(point, rows, np.flatnonzero(point).tolist(), _NEGLIGIBLE)
         negative = np.array([value < 0 for value in solution])
         if not negative.any():
             return [
