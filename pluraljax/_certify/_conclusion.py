@@ -26,9 +26,7 @@ _BOTH = {
     (None, None): "perhaps served either way",
 }
 _OPEN = "Undecided: "
-_SEARCHES = (
-    "What is undecided here may be settled by a search, which `pluraljax study` makes and no certificate proves."
-)
+_SEARCHES = "What is undecided here may be settled by a search of more parts, which `budget` asks for."
 _WIDTH = 105
 _ONE = {True: "served", False: "not served", None: "perhaps served"}
 _IF = {"segmented": "with these segments"}
@@ -92,7 +90,7 @@ def _worst(
     for key, side, value in _bounds(claims):
         if side == "lower" and key in (f"guarantee/{regime}/user {user}", f"theorem/{regime}/user {user}"):
             lower.append(value)
-        if regime == "personalized" and key == f"worst/user {user}":
+        if key == ("worst" if regime == "personalized" else f"worst/{regime}") + f"/user {user}":
             (lower if side == "lower" else upper).append(value)
     if any(each.key == f"silence/{regime}" and each.verdict == PROVED and _is_yes(each) for each in claims):
         upper.append(silent)

@@ -32,8 +32,8 @@ _EAGER = 0.2
 class Node:
     """A part; `used` are the inequalities that have mattered so far, `bounds` the most that each user loses in it.
 
-    It is `final` for users for whom all inequalities are met where their programme ends: nothing can cut it. `path` says
-    where in the tree of parts it is: the number of its root, then which part of each split.
+    It is `final` for users for whom all inequalities are met where their programme ends: nothing can cut it. `path` is
+    its place in the tree of parts: the number of its root, then which part of each split.
     """
 
     allowed: tuple[frozenset[int], ...]

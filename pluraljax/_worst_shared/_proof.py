@@ -33,8 +33,8 @@ class Refuted(NamedTuple):
     The bound is `most`, or below zero without targets: then there is no equilibrium. Of the inequalities that providers
     do not gain by winning sets of users, `winning` says with which policies at the corners, by their places in the list
     of a proof, and `price` how much each counts. `slope[user]` is what all of them together, and the walls of the
-    simplex, ask of her losses; `envy[user policy]` and `evidence[policy evidence]` are the other multipliers. `path` says
-    where in the tree this is.
+    simplex, ask of her losses; `envy[user policy]` and `evidence[policy evidence]` are the other multipliers. `path` is
+    the place in the tree.
     """
 
     path: tuple[int, ...]

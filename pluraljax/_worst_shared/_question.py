@@ -136,11 +136,13 @@ def shared_proof(
 ) -> tuple[WorstEquilibrium, list[SegmentProof]]:
     """Runs the search of `worst_equilibrium` in one market, and keeps what proves its answer, segment by segment.
 
-    The answer is the same. Users of a segment that has no proof were not searched for: their bracket is the one without.
+    The answer is the same, but where a segment is not searched: there it is NaN, and there is no proof.
     """
     batch = jax.tree.map(lambda leaf: leaf[None], market)
-    proofs: list[SegmentProof] = []
-    found = search_all(batch, segments, jnp.asarray(delta, jnp.float64), check_budget(budget), None, proofs=proofs)
+    unknown, proofs = np.full((2, 1, market.num_users), np.nan), []
+    found = search_all(
+        batch, segments, jnp.asarray(delta, jnp.float64), check_budget(budget), None, unknown, proofs=proofs
+    )
     return jax.tree.map(lambda leaf: leaf[0], found), proofs
 
 

@@ -84,7 +84,7 @@ class Heard:
 
 
 class Posed(NamedTuple):
-    """The rows of a programme about what is heard; the last of them are inequalities, of the providers and sets in `pairs`.
+    """The rows of a programme about what is heard; the last ones are inequalities of the providers and sets in `pairs`.
 
     `slope` is what each row asks of users' losses, apart from what they bring and whom they envy.
     """

@@ -7,13 +7,13 @@ are moved until they win exactly whom they mean to, and count for what they then
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import lcm
 from typing import Any
 
 import numpy as np
 
-from .._rational import ONE, ZERO, Rationals, as_float, candidate, multipliers, short_fraction, zeros
+from .._rational import ZERO, Rationals, as_float, candidate, multipliers, short_fraction
 from ._cover import Part
+from ._duals import most_of_a_policy
 from ._policies import winning_policy
 from ._rays import Crowd, nearest_rays
 
@@ -68,7 +68,7 @@ class Winnings:
         crowd, i, won = self.crowd, int(winning.provider), [bool(comes) for comes in winning.won]
         if not losses and crowd.num_providers > 1:
             # Everything is told, which wins whoever does not have it yet, whatever users lose.
-            return sum((least_told(crowd, i, j) for j in range(crowd.num_users)), ZERO) if all(won) else None
+            return sum((crowd.told_least(i, j) for j in range(crowd.num_users)), ZERO) if all(won) else None
         nearest = [self._nearest[int(n)] for n in winning.belief]
         if not all(nearest):
             return None
@@ -81,30 +81,9 @@ class Winnings:
             return None
         full = [bool(limit) and not most for most in limit] or [False] * crowd.num_users
         return sum(
-            (
-                least_told(crowd, i, j) if full[j] else policy.paid(crowd, i, j)
-                for j in range(crowd.num_users)
-                if won[j]
-            ),
+            (crowd.told_least(i, j) if full[j] else policy.paid(crowd, i, j) for j in range(crowd.num_users) if won[j]),
             ZERO,
         )
-
-
-def least_told(crowd: Crowd, i: int, j: int) -> Fraction:
-    """What a provider gets from a user who is told everything and does what is worst for it of what is best for her."""
-    told = crowd.told(j)
-    return sum((min(crowd.provider[i, j][x][told[x]].tolist()) for x in range(crowd.num_evidences)), ZERO)
-
-
-def most_told(crowd: Crowd, i: int, j: int) -> Rationals:
-    """What a provider gets from a user at each evidence if she does what it likes most of what is best for her."""
-    told = crowd.told(j)
-    return np.array([max(crowd.provider[i, j][x][told[x]].tolist()) for x in range(crowd.num_evidences)], object)
-
-
-def first_told(crowd: Crowd, i: int, j: int) -> Rationals:
-    """What a provider gets from a user at each evidence if she does the first of her optimal actions."""
-    return np.array([crowd.provider[i, j][x][crowd.told(j)[x]][0] for x in range(crowd.num_evidences)], object)
 
 
 def bound_losses(crowd: Crowd, part: Part, winnings: Winnings, refuted: Any) -> Loss | None:
@@ -142,10 +121,10 @@ def _most(
 ) -> Fraction:
     """The weak dual: the goal, plus multipliers times slacks, is at most this at all profiles of the part.
 
-    In between corners the inequalities together ask for no less than an affine function of losses with this slope, whose
+    Between corners the inequalities together ask for no less than an affine function of losses with this slope, whose
     height is what the corners leave for it.
     """
-    heard, users = part.heard, range(crowd.num_users)
+    users, policies = range(crowd.num_users), range(max(part.heard) + 1)
     weight = [[ZERO] * crowd.num_users for _ in range(crowd.num_providers)]
     total = ZERO
     for each in inequalities:
@@ -153,55 +132,20 @@ def _most(
         for j in users:
             if each.won[j]:
                 weight[each.provider][j] += each.price
-    for i in range(crowd.num_providers):
-        total += sum((weight[i][j] * sum(first_told(crowd, i, j).tolist()) for j in users if weight[i][j]), ZERO)
-    asked = [sum((each.price * each.brings[c] for each in inequalities), ZERO) for c in range(max(len(part.corners), 1))]
-    for c, corner in enumerate(part.corners):
-        asked[c] -= sum((slope[j] * corner[j] * crowd.way[j] for j in users), ZERO)
-    total -= min(asked)
-    for policy in range(max(heard) + 1):
-        own = [j for j in users if heard[j] == policy]
-        loss = [
-            goal[j] - slope[j] - sum((envy[j, b] for b in range(max(heard) + 1) if b != policy), ZERO)
-            if j in own
-            else envy[j, policy]
-            for j in users
-        ]
-        total += most_of_a_policy(crowd, loss, [[row[j] if j in own else ZERO for j in users] for row in weight], evidence[policy])
+                total += each.price * sum(crowd.told_first(each.provider, j).tolist(), ZERO)
+    total -= min(_asked(crowd, corner, inequalities, c, slope) for c, corner in enumerate(part.corners or ((),)))
+    for policy in policies:
+        own = [hers == policy for hers in part.heard]
+        others = [sum((envy[j, b] for b in policies if b != policy), ZERO) for j in users]
+        loss = [goal[j] - slope[j] - others[j] if own[j] else envy[j, policy] for j in users]
+        paid = [[value if hears else ZERO for value, hears in zip(row, own, strict=True)] for row in weight]
+        total += most_of_a_policy(crowd, loss, paid, evidence[policy])
     return total
 
 
-def most_of_a_policy(
-    crowd: Crowd,
-    loss: Sequence[Fraction],
-    weight: Sequence[Sequence[Fraction]],
-    evidence: Rationals,
-    liked: bool = False,
+def _asked(
+    crowd: Crowd, corner: Sequence[Fraction], inequalities: Sequence[Inequality], place: int, slope: Sequence[Fraction]
 ) -> Fraction:
-    """The most of `sum_j loss_j lost_j + sum_ij weight_ij (paid_ij - told)` over public policies, by prices of evidence.
-
-    `told` is what users bring who are told everything and do the first of their optimal actions, or with `liked` what
-    the provider likes most of these. Prices are raised until no ray is worth more than it uses up; each is worth most
-    with the best actions that make it so.
-    """
-    told = zeros(crowd.num_evidences)
-    for i, j in np.ndindex(crowd.num_providers, crowd.num_users):
-        if weight[i][j]:
-            told = told + weight[i][j] * (most_told(crowd, i, j) if liked else first_told(crowd, i, j))
-    prices = evidence + told
-    terms = [*loss, *(value for row in weight for value in row), *prices.tolist()]
-    scale = lcm(*(value.denominator for value in terms))
-    whole = lambda value: int(value * scale)
-    score = np.zeros(len(crowd.rays), object)
-    for j in range(crowd.num_users):
-        if loss[j]:
-            score = score + crowd.lost[j] * whole(loss[j])
-        paid = [crowd.paid[i][j] * whole(weight[i][j]) for i in range(crowd.num_providers) if weight[i][j]]
-        if paid:
-            best = [max(row[marks].tolist()) for row, marks in zip(sum(paid[1:], paid[0]), crowd.best[j], strict=True)]
-            score = score + np.array(best, object)
-    cost = [sum(whole(p) * v for p, v in zip(prices.tolist(), ray, strict=True)) * crowd.unit for ray in crowd.rays]
-    over = [(value - price, sum(ray)) for value, price, ray in zip(score.tolist(), cost, crowd.rays, strict=True)]
-    raise_by = max((Fraction(miss, size) for miss, size in over if miss > 0), default=ZERO) / (scale * crowd.unit)
-    used = sum(evidence.tolist(), ZERO) + crowd.num_evidences * short_fraction(raise_by, up=True)
-    return used
+    """What inequalities together ask for at a corner, less what the slope accounts for there."""
+    by_losses = sum((by * share * way for by, share, way in zip(slope, corner, crowd.way, strict=False)), ZERO)
+    return sum((each.price * each.brings[place] for each in inequalities), ZERO) - by_losses

@@ -1,4 +1,4 @@
-"""Public policies as weights of signals, exactly; policies of floats are moved until they win exactly whom they mean to."""
+"""Public policies as weights of signals, exactly; those of floats are moved until they win whom they mean to win."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Policy:
     def paid(self, crowd: Crowd, i: int, j: int) -> Fraction:
         """What a provider gets from a user who hears it.
 
-        She does as she is told, or what the provider likes most of what is best for her; where she is told the evidence,
+        She does as she is told, or what the provider likes most of what is best for her; told the evidence, she does
         the first of her optimal actions, or again what it likes most.
         """
         value = ZERO
@@ -47,10 +47,8 @@ class Policy:
             else:
                 value += share * int(row[self.action[place][j]])
         value /= crowd.unit
-        for x, share in enumerate(self.told):
-            if share:
-                optimal = crowd.provider[i, j][x][crowd.told(j)[x]].tolist()
-                value += share * (max(optimal) if self.action is None else optimal[0])
+        rest = crowd.told_most(i, j) if self.action is None else crowd.told_first(i, j)
+        value += sum((share * each for share, each in zip(self.told, rest.tolist(), strict=True) if share), ZERO)
         return value
 
     @property
@@ -70,7 +68,7 @@ def policy_of(
 
 
 def read_policy(crowd: Crowd, rays: list[int], weight: Sequence[float]) -> Policy:
-    """Reads a policy of floats; `weight` belongs to rays that add up to 1. Where it uses too much, it is scaled down."""
+    """Reads a policy of floats; `weight` is for rays that add up to 1. Where it uses too much, it is scaled down."""
     share = [max(value, ZERO) / sum(crowd.rays[n]) for n, value in zip(rays, candidate(weight).tolist(), strict=True)]
     used = [ONE - left for left in policy_of(crowd, rays, share).told]
     most = max([ONE, *used])

@@ -1,4 +1,4 @@
-"""A profile of public policies as a delta-equilibrium, exactly: nobody envies, and tangents bound what deviations bring.
+"""A profile of public policies as a delta-equilibrium, exactly: nobody envies, tangents bound what deviations bring.
 
 The policies of floats are moved until what ties in them ties exactly: users between two offers, and evidence used up.
 """
@@ -10,7 +10,7 @@ from itertools import product
 from typing import Any
 
 from .._rational import ONE, ZERO, Rationals, candidate, multipliers
-from ._bounds import most_of_a_policy, most_told
+from ._duals import most_of_a_policy
 from ._policies import Policy, loss_row, read_policy, solved_policies
 from ._rays import Crowd, nearest_rays
 
@@ -128,7 +128,7 @@ def _is_calm(crowd: Crowd, profile: Profile) -> bool:
 def _deviations(
     crowd: Crowd, profile: Profile, i: int, tangents: dict[tuple[int, tuple[bool, ...]], Any]
 ) -> list[Deviation] | None:
-    """Everything that a provider can do, by whom it wins, and what that brings at most; None where a bound is missing."""
+    """All that a provider can do, by whom it wins, and what that brings at most; None where a bound is missing."""
     users, policies = range(crowd.num_users), profile.policies
     now = [policies[profile.heard(j)].paid(crowd, i, j) for j in users]
     loyal = [profile.served_by[j] == i for j in users]
@@ -175,5 +175,5 @@ def most_won(
     loss = [-sign[j] * room[j] for j in users]
     weight = [[ONE if p == i and comes else ZERO for comes in won] for p in range(crowd.num_providers)]
     total = most_of_a_policy(crowd, loss, weight, evidence, liked=True)
-    total += sum((sum(most_told(crowd, i, j).tolist()) for j in users if won[j]), ZERO)
+    total += sum((sum(crowd.told_most(i, j).tolist(), ZERO) for j in users if won[j]), ZERO)
     return total + sum((sign[j] * room[j] * outside[j] for j in users), ZERO)

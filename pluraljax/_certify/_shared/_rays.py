@@ -16,7 +16,7 @@ import numpy as np
 from .._rational import Rationals, as_float, total
 
 Ray = tuple[int, ...]
-# A plane through the origin on which evidence is ruled out (a, b are None), or a user is indifferent between two actions.
+# A plane on which evidence is ruled out (the actions are None), or a user is indifferent between two actions.
 _Why = tuple[int, int | None, int | None]
 # A belief of floats stands for a ray of the same direction, up to this.
 _SAME = 1e-7
@@ -65,6 +65,23 @@ class Crowd:
         """Marks the optimal actions of a user who is told the evidence: [evidence action]."""
         return np.asarray(self.user[j] == self.user[j].max(axis=-1, keepdims=True), bool)
 
+    def _told(self, i: int, j: int) -> list[list[Fraction]]:
+        """What a provider gets from a user at each evidence by each of her optimal actions."""
+        told = self.told(j)
+        return [self.provider[i, j][x][told[x]].tolist() for x in range(self.num_evidences)]
+
+    def told_first(self, i: int, j: int) -> Rationals:
+        """What a provider gets at each evidence from a user who does the first of her optimal actions."""
+        return np.array([values[0] for values in self._told(i, j)], object)
+
+    def told_most(self, i: int, j: int) -> Rationals:
+        """The same if she does what it likes most of what is best for her."""
+        return np.array([max(values) for values in self._told(i, j)], object)
+
+    def told_least(self, i: int, j: int) -> Fraction:
+        """All that a provider gets from a user who is told everything, and does what is worst for it of her best."""
+        return sum((min(values) for values in self._told(i, j)), Fraction(0))
+
 
 def crowd_of(user: Rationals, provider: Rationals, slack: list[Fraction]) -> Crowd:
     """Lays a segment out, and finds its rays."""
@@ -86,10 +103,10 @@ def _integers(values: Rationals, unit: int) -> np.ndarray:
 
 
 def find_rays(user: np.ndarray) -> list[Ray]:
-    """Lists the rays of all cones of beliefs on which everybody's best actions are fixed: `user[user evidence action]`.
+    """Lists rays of all cones of beliefs on which everybody's best actions are fixed: `user[user evidence action]`.
 
-    At a ray so many planes meet that nothing but scale is left free: evidence ruled out, or two of a user's best actions
-    that tie. One that lies on planes of actions that are not best is no ray of a cone, and is left out.
+    At a ray so many planes meet that nothing but scale is left free: evidence ruled out, or two of a user's actions
+    that tie. Where those planes are of actions that are not best there, it is no ray of a cone, and left out.
     """
     planes: dict[Ray, list[_Why]] = {}
     users, evidences, actions = user.shape
