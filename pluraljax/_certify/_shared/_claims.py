@@ -79,8 +79,8 @@ def _claim(
 def _cover_words(members: Sequence[int], lower: Lower) -> list[str]:
     empty = sum(leaf.by is not None and leaf.by.is_empty for leaf in lower.leaves)
     words = [
-        f"she loses at most {short(lower.most)} against full information: {len(lower.leaves)} parts cover all profiles,",
-        f"{empty} of them hold no equilibrium, and (11) bounds what she loses in the others, most of all in",
+        f"she loses at most {short(lower.most)} against full information: {len(lower.leaves)} parts cover all",
+        f"profiles, {empty} of them hold no equilibrium, and (11) bounds what she loses in the others, most of all in",
     ]
     largest = sorted(lower.leaves, key=lambda leaf: -leaf.most)[:_SHOWN]
     return [*words, *(_leaf_words(members, leaf) for leaf in largest)]
@@ -90,10 +90,10 @@ def _leaf_words(members: Sequence[int], leaf: Leaf) -> str:
     where = f"part {'-'.join(map(str, leaf.part.path))}, {_allowed_words(leaf.part)}"
     if leaf.by is None:
         return f"{where}: {short(leaf.most)}, at a corner of its simplex"
-    terms = [
-        f"{short(each.price)} x (provider {each.provider} wins {name_users([j for j, comes in zip(members, each.won, strict=True) if comes])})"
-        for each in leaf.by.inequalities
-    ]
+    terms = []
+    for each in leaf.by.inequalities:
+        won = name_users([j for j, comes in zip(members, each.won, strict=True) if comes])
+        terms.append(f"{short(each.price)} x (provider {each.provider} wins {won})")
     what = "nothing" if leaf.by.is_empty else short(leaf.most)
     return f"{where}: {what}, by {' + '.join(terms) or 'what policies can do at all'}"
 
