@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -67,7 +68,7 @@ def policy_of(
     return Policy(rays, share, told, action)
 
 
-def read_policy(crowd: Crowd, rays: list[int], weight: Sequence[float]) -> Policy:
+def read_policy(crowd: Crowd, rays: list[int], weight: Any) -> Policy:
     """Reads a policy of floats; `weight` is for rays that add up to 1. Where it uses too much, it is scaled down."""
     share = [max(value, ZERO) / sum(crowd.rays[n]) for n, value in zip(rays, candidate(weight).tolist(), strict=True)]
     used = [ONE - left for left in policy_of(crowd, rays, share).told]
@@ -96,7 +97,7 @@ def wins(crowd: Crowd, policy: Policy, won: Sequence[bool], limit: Sequence[Frac
 
 
 def winning_policy(
-    crowd: Crowd, rays: list[int], weight: Sequence[float], won: Sequence[bool], limit: Sequence[Fraction]
+    crowd: Crowd, rays: list[int], weight: Any, won: Sequence[bool], limit: Sequence[Fraction]
 ) -> Policy | None:
     """Moves a policy of floats until it wins exactly some users; None where that takes more than rounding."""
     policy = read_policy(crowd, rays, weight)
