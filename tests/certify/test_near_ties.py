@@ -56,6 +56,7 @@ def judge(market, delta=Fraction(0)):
         elif kind == "most":
             stakes = oracle.stakes_of(market, int(rest[1]))
             most = stakes.most(stakes.provider[int(rest[0])], stakes.silent)
+            assert most is not None
             assert ends(claim)["lower"] <= most <= ends(claim)["upper"]
         elif kind == "worst" and rest[0] != "anonymous":
             judge_worst(market, int(rest[0]), claim, delta)
@@ -68,8 +69,8 @@ def judge(market, delta=Fraction(0)):
 
 def slack_of(market, user, delta, least):
     """What providers may leave with a user; never less than the share `least` of their ranges."""
-    values = [oracle.rationals(rows) for rows in np.asarray(market.provider_value)[:, user]]
-    spread = [max(max(state) - min(state) for state in zip(*rows, strict=True)) for rows in values]
+    values = np.vectorize(Fraction, otypes=[object])(np.asarray(market.provider_value)[:, user])
+    spread = [max(max(state) - min(state) for state in rows.T.tolist()) for rows in values]
     return [max(delta / Fraction(float(market.mass[user])), least * s) for s in spread]
 
 
