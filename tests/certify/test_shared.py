@@ -1,5 +1,6 @@
 """Worst equilibria of users who share a policy, proved again: what is right is, and what is changed is not."""
 
+import json
 from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
@@ -8,13 +9,15 @@ from itertools import product
 
 import cases
 import deviation_oracle
+import jax
 import numpy as np
 import pytest
 import shared_twin
 
 import pluraljax as plx
 from pluraljax import _proposals
-from pluraljax._certify._claims import allowance
+from pluraljax._certify import _run
+from pluraljax._certify._claims import Certificate, allowance
 from pluraljax._certify._market import exact_market
 from pluraljax._certify._shared._bounds import Winnings, bound_losses
 from pluraljax._certify._shared._claims import segment_crowd, shared_claims
@@ -441,3 +444,50 @@ def test_no_search_means_no_claim():
     market = cases.as_market(cases.build("gaussian", 0, cases.Shape(providers=2, users=2, types=2)))
     assert _proposals.propose_shared(market, TOGETHER, 0.0, BUDGET) == []
     assert _proposals.propose_shared(known()["split"][0], TOGETHER, 0.0, 0) == []
+
+
+def test_a_certificate_has_a_section_for_users_who_share():
+    """Claims with their proofs in words and in data, and who was not searched for."""
+    market = draw(0, 2, users=3)
+    exactly = exact_market(market)
+    found = _run._shared_section(market, exactly, "segmented", (1, 0, 1), Fraction(0), BUDGET)
+    assert [claim.key for claim in found.claims] == [f"worst/segmented/user {user}" for user in (1, 0, 2)]
+    assert not any("no search" in word for word in found.words)
+    certificate = Certificate("market", [], [found])
+    text, data = str(certificate), json.dumps(certificate.as_data())
+    assert "wins users 0, 2" in text or "wins user" in text
+    assert all(field in data for field in ("splits", "inequalities", "evidence"))
+    none = _run._shared_section(market, exactly, "segmented", (1, 0, 1), Fraction(0), 0)
+    assert (none.claims, none.words[-1]) == (
+        [],
+        "There is no search, and no claim, for users 0-2: see the guarantee, and silence.",
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["gaussian", "opposed", "spatial"])
+def test_both_ends_are_proved_in_random_markets_of_all_families(family):
+    """Two and three users, one to three providers: both ends as they are reported, to 1e-9 of the payoffs' range."""
+    for users, providers in product((2, 3), (1, 2, 3)):
+        sizes = {"dimension": 1} if family == "spatial" else {"actions": 3, "states": 3}
+        make = getattr(plx.families, family)(providers=providers, users=users, **sizes)
+        with jax.enable_x64(True):
+            market = make(jax.random.key(users + 10 * providers))
+        for proposed in _proposals.propose_shared(market, (0,) * users, 0.0, 100):
+            for claim in shared_claims(exact_market(market), "anonymous", proposed, Fraction(0)):
+                assert all(bound.is_proved for bound in claim.bounds), claim.reason
+
+
+@pytest.mark.slow
+def test_the_exact_check_of_deviations_says_the_same_of_profiles():
+    """`certify` of the very profile that the answer holds, by multipliers of profiles of actions, not of rays."""
+    checked = 0
+    for name in ("delta, observed", "scales", "split"):
+        market, delta = known()[name]
+        worst = plx.worst_equilibrium(market, TOGETHER, delta, BUDGET)
+        for user in np.flatnonzero(np.asarray(worst.has_profile)):
+            profile = jax.tree.map(lambda leaf, user=user: np.asarray(leaf)[user], worst.profile)
+            section = _run._profile_section(market, exact_market(market), TOGETHER, profile, Fraction(delta))
+            assert section.claims[0].verdict == "PROVED", (name, section.claims[0].reason)
+            checked += 1
+    assert checked > 3
