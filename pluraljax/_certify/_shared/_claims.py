@@ -20,6 +20,8 @@ from ._rays import Crowd, crowd_of
 _KNOWN = Fraction(1, 1000)
 # Parts that are shown: those in which she may lose most.
 _SHOWN = 3
+# Multipliers that are shown, as a share of the largest; the data have all.
+_NOTABLE = Fraction(1, 10**9)
 _LEAST_SLACK = ", delta counting as 1e-9 of the range of each provider's objective"
 
 
@@ -90,8 +92,10 @@ def _leaf_words(members: Sequence[int], leaf: Leaf) -> str:
     where = f"part {'-'.join(map(str, leaf.part.path))}, {_allowed_words(leaf.part)}"
     if leaf.by is None:
         return f"{where}: {short(leaf.most)}, at a corner of its simplex"
-    terms = []
+    terms, largest = [], max((each.price for each in leaf.by.inequalities), default=ZERO)
     for each in leaf.by.inequalities:
+        if each.price < _NOTABLE * largest:
+            continue
         won = name_users([j for j, comes in zip(members, each.won, strict=True) if comes])
         terms.append(f"{short(each.price)} x (provider {each.provider} wins {won})")
     what = "nothing" if leaf.by.is_empty else short(leaf.most)
