@@ -431,8 +431,8 @@ def test_segments_are_searched_apart_and_have_their_users_names():
     assert (both.proof.members, alone.proof.members) == ((0, 2), (1,))
     found = shared_claims(exact_market(market), "segmented", both, Fraction(0.02))
     assert [claim.key for claim in found] == ["worst/segmented/user 0", "worst/segmented/user 2"]
-    one = [0, 2]
-    pair = plx.Market(market.prior[one], market.user_value[one], market.provider_value[:, one], market.mass[one])
+    pick = lambda leaf, axis=0: np.take(np.asarray(leaf), [0, 2], axis)
+    pair = plx.Market(pick(market.prior), pick(market.user_value), pick(market.provider_value, 1), pick(market.mass))
     (other,) = _proposals.propose_shared(pair, TOGETHER, 0.02, BUDGET)
     for claim, same in zip(found, shared_claims(exact_market(pair), "anonymous", other, Fraction(0.02)), strict=True):
         assert [bound.value for bound in claim.bounds] == [bound.value for bound in same.bounds]
