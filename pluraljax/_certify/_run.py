@@ -162,7 +162,8 @@ def _market_words(market: ExactMarket, delta: Fraction) -> list[str]:
         f"The stored numbers are the market, read as exact rationals; its priors sum to 1 up to {short(sums)}.",
         "Bounds are exact and shown rounded outward, multipliers to six digits (all digits: --json). A claim is PROVED",
         "when float64 reported nothing beyond them, up to 1e-9 of the range of payoffs and 1e-12 of their size, and",
-        "they are at most 1e-6 of the range apart. Only what is equal is a tie.",
+        "they are at most 1e-6 of the range apart (worst equilibria: of the way from silent to aligned, 1e-3 of it",
+        "where users share a policy). Only what is equal is a tie.",
     ]
 
 

@@ -87,21 +87,28 @@ class Winnings:
 
 
 def bound_losses(crowd: Crowd, part: Part, winnings: Winnings, refuted: Any) -> Loss | None:
-    """Evaluates a candidate's multipliers in a part; None where they are of inequalities that do not hold there."""
+    """Evaluates a candidate's multipliers in a part; None where they are of inequalities that do not hold there.
+
+    Or of another number of policies, or of a simplex with another number of corners.
+    """
+    envy, evidence = multipliers(refuted.envy), candidate(refuted.evidence)
+    policies = max(part.heard) + 1
+    if envy.shape != (crowd.num_users, policies) or evidence.shape != (policies, crowd.num_evidences):
+        return None
     inequalities = []
     for places, price in zip(refuted.winning, multipliers(refuted.price).tolist(), strict=True):
         first = winnings.winning[int(places[0])]
         won = tuple(bool(comes) for comes in first.won)
         same = all(_same(first, winnings.winning[int(place)]) for place in places)
+        if not same or len(places) != max(len(part.corners), 1) or not part.holds(int(first.provider), won):
+            return None
         brings = [winnings.brings(int(place), part, corner) for corner, place in enumerate(places)]
-        fits = same and len(brings) == max(len(part.corners), 1) and part.holds(int(first.provider), won)
-        if not fits or any(value is None for value in brings):
+        if any(value is None for value in brings):
             return None
         known = [value for value in brings if value is not None]
         inequalities.append(Inequality(int(first.provider), won, price, known))
     goal = [Fraction(as_float(1 / way)) if j in refuted.targets and way else ZERO for j, way in enumerate(crowd.way)]
     slope = candidate(refuted.slope).tolist() if part.corners else [ZERO] * crowd.num_users
-    envy, evidence = multipliers(refuted.envy), candidate(refuted.evidence)
     most = _most(crowd, part, goal, inequalities, slope, envy, evidence)
     return Loss(part, goal, short_fraction(most, up=True), inequalities, slope, envy, evidence)
 

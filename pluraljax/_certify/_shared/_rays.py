@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 
@@ -52,11 +53,11 @@ class Crowd:
     def num_evidences(self) -> int:
         return self.user.shape[1]
 
-    @property
+    @cached_property
     def aligned(self) -> list[Fraction]:
         return [total(hers.max(axis=-1)) for hers in self.user]
 
-    @property
+    @cached_property
     def way(self) -> list[Fraction]:
         """What conversation is worth to each user: she loses all of it in silence."""
         return [most - max(hers.sum(axis=0).tolist()) for most, hers in zip(self.aligned, self.user, strict=True)]
