@@ -19,12 +19,14 @@ from pluraljax import _proposals
 from pluraljax._certify import _run
 from pluraljax._certify._claims import Certificate, allowance
 from pluraljax._certify._market import exact_market
+from pluraljax._certify._shared import _profile
 from pluraljax._certify._shared._bounds import Winnings, bound_losses
 from pluraljax._certify._shared._claims import segment_crowd, shared_claims
 from pluraljax._certify._shared._cover import everything, leaves, parts_of, simplices
 from pluraljax._certify._shared._lower import Cover
-from pluraljax._certify._shared._policies import read_policy, winning_policy, wins
-from pluraljax._certify._shared._profile import equilibrium_of
+from pluraljax._certify._shared._policies import policy_of, read_policy, winning_policy, wins
+from pluraljax._certify._shared._profile import Profile, equilibrium_of
+from pluraljax._certify._shared._rays import crowd_of as rays_of
 from pluraljax._certify._shared._rays import find_rays
 
 TOGETHER = (0, 0)
@@ -284,7 +286,58 @@ def test_every_belief_is_a_mixture_of_rays_with_its_best_actions(shape, whole):
             assert nnls(unit.T, belief)[1] < 1e-9
 
 
+def test_a_plane_that_matters_to_one_user_only_makes_a_ray():
+    """User 0 never takes the two actions between which she is indifferent at even odds; user 1 does."""
+    dominated, chooser = [[5, 1, 0], [5, 0, 1]], [[1, 0, 0], [0, 1, 0]]
+    assert (1, 1) in find_rays(np.array([dominated, chooser], object))
+    assert (1, 1) not in find_rays(np.array([dominated, dominated], object))
+
+
+def guess():
+    """One user who guesses a state, at even odds; three providers, each of whom likes one guess."""
+    user = np.array([[[Fraction(1), Fraction(0)], [Fraction(0), Fraction(1)]]], object)
+    likes = [[[Fraction(a == liked) for a in range(2)]] * 2 for liked in (0, 1, 1)]
+    return rays_of(user, np.array(likes, object)[:, None], [Fraction(0)] * 3)
+
+
+def test_strictly_better_wins_and_nothing_else_does():
+    crowd = guess()
+    silent = crowd.rays.index((1, 1))
+    half = policy_of(crowd, [silent], [Fraction(1, 2)])
+    assert (crowd.way, half.lost(crowd, 0)) == ([1], Fraction(1, 2))
+    least = Fraction(1, 10**30)
+    assert wins(crowd, half, [True], [Fraction(1, 2) + least])
+    assert not wins(crowd, half, [True], [Fraction(1, 2)])
+    assert wins(crowd, half, [False], [Fraction(1, 2)])
+    assert not wins(crowd, half, [False], [Fraction(1, 2) + least])
+    # Of a user who has everything: full information is as good, nothing else is, and to leave her nothing is asked.
+    assert not wins(crowd, half, [True], [Fraction(0)])
+    assert wins(crowd, policy_of(crowd, [], []), [True], [Fraction(0)])
+    assert wins(crowd, half, [False], [Fraction(0)])
+    assert not wins(crowd, policy_of(crowd, [silent], [Fraction(2)]), [False], [Fraction(1)])
+
+
+def test_whoever_is_left_takes_what_counts_most_against_the_claim():
+    """Two other offers are silent, and recommend different guesses; a user whose own offer is worse is not calm."""
+    crowd = guess()
+    silent = crowd.rays.index((1, 1))
+    guesses = [policy_of(crowd, [silent], [Fraction(1)], [(action,)]) for action in range(2)]
+    told = policy_of(crowd, [], [], [])
+    profile = Profile([told, *guesses], [0, 1, 2], [0])
+    assert [_profile._elsewhere(crowd, profile, i, 0, Fraction(1)) for i in (0, 1)] == [2, 2]
+    assert _profile._is_calm(crowd, profile)
+    assert not _profile._is_calm(crowd, Profile([told, *guesses], [0, 1, 2], [1]))
+
+
 # What is changed about a proof, and which end then says less.
+
+
+def test_a_bound_that_is_not_below_zero_shows_no_part_to_be_empty():
+    name = "2 providers, 1"
+    nothing = [one._replace(targets=(), price=0.0 * one.price, most=-1.0) for one in proposal(name).proof.refuted]
+    for user in range(2):
+        silent = aligned_of(name, user) - crowd_of(name).way[user]
+        assert weakest(name, user, with_proof(name, refuted=nothing)) == silent
 
 
 def test_covers_of_something_else_prove_nothing():
