@@ -481,6 +481,15 @@ def test_profiles_that_are_no_equilibria_prove_no_upper_end():
     assert sum(rejected.values()) > 30
 
 
+def test_users_who_envy_others_are_in_no_equilibrium():
+    """Where providers may lose anything, it is still an equilibrium's users who choose whom to talk to."""
+    patient = replace(crowd_of("split"), slack=[Fraction(10**6)] * 2)
+    one = proposal("split").proof.attained[1]
+    assert one is not None
+    assert equilibrium_of(patient, one) is not None
+    assert equilibrium_of(patient, one._replace(served_by=(1, 1))) is None
+
+
 def test_silence_proves_nothing_where_it_is_no_equilibrium():
     """Where one policy protects, a profile that says nothing is claimed to be an equilibrium, with tangents at hand."""
     name, crowd = "protected", crowd_of("protected")
