@@ -15,6 +15,7 @@ from ._deviation import deviation, silence
 from ._frontier import Links, Points, frontier_proof, persuasion_proof
 from ._guarantee import guarantee
 from ._market import Market
+from ._worst_shared import SegmentProof, shared_proof
 
 
 class FitProposal(NamedTuple):
@@ -55,6 +56,14 @@ class PersuasionProposal(NamedTuple):
     lower: np.ndarray
     upper: np.ndarray
     points: Points
+
+
+class SharedProposal(NamedTuple):
+    """The worst equilibria of the users of one segment, brackets `[user]`, and the proof that the answer carries."""
+
+    lower: np.ndarray
+    upper: np.ndarray
+    proof: SegmentProof
 
 
 class SegmentProposal(NamedTuple):
@@ -163,6 +172,16 @@ def propose_deviations(
         prices=found.proof.prices,
         segments=[by_label[label] for label in sorted(by_label)],
     )
+
+
+def propose_shared(market: Market, labels: tuple[int, ...], delta: float, budget: int) -> list[SharedProposal]:
+    """Runs the search for the worst equilibria of users who share policies, once, and keeps what proves it.
+
+    Segments that are too large to be searched are left out.
+    """
+    found, proofs = shared_proof(market, np.array(labels), delta, budget)
+    lower, upper = np.asarray(found.value.lower), np.asarray(found.value.upper)
+    return [SharedProposal(lower[list(proof.members)], upper[list(proof.members)], proof) for proof in proofs]
 
 
 def _of_provider(public: Any, row: int) -> Callable[[int], Any]:

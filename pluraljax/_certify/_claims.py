@@ -58,13 +58,14 @@ class Bound:
 class Claim:
     """A statement about one quantity, with a bound or both; `key` names it for machines.
 
-    Two bounds have to be closer than `TOLERANCE` times `scale`, so that the quantity is known.
+    Two bounds have to be closer than `tolerance` times `scale`, so that the quantity is known.
     """
 
     key: str
     quantity: str
     bounds: list[Bound]
     scale: Fraction
+    tolerance: Fraction = TOLERANCE
 
     @property
     def verdict(self) -> Verdict:
@@ -82,8 +83,8 @@ class Claim:
         ends = {bound.side: bound.value for bound in self.bounds}
         if len(ends) == 2 and ends["upper"] < ends["lower"]:
             return "the lower end is above the upper one: please report this as a bug"
-        if len(ends) == 2 and ends["upper"] - ends["lower"] > TOLERANCE * self.scale:
-            width, known = as_float(ends["upper"] - ends["lower"]), as_float(TOLERANCE * self.scale)
+        if len(ends) == 2 and ends["upper"] - ends["lower"] > self.tolerance * self.scale:
+            width, known = as_float(ends["upper"] - ends["lower"]), as_float(self.tolerance * self.scale)
             return f"both ends hold, but are {width:.3g} apart (known: {known:.3g})"
         return ""
 

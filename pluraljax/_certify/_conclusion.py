@@ -26,9 +26,7 @@ _BOTH = {
     (None, False): f"is not served if policies are anonymous; if they are personalized, {_OPEN}",
     (None, None): f"may be served or not, whether policies are personalized or anonymous: {_OPEN}",
 }
-_SEARCHES = (
-    "What is not known here may be settled by a search, which `pluraljax study` makes and no certificate proves."
-)
+_SEARCHES = "What is not known here may be settled by a search of more parts, which `budget` asks for."
 _WIDTH = 105
 _ONE = {True: "is served", False: "is not served", None: "may be served or not"}
 _IF = {"segmented": "with these segments"}
@@ -98,7 +96,7 @@ def _worst(
     for key, side, value in _bounds(claims):
         if side == "lower" and key in (f"guarantee/{regime}/user {user}", f"theorem/{regime}/user {user}"):
             lower.append(value)
-        if regime == "personalized" and key == f"worst/user {user}":
+        if key == ("worst" if regime == "personalized" else f"worst/{regime}") + f"/user {user}":
             (lower if side == "lower" else upper).append(value)
     if any(each.key == f"silence/{regime}" and each.verdict == PROVED and _is_yes(each) for each in claims):
         upper.append(silent)

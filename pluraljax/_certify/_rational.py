@@ -98,6 +98,14 @@ def rounded(value: Fraction, *, up: bool, digits: int = _DIGITS) -> str:
     return text if len(text) <= 2 * digits + 2 else f"{Decimal(count).scaleb(exponent):e}"
 
 
+def short_fraction(value: Fraction, *, up: bool, bits: int = 96) -> Fraction:
+    """A number of few bits that is not above the value, or with `up` not below it, and nearly equal to it."""
+    spare = abs(value.numerator).bit_length() - value.denominator.bit_length() - bits
+    unit = Fraction(2) ** spare
+    whole = value / unit
+    return unit * (-((-whole.numerator) // whole.denominator) if up else whole.numerator // whole.denominator)
+
+
 def _magnitude(value: Fraction) -> int:
     """The exponent e with 10^e <= value < 10^(e+1)."""
     guess = len(str(value.numerator)) - len(str(value.denominator))

@@ -23,7 +23,8 @@ from ._frontier._claims import monopoly_claim, worst_claim
 from ._guarantee._claims import benchmark_words, guarantee_claim
 from ._market import ExactMarket, exact_market
 from ._rational import rounded
-from ._words import short
+from ._shared._claims import shared_claims
+from ._words import name_users, short
 
 
 def certify(
@@ -34,6 +35,7 @@ def certify(
     weights: str = "cone",
     offset: str = "constant",
     scale: str = "unit",
+    budget: int = 300,
     profile: Any = None,
     subject: str = "market",
     users: Sequence[str] | None = None,
@@ -50,6 +52,8 @@ def certify(
     - `segments`: an integer label per user; default both ends, personalized and anonymous.
     - `delta`: how much a provider may leave on the table in an equilibrium, in units of its objective; >= 0.
     - `weights`, `offset`, `scale`: the alignment condition, as for `segment_alignment`.
+    - `budget`: how many parts the search for worst equilibria of users who share policies looks at, as for
+      `worst_equilibrium`; 0 for no search, and no claims on them.
     - `profile`: a `Profile`, to be proved or refuted as a delta-equilibrium, for `segments`, or else for those that its
       number of policies says: personalized or anonymous.
     - `subject`: what to call the market.
@@ -81,6 +85,11 @@ def certify(
     ]
     if any(_is_personalized(labels) for labels in regimes.values()):
         sections += [_monopoly_section(market, exact), _worst_section(market, exact, slack)]
+    sections += [
+        _shared_section(market, exact, regime, shared, slack, budget)
+        for regime, shared in regimes.items()
+        if not _is_personalized(shared)
+    ]
     sections.append(_silence_section(market, exact, regimes, slack))
     if labels is not None:
         sections.append(_profile_section(market, exact, labels, profile, slack))
@@ -153,7 +162,8 @@ def _market_words(market: ExactMarket, delta: Fraction) -> list[str]:
         f"The stored numbers are the market, read as exact rationals; its priors sum to 1 up to {short(sums)}.",
         "Bounds are exact and shown rounded outward, multipliers to six digits (all digits: --json). A claim is PROVED",
         "when float64 reported nothing beyond them, up to 1e-9 of the range of payoffs and 1e-12 of their size, and",
-        "they are at most 1e-6 of the range apart. Only what is equal is a tie.",
+        "they are at most 1e-6 of the range apart (worst equilibria: of the way from silent to aligned, 1e-3 of it",
+        "where users share a policy). Only what is equal is a tie.",
     ]
 
 
@@ -221,6 +231,25 @@ def _worst_section(market: Any, exact: ExactMarket, delta: Fraction) -> Section:
         "of the range of a provider's payoffs.",
     ]
     return Section("Worst personalized equilibrium", words, claims)
+
+
+def _shared_section(
+    market: Any, exact: ExactMarket, regime: str, labels: Labels, delta: Fraction, budget: int
+) -> Section:
+    from .._proposals import propose_shared
+
+    proposals = propose_shared(market, labels, float(delta), budget)
+    claims = [claim for proposal in proposals for claim in shared_claims(exact, regime, proposal, delta)]
+    words = [
+        "Parts, each with the providers that users may talk to and a simplex of what they lose against full",
+        "information, cover all profiles. In each, no provider gains more than delta by winning a set of users (11).",
+        "delta counts as at least 1e-9 of the range of a provider's objective; policies are public, without queries.",
+    ]
+    searched = {user for proposal in proposals for user in proposal.proof.members}
+    missing = [user for user in range(exact.num_users) if user not in searched]
+    if missing:
+        words.append(f"There is no search, and no claim, for {name_users(missing)}: see the guarantee, and silence.")
+    return Section(f"Worst {regime} equilibrium", words, claims)
 
 
 def _gains(

@@ -38,6 +38,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--weights", choices=("cone", "hull"), default="cone", help="weights of the conditions")
     parser.add_argument("--offset", choices=("constant", "state"), default="constant", help="offset of the conditions")
     parser.add_argument("--scale", choices=("unit", "free"), default="unit", help="scale of users in the conditions")
+    parser.add_argument(
+        "--budget",
+        type=int,
+        default=300,
+        metavar="N",
+        help="parts that the search looks at where users share policies (default: 300)",
+    )
     parser.add_argument("--json", action="store_true", help="print everything as JSON, fractions as p/q")
     parser.set_defaults(run=run)
 
@@ -62,6 +69,8 @@ def _certificate(args: argparse.Namespace) -> Any:
 
     if not 0 <= args.delta < float("inf"):
         raise ValueError(f"--delta must be >= 0, got {args.delta}.")
+    if args.budget < 0:
+        raise ValueError(f"--budget must be >= 0, got {args.budget}.")
     prepare_jax()
     from .._market_file import load_named_market
 
@@ -76,6 +85,7 @@ def _certificate(args: argparse.Namespace) -> Any:
     from .._certify import ProfileError, certify
 
     options = {"weights": args.weights, "offset": args.offset, "scale": args.scale, "profile": profile}
+    options["budget"] = args.budget
     if not args.market.endswith(".npz"):
         options["users"] = names.users
     try:

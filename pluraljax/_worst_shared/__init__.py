@@ -3,6 +3,8 @@
 from ._base import base_bracket as base_bracket
 from ._batch import WorstEquilibria as WorstEquilibria
 from ._batch import worst_equilibria as worst_equilibria
+from ._proof import SegmentProof as SegmentProof
+from ._question import shared_proof as shared_proof
 from ._question import worst_equilibrium as worst_equilibrium
 from ._result import WorstEquilibrium as WorstEquilibrium
 from ._silence import PublicSilence as PublicSilence

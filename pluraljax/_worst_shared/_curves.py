@@ -18,6 +18,8 @@ from ._pool import Steps
 
 # How much better than their room users are offered who are to be won, so that they come for it.
 MARGIN = 1e-7
+# A room so large that nothing is asked of a policy by it.
+ANYTHING = 2.0
 # How far tangents are moved, one after the other, until there is a policy to touch.
 _MOVES = (0.0, 0.02, 0.2, 1.0)
 # Tangents that are lower by less than this where they touch are not kept.
@@ -30,10 +32,16 @@ def sets_of(users: int) -> Bool[np.ndarray, "set user"]:
 
 
 class Curves:
-    """The curves of one market, each point computed once, and the tangents known so far."""
+    """The curves of one market, each point computed once, and the tangents known so far.
 
-    def __init__(self, crowd: Crowd):
+    With `keeps_policies`, the policies of the points are kept, for proofs: their corners and the weights of these.
+    """
+
+    def __init__(self, crowd: Crowd, keeps_policies: bool = False):
         self.crowd = crowd
+        self.policies: dict[tuple[bytes, int, int], tuple[np.ndarray, np.ndarray]] | None = (
+            {} if keeps_policies else None
+        )
         self.sets = sets_of(crowd.num_users)
         sign = np.where(self.sets, 1.0, -1.0)
         lost = sign[:, :, None] * crowd.lost.T
@@ -45,6 +53,7 @@ class Curves:
         self.pairs: Int[np.ndarray, "pair 2"] = every
         self.known: dict[bytes, np.ndarray] = {}
         self._height, self._slope = np.zeros((*shape, 0)), np.zeros((*shape, 0, crowd.num_users))
+        self._price = np.zeros((*shape, 0, crowd.num_evidences))
         self._count = np.zeros(shape, int)
         self.asked = 0
 
@@ -81,6 +90,10 @@ class Curves:
         lower = winning_lower(self.crowd, provider, won, rooms, answers.primal)
         touched = answers.feasible & ~full.any(axis=1)
         self._keep(pairs[touched], rooms[touched], answers.dual[touched])
+        if self.policies is not None:
+            for room, pair, weight in zip(rooms, pairs, answers.primal, strict=True):
+                used = np.flatnonzero(weight > 0)
+                self.policies[(room.tobytes(), int(pair[0]), int(pair[1]))] = used, weight[used]
         return np.where(answers.feasible, lower, -np.inf)
 
     def _keep(self, pairs: np.ndarray, rooms: np.ndarray, dual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -98,6 +111,7 @@ class Curves:
                 self._grow()
             self._height[place][self._count[place]] = height[one]
             self._slope[place][self._count[place]] = slope[one]
+            self._price[place][self._count[place]] = price[one]
             self._count[place] += 1
         return height, slope
 
@@ -105,6 +119,7 @@ class Curves:
         more = max(8, self._height.shape[-1])
         widen = lambda leaf, blank: np.concatenate([leaf, np.full((*leaf.shape[:2], more, *leaf.shape[3:]), blank)], 2)
         self._height, self._slope = widen(self._height, np.inf), widen(self._slope, 0.0)
+        self._price = widen(self._price, 0.0)
 
     def above(self, room: Float[np.ndarray, " user"]) -> Float[np.ndarray, "provider set"]:
         """The lowest of the known tangents at a point."""
@@ -114,13 +129,22 @@ class Curves:
         self, rooms: Float[np.ndarray, "pair user"], pairs: Int[np.ndarray, "pair 2"]
     ) -> tuple[Float[np.ndarray, " pair"], Float[np.ndarray, "pair user"]]:
         """(height, slope) of the known tangents that are lowest at some points, for each pair; infinite without any."""
+        lowest = self._lowest(rooms, pairs)
+        return self._height[lowest], self._slope[lowest]
+
+    def prices(
+        self, rooms: Float[np.ndarray, "pair user"], pairs: Int[np.ndarray, "pair 2"]
+    ) -> tuple[Float[np.ndarray, "pair evidence"], Float[np.ndarray, "pair user"]]:
+        """The multipliers of `winning_upper`, evidence and users, that make the lowest of the known tangents."""
+        lowest = self._lowest(rooms, pairs)
+        return self._price[lowest], abs(self._slope[lowest])
+
+    def _lowest(self, rooms: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         provider, which = pairs.T
         if not self._height.shape[-1]:
             self._grow()
-        height, slope = self._height[provider, which], self._slope[provider, which]
-        best = (height + np.einsum("npj,nj->np", slope, rooms)).argmin(axis=1)
-        every = np.arange(len(pairs))
-        return height[every, best], slope[every, best]
+        at = self._height[provider, which] + np.einsum("npj,nj->np", self._slope[provider, which], rooms)
+        return provider, which, at.argmin(axis=1)
 
     def tangents(
         self, rooms: Float[np.ndarray, "pair user"], pairs: Int[np.ndarray, "pair 2"]

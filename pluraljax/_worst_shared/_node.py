@@ -7,7 +7,7 @@ is concave, so the affine function that agrees with it at the corners is below i
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,7 +16,8 @@ from jaxtyping import Bool, Float, Int
 from .._signals import Crowd
 from ._curves import Curves, marked, pairs_of
 from ._pool import Steps
-from ._rows import Heard, inequalities
+from ._proof import ByServer, InSpace, Watch
+from ._rows import Heard, Posed, inequalities
 
 # Inequalities that are missed by less than this share of a provider's range are met.
 MISSED = 1e-7
@@ -31,7 +32,8 @@ _EAGER = 0.2
 class Node:
     """A part; `used` are the inequalities that have mattered so far, `bounds` the most that each user loses in it.
 
-    It is `final` for users for whom all inequalities are met where their programme ends: nothing can cut it.
+    It is `final` for users for whom all inequalities are met where their programme ends: nothing can cut it. `path` is
+    its place in the tree of parts: the number of its root, then which part of each split.
     """
 
     allowed: tuple[frozenset[int], ...]
@@ -39,6 +41,7 @@ class Node:
     used: frozenset[tuple[int, int]]
     bounds: tuple[float, ...]
     final: tuple[bool, ...]
+    path: tuple[int, ...]
 
     def decided(self, provider: int, won: np.ndarray) -> bool:
         """Whether no choice is left about an inequality that does not hold."""
@@ -64,16 +67,23 @@ class Look:
 
 @dataclass
 class Ground:
-    """What all parts of one market share."""
+    """What all parts of one market share; `watch` keeps the proof, where one is asked for."""
 
     crowd: Crowd
     curves: Curves
+    watch: Watch | None = None
     _heard: dict[tuple[int, ...], Heard] = field(default_factory=dict)
 
     def heard(self, policies: tuple[int, ...]) -> Heard:
         if policies not in self._heard:
             self._heard[policies] = Heard(self.crowd, policies)
         return self._heard[policies]
+
+    def keep(
+        self, node: Node, targets: tuple[int, ...], heard: Heard, posed: Posed, dual: np.ndarray, upper: float
+    ) -> None:
+        if self.watch is not None:
+            self.watch.bounded(node.path, targets, heard, node.corners, posed, dual, upper)
 
 
 def roots(crowd: Crowd, curves: Curves) -> list[Node]:
@@ -87,11 +97,11 @@ def roots(crowd: Crowd, curves: Curves) -> list[Node]:
     used = frozenset((provider, everyone) for provider in range(crowd.num_providers))
     bounds = tuple(float(cares) for cares in crowd.cares)
     nodes = []
-    for order in itertools.permutations(caring):
+    for place, order in enumerate(itertools.permutations(caring)):
         corners = np.zeros((len(caring) + 1, users))
         for step, user in enumerate(order):
             corners[step + 1 :, user] = 1.0
-        nodes.append(Node(anybody, corners, used, bounds, (False,) * users))
+        nodes.append(Node(anybody, corners, used, bounds, (False,) * users, (place,)))
     return nodes
 
 
@@ -140,51 +150,66 @@ class Simplex:
         """Losses are in the simplex."""
         return -self.shares[:, 1:] @ lost[self.moving], self.shares[:, 0] + _ROUNDING
 
+    @property
+    def walls(self) -> Float[np.ndarray, "corner user"]:
+        """What these rows ask of each user's losses."""
+        slope = np.zeros(self.corners.shape)
+        slope[:, self.moving] = -self.shares[:, 1:]
+        return slope
+
 
 def look(ground: Ground, node: Node, targets: tuple[int, ...], enough: float) -> Steps[Look | None]:
     """Bounds what the targets lose together in a node, until `enough`; None if the node holds no equilibrium."""
     crowd, curves = ground.crowd, ground.curves
     heard, simplex = ground.heard(policies_of(node)), Simplex(node.corners)
-    inside, share = simplex.rows(heard.lost)
-    rows = np.concatenate([heard.envy, inside])
-    limit = np.concatenate([np.zeros(len(heard.envy)), share])
-    goal = heard.lost[list(targets)].sum(axis=0)
+    posed, goal = _alone(heard, simplex), heard.lost[list(targets)].sum(axis=0)
     valid = valid_in(node, curves)
     used: set[tuple[int, int]] = set()
-    fresh, bound = {pair for pair in node.used if valid[pair]}, np.inf
+    fresh, bound, by = {pair for pair in node.used if valid[pair]}, np.inf, None
     place, missed, ended = _centre(crowd, node), np.zeros(valid.shape), True
     for turn in range(_SOLUTIONS):
         more = yield from _added(curves, simplex, heard, pairs_of(sorted(fresh)))
         used |= fresh
-        if turn and not len(more[1]):
+        if turn and not len(more.limit):
             break
-        rows, limit = np.concatenate([rows, more[0]]), np.concatenate([limit, more[1]])
-        (answer,) = yield [heard.columns.pose(rows, limit, goal)]
-        upper = heard.columns.upper(rows, limit, goal, answer)
+        posed = posed.with_more(more)
+        (answer,) = yield [heard.columns.pose(posed.rows, posed.limit, goal)]
+        upper = heard.columns.upper(posed.rows, posed.limit, goal, answer)
         if not answer.feasible[0]:
             if upper < -_ROUNDING:
+                ground.keep(node, (), heard, posed, answer.dual[0], upper)
                 return None
             place, missed, ended = _centre(crowd, node), np.zeros(valid.shape), False
             break
-        bound = min(bound, upper)
+        if upper < bound:
+            bound, by = upper, (posed, answer.dual[0])
         place = _place(heard, answer.primal[0])
         if bound <= enough:
             break
         missed = yield from _missed(crowd, curves, *place)
         fresh = _worst(valid, missed, used)
+    if by is not None:
+        ground.keep(node, targets, heard, *by, bound)
     room, earned = place
     shares = simplex.shares @ np.concatenate([[1.0], room[simplex.moving]])
     bounds = tuple(min(old, bound) if user in targets else old for user, old in enumerate(node.bounds))
     return Look(bounds, room, earned, missed, np.clip(shares, 0.0, 1.0), frozenset(used), ended)
 
 
-def _added(
-    curves: Curves, simplex: Simplex, heard: Heard, pairs: Int[np.ndarray, "pair 2"]
-) -> Steps[tuple[np.ndarray, np.ndarray]]:
+def _alone(heard: Heard, simplex: Simplex) -> Posed:
+    """The rows that a programme has before any inequality is added."""
+    inside, share = simplex.rows(heard.lost)
+    calm = np.zeros((len(heard.envy), len(heard.lost)))
+    rows, limit = np.concatenate([heard.envy, inside]), np.append(calm[:, :1], share)
+    return Posed(rows, limit, pairs_of([]), np.concatenate([calm, simplex.walls]))
+
+
+def _added(curves: Curves, simplex: Simplex, heard: Heard, pairs: Int[np.ndarray, "pair 2"]) -> Steps[Posed]:
     """The rows of inequalities that are known at all corners of a simplex."""
     values = yield from curves.points(simplex.corners, pairs)
     known = np.isfinite(values).all(axis=0)
-    return inequalities(heard, pairs[known], curves.sets, *simplex.through(values[:, known]))
+    height, slope = simplex.through(values[:, known])
+    return Posed(*inequalities(heard, pairs[known], curves.sets, height, slope), pairs[known], slope)
 
 
 def _place(heard: Heard, primal: Float[np.ndarray, " column"]) -> tuple[np.ndarray, np.ndarray]:
@@ -228,9 +253,15 @@ def branches(ground: Ground, node: Node, seen: Look) -> Steps[list[Node]]:
     ]
     pair = yield from _cutting(crowd, curves, node, seen, pairs_of([pair for _, pair in sorted(choices)[:_ADDED]]))
     if pair is not None:
-        return list(_by_server(node, pair[0], curves.sets[pair[1]], pair))
+        won = curves.sets[pair[1]]
+        if ground.watch is not None:
+            ground.watch.split(node.path, ByServer(pair[0], won))
+        return list(_by_server(node, pair[0], won, pair))
     if in_space > MISSED or choices or not seen.ended:
-        return list(_in_space(node, seen.shares))
+        ends, share = _edge(node, seen.shares)
+        if ground.watch is not None:
+            ground.watch.split(node.path, InSpace(ends, share))
+        return list(_in_space(node, ends, share))
     return []
 
 
@@ -250,7 +281,7 @@ def _cutting(
 def _by_server(node: Node, provider: int, won: np.ndarray, pair: tuple[int, int]) -> Iterator[Node]:
     """Either the provider serves nobody outside a set, or some first user of those outside."""
     outside = [user for user in range(len(node.allowed)) if not won[user]]
-    for first in [None, *outside]:
+    for place, first in enumerate([None, *outside]):
         allowed = list(node.allowed)
         for user in outside:
             if user == first:
@@ -259,21 +290,24 @@ def _by_server(node: Node, provider: int, won: np.ndarray, pair: tuple[int, int]
             allowed[user] = allowed[user] - {provider}
         if all(allowed):
             used = node.used | {pair} if first is None else node.used
-            yield replace(node, allowed=tuple(allowed), used=used)
+            yield replace(node, allowed=tuple(allowed), used=used, path=(*node.path, place))
 
 
-def _in_space(node: Node, shares: Float[np.ndarray, " corner"]) -> Iterator[Node]:
-    """Splits the edge between the corners that the end of the programme is a mixture of, near it."""
-    best = max(
+def _edge(node: Node, shares: Float[np.ndarray, " corner"]) -> tuple[tuple[int, int], float]:
+    """The edge between the corners that the end of the programme is a mixture of, and where to split it: near it."""
+    one, other = max(
         itertools.combinations(range(len(shares)), 2),
         key=lambda ends: (
             np.abs(node.corners[ends[0]] - node.corners[ends[1]]).max() * (shares[ends[0]] * shares[ends[1]] + 1e-3)
         ),
     )
-    one, other = best
-    share = float(np.clip(shares[one] / max(shares[one] + shares[other], 1e-12), 0.3, 0.7))
-    middle = share * node.corners[one] + (1 - share) * node.corners[other]
-    for end in best:
+    return (one, other), float(np.clip(shares[one] / max(shares[one] + shares[other], 1e-12), 0.3, 0.7))
+
+
+def _in_space(node: Node, ends: Sequence[int], share: float) -> Iterator[Node]:
+    """Splits an edge: in each part one of its ends is the point between them, which is `share` of the first."""
+    middle = share * node.corners[ends[0]] + (1 - share) * node.corners[ends[1]]
+    for place, end in enumerate(ends):
         corners = node.corners.copy()
         corners[end] = middle
-        yield replace(node, corners=corners)
+        yield replace(node, corners=corners, path=(*node.path, place))

@@ -1,6 +1,7 @@
 """The worst equilibrium of every user, whoever shares policies: the question, and the search on the host."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -18,6 +19,7 @@ from .._market import (
     counted_from_first_action,
     market_status,
     objective_range,
+    one_market,
     slack,
     slack_of,
     stakes,
@@ -31,6 +33,7 @@ from .._status import Status
 from ._apart import worst_apart
 from ._base import TOLERANCE, part_of, unsearched
 from ._pool import run_together
+from ._proof import SegmentProof, Watch
 from ._result import Drawn, WorstEquilibrium, as_profile, draw_profile, without_profile
 from ._tree import Searched, search
 
@@ -126,6 +129,23 @@ def laid_out(market: Market, delta: Float[Array, ""]) -> tuple[jax.Array, ...]:
     return user, provider, baseline, slack_of(market, delta), objective_range(market), status
 
 
+@checked(market=one_market, segments=known_labels, delta=slack)
+@float64_scope
+def shared_proof(
+    market: Market, segments: Any, delta: Any = 0.0, budget: int = 300
+) -> tuple[WorstEquilibrium, list[SegmentProof]]:
+    """Runs the search of `worst_equilibrium` in one market, and keeps what proves its answer, segment by segment.
+
+    The answer is the same, but where a segment is not searched: there it is NaN, and there is no proof.
+    """
+    batch = jax.tree.map(lambda leaf: leaf[None], market)
+    unknown, proofs = np.full((2, 1, market.num_users), np.nan), []
+    found, _ = search_all(
+        batch, segments, jnp.asarray(delta, jnp.float64), check_budget(budget), None, unknown, proofs=proofs
+    )
+    return jax.tree.map(lambda leaf: leaf[0], found), proofs
+
+
 class _Segment(NamedTuple):
     """What is known of one segment of every market."""
 
@@ -151,13 +171,15 @@ def _in_segment(
     progress: Callable | None,
     known: np.ndarray | None,
     level: float | None,
+    watch: Callable[[Crowd, np.ndarray], Watch] | None,
 ) -> _Segment:
     """Searches one segment of every market in one pool; what is large or invalid has no search."""
     told = [np.asarray(leaf) for leaf in jax.vmap(lambda one: laid_out(one, delta))(part)]
     baseline, status = told[2], told[-1]
     count, members = baseline.shape
     crowds = _crowds(part, told) if budget else {}
-    answers = _searched(crowds, budget, progress, level)
+    watches = [None if watch is None else watch(crowd, told[4][place]) for place, crowd in crowds.items()]
+    answers = _searched(crowds, budget, progress, level, watches)
     left, moving = (np.zeros(count, bool) for _ in range(2))
     ends, looked = np.full((2, count, members), np.nan), np.zeros((count, members), np.int32)
     drawn: list[list[Drawn | None]] = [[None] * members for _ in range(count)]
@@ -175,7 +197,11 @@ def _in_segment(
 
 
 def _searched(
-    crowds: dict[int, Crowd], budget: int, progress: Callable | None, level: float | None
+    crowds: dict[int, Crowd],
+    budget: int,
+    progress: Callable | None,
+    level: float | None,
+    watches: list[Watch | None],
 ) -> list[list[Searched]]:
     """Runs the searches; whoever has no `progress` of their own is told how far they are."""
     looked, whole = [0], budget * len(crowds)
@@ -183,7 +209,8 @@ def _searched(
     def told(parts: int) -> None:
         looked[0] += parts
 
-    searches = [search(crowd, budget, level, told) for crowd in crowds.values()]
+    pairs = zip(crowds.values(), watches, strict=True)
+    searches = [search(crowd, budget, level, told, watch) for crowd, watch in pairs]
     if progress is not None or not whole:
         return run_together(searches, progress)
     with told_as_part(lambda: f"searching, {looked[0]:,} of {whole:,} parts"):
@@ -198,10 +225,12 @@ def search_all(
     progress: Callable | None,
     known: np.ndarray | None = None,
     level: float | None = None,
+    proofs: list[SegmentProof] | None = None,
 ) -> tuple[WorstEquilibrium, Course]:
     """`worst_equilibrium` for a batch, its arguments checked, and how the searches went.
 
-    `known` are brackets without a search, if they are; with `level` the search ends earlier, see `search`.
+    `known` are brackets without a search, if they are; with `level` the search ends earlier, see `search`. What proves
+    the brackets is added to `proofs`, for every segment that is searched.
     """
     count, users = markets.user_value.shape[:2]
     names = sorted(set(labels))
@@ -217,7 +246,8 @@ def search_all(
         take = tuple(members.tolist())
         part = jax.vmap(lambda one, take=take: part_of(one, take))(markets)
         base = None if known is None else known[:, :, members]
-        found = _in_segment(part, delta, budget, progress, base, level)
+        watch = None if proofs is None else partial(Watch.adding_to, proofs, take)
+        found = _in_segment(part, delta, budget, progress, base, level, watch)
         ends[:, :, members], looked[:, members], status[:, members] = found.ends, found.looked, found.status[:, None]
         left, moving = left | found.left, moving | found.moving
         for place, row in enumerate(found.drawn):

@@ -6,6 +6,7 @@ so that inequalities are built by a few products, however many there are.
 
 import itertools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -63,7 +64,10 @@ class Columns:
 
 
 class Heard:
-    """Columns of policies that users hear: `heard[user]` is the policy of each."""
+    """Columns of policies that users hear: `heard[user]` is the policy of each.
+
+    Each row of `envy` says that a user likes a policy no better than hers: `rivals` names both.
+    """
 
     def __init__(self, crowd: Crowd, heard: tuple[int, ...]):
         policies = range(max(heard) + 1)
@@ -72,13 +76,26 @@ class Heard:
         own, users = np.array(heard), np.arange(len(heard))
         self.lost: Float[np.ndarray, "user column"] = self.columns.lost[own, users]
         self.earned: Float[np.ndarray, "provider user column"] = np.moveaxis(self.columns.earned[own, :, users], 0, 1)
-        envy = [
-            self.lost[user] - self.columns.lost[other, user]
-            for user in np.flatnonzero(crowd.cares)
-            for other in policies
-            if other != heard[user]
+        self.rivals = [
+            (int(user), other) for user in np.flatnonzero(crowd.cares) for other in policies if other != heard[user]
         ]
+        envy = [self.lost[user] - self.columns.lost[other, user] for user, other in self.rivals]
         self.envy: Float[np.ndarray, "row column"] = np.array(envy).reshape(-1, self.lost.shape[1])
+
+
+class Posed(NamedTuple):
+    """The rows of a programme about what is heard; the last ones are inequalities of the providers and sets in `pairs`.
+
+    `slope` is what each row asks of users' losses, apart from what they bring and whom they envy.
+    """
+
+    rows: Float[np.ndarray, "row column"]
+    limit: Float[np.ndarray, " row"]
+    pairs: Int[np.ndarray, "pair 2"]
+    slope: Float[np.ndarray, "row user"]
+
+    def with_more(self, more: "Posed") -> "Posed":
+        return Posed(*(np.concatenate(both) for both in zip(self, more, strict=True)))
 
 
 def inequalities(

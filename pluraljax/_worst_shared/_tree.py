@@ -10,11 +10,12 @@ from jaxtyping import Float
 
 from .._signals import Crowd
 from ._base import TOLERANCE
-from ._curves import Curves, pairs_of
+from ._curves import ANYTHING, Curves, pairs_of
 from ._node import Ground, Look, Node, branches, look, roots
 from ._pool import Steps, together
 from ._profiles import Found, Plan, Setting, improve, plans
-from ._rows import Heard, inequalities
+from ._proof import Watch
+from ._rows import Heard, Posed, inequalities
 
 # Losses below this need no search.
 _GUARANTEED = 1e-6
@@ -57,8 +58,15 @@ class _Tree:
     all that is asked is whether somebody loses more than that in some equilibrium.
     """
 
-    def __init__(self, crowd: Crowd, curves: Curves, level: float | None, told: Callable[[int], None] | None):
-        self.crowd, self.curves, self.ground = crowd, curves, Ground(crowd, curves)
+    def __init__(
+        self,
+        crowd: Crowd,
+        curves: Curves,
+        level: float | None,
+        told: Callable[[int], None] | None,
+        watch: Watch | None,
+    ):
+        self.crowd, self.curves, self.ground = crowd, curves, Ground(crowd, curves, watch)
         self.users, self.level, self.told = crowd.num_users, level, told
         self.heap: list[tuple[float, int, Node]] = []
         self.found: list[Found] = []
@@ -137,25 +145,31 @@ class _Tree:
 
 
 def search(
-    crowd: Crowd, budget: int, level: float | None = None, told: Callable[[int], None] | None = None
+    crowd: Crowd,
+    budget: int,
+    level: float | None = None,
+    told: Callable[[int], None] | None = None,
+    watch: Watch | None = None,
 ) -> Steps[list[Searched]]:
     """Searches for the worst equilibria of all users, looking at `budget` parts; `told` how many more it has looked at.
 
     With `level`, a share of what silence costs, it ends as soon as somebody is known to lose more than that in an
-    equilibrium, or everybody not to in any.
+    equilibrium, or everybody not to in any. `watch` keeps what proves it, and makes no other difference.
     """
-    curves = Curves(crowd)
+    curves = Curves(crowd) if watch is None else watch.curves
     if crowd.num_providers == 1:
-        return (yield from _single(crowd, curves))
-    tree = _Tree(crowd, curves, level, told)
+        return (yield from _single(crowd, curves, watch))
+    tree = _Tree(crowd, curves, level, told, watch)
     for node in (yield from _screened(tree, budget)):
         tree.put(node)
     if tree.is_open:
         yield from _both_ends(tree, budget)
     left, moving = bool(tree.heap), tree.is_moving
+    worst = [tree.worst_for(user) for user in range(tree.users)]
+    if watch is not None:
+        watch.attained(worst)
     return [
-        Searched(float(most), tree.worst_for(user), int(tree.looked[user]), left, moving)
-        for user, most in enumerate(tree.most)
+        Searched(float(tree.most[user]), one, int(tree.looked[user]), left, moving) for user, one in enumerate(worst)
     ]
 
 
@@ -193,11 +207,16 @@ def _guaranteed(tree: _Tree, everyone: int) -> Steps[float]:
     users, curves = tree.users, tree.curves
     pairs = curves.pairs[curves.pairs[:, 1] == everyone]
     (height,) = yield from curves.points(np.zeros((1, users)), pairs)
-    heard = tree.ground.heard(tuple(range(users)))
-    rows, limit = inequalities(heard, pairs, curves.sets, height, np.zeros((len(pairs), users)))
+    heard, slope = tree.ground.heard(tuple(range(users))), np.zeros((len(pairs), users))
+    posed = Posed(*inequalities(heard, pairs, curves.sets, height, slope), pairs, slope)
     goal = heard.lost.sum(axis=0)
-    (answer,) = yield [heard.columns.pose(rows, limit, goal)]
-    return heard.columns.upper(rows, limit, goal, answer) if answer.feasible[0] else np.inf
+    (answer,) = yield [heard.columns.pose(posed.rows, posed.limit, goal)]
+    if not answer.feasible[0]:
+        return np.inf
+    bound = heard.columns.upper(posed.rows, posed.limit, goal, answer)
+    if tree.ground.watch is not None:
+        tree.ground.watch.bounded((), tuple(range(users)), heard, np.zeros((1, users)), posed, answer.dual[0], bound)
+    return bound
 
 
 def _grow(tree: _Tree, budget: int, whole: int) -> Steps[None]:
@@ -284,17 +303,23 @@ def _begin(tree: _Tree, settings: list[Setting]) -> Steps[None]:
             break
 
 
-def _single(crowd: Crowd, curves: Curves) -> Steps[list[Searched]]:
+def _single(crowd: Crowd, curves: Curves, watch: Watch | None) -> Steps[list[Searched]]:
     """One provider: users hear what it likes best, or what costs it no more than its slack."""
     room, everybody = crowd.cares.astype(float), (0,) * crowd.num_users
     setting, heard = Setting(crowd, curves.sets, Plan((0,), everybody)), Heard(crowd, everybody)
     everyone = pairs_of([(0, len(curves.sets) - 1)])
-    (value,) = yield from curves.points(np.full((1, crowd.num_users), 2.0), everyone)
-    rows, limit = inequalities(heard, everyone, curves.sets, value, np.zeros((1, crowd.num_users)))
-    answers = yield [heard.columns.pose(rows, limit, goal) for goal in heard.lost]
+    anything = np.full((1, crowd.num_users), ANYTHING)
+    (value,) = yield from curves.points(anything, everyone)
+    slope = np.zeros((1, crowd.num_users))
+    posed = Posed(*inequalities(heard, everyone, curves.sets, value, slope), everyone, slope)
+    answers = yield [heard.columns.pose(posed.rows, posed.limit, goal) for goal in heard.lost]
     found = yield from together([improve(setting, curves, goal, room, -1.0) for goal in np.eye(crowd.num_users)])
     searched = []
-    for goal, answer, profile in zip(heard.lost, answers, found, strict=True):
-        most = min(1.0, heard.columns.upper(rows, limit, goal, answer)) if answer.feasible[0] else 1.0
-        searched.append(Searched(most, profile, 1))
+    for user, (goal, answer, profile) in enumerate(zip(heard.lost, answers, found, strict=True)):
+        most = heard.columns.upper(posed.rows, posed.limit, goal, answer) if answer.feasible[0] else np.inf
+        if watch is not None and most < 1.0:
+            watch.bounded((), (user,), heard, anything, posed, answer.dual[0], most)
+        searched.append(Searched(min(1.0, most), profile, 1))
+    if watch is not None:
+        watch.attained(found)
     return searched

@@ -171,6 +171,7 @@ def command(capsys, monkeypatch, *arguments):
     [
         (["--delta", "-1"], "--delta must be >= 0, got -1.0"),
         (["--delta", "nan"], "--delta must be >= 0, got nan"),
+        (["--budget", "-1"], "--budget must be >= 0, got -1"),
         (["--segments", "0,1"], "--segments needs a label for each of 1 users, got 2"),
         (["--segments", "everyone"], "got 'everyone'"),
         (["--profile", "nowhere.npz"], "nowhere.npz: there is no such file"),

@@ -21,8 +21,12 @@ class Arrays:
     mass = np.ones(4)
 
 
-def claim(key, **ends):
-    bounds = [Bound(side, Fraction(value), value, Fraction(0), ["by hand"]) for side, value in ends.items()]
+def claim(key, *, lower=None, upper=None):
+    bounds = []
+    if lower is not None:
+        bounds.append(Bound("lower", Fraction(lower), lower, Fraction(0), ["by hand"]))
+    if upper is not None:
+        bounds.append(Bound("upper", Fraction(upper), upper, Fraction(0), ["by hand"]))
     return Claim(key, key, bounds, Fraction(1))
 
 
@@ -65,6 +69,16 @@ def test_what_is_open_is_counted_apart_from_what_is_proved():
         exact_market(Arrays), ["personalized"], [*CLAIMS, silence("personalized", "a")]
     ).words
     assert not any("open" in word for word in decided)
+
+
+def test_worst_equilibria_of_users_who_share_decide_what_the_guarantee_does_not():
+    searched = [claim("worst/anonymous/user 0", lower=0.995, upper=1.0)]
+    searched += [claim("worst/anonymous/user 2", lower=0.5, upper=0.75)]
+    found = sentences([*CLAIMS, *searched])
+    assert found[0] == ("User 0 is served either way (worst: 100 % personalized, 99 to 100 % anonymous).")
+    assert found[2] == "User 2 is served neither way (worst: 50 to 75 % personalized, 0 to 50 % anonymous)."
+    # They say nothing of other segments.
+    assert sentences([*CLAIMS, claim("worst/segmented/user 0", lower=1.0)])[0] == sentences(CLAIMS)[0]
 
 
 def test_silence_that_is_an_equilibrium_serves_nobody():

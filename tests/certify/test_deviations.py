@@ -116,7 +116,9 @@ def test_changed_multipliers_and_replies_still_bound(size):
             segments = [
                 segment._replace(public=lambda i, public=segment.public: noisy(public(i)))
                 for segment in proposal.segments
+                if segment.public is not None
             ]
+            assert len(segments) == len(proposal.segments)
             changed = proposal._replace(prices=noisy(proposal.prices), policy=noisy(proposal.policy), segments=segments)
             for provider, gain in enumerate(gains(market, standing, changed)):
                 assert float(gain.lower) <= best[provider] + CLOSE

@@ -56,9 +56,12 @@ def judge(market, delta=Fraction(0)):
         elif kind == "most":
             stakes = oracle.stakes_of(market, int(rest[1]))
             most = stakes.most(stakes.provider[int(rest[0])], stakes.silent)
+            assert most is not None
             assert ends(claim)["lower"] <= most <= ends(claim)["upper"]
-        elif kind == "worst":
+        elif kind == "worst" and rest[0] != "anonymous":
             judge_worst(market, int(rest[0]), claim, delta)
+        elif kind == "worst":
+            judge_shared(market, int(rest[1]), claim, certificate)
         elif rest[0] == "personalized":
             judge_silence(market, claim, delta, everybody, range(providers))
     return certificate
@@ -66,8 +69,8 @@ def judge(market, delta=Fraction(0)):
 
 def slack_of(market, user, delta, least):
     """What providers may leave with a user; never less than the share `least` of their ranges."""
-    values = [oracle.rationals(rows) for rows in np.asarray(market.provider_value)[:, user]]
-    spread = [max(max(state) - min(state) for state in zip(*rows, strict=True)) for rows in values]
+    values = np.vectorize(Fraction, otypes=[object])(np.asarray(market.provider_value)[:, user])
+    spread = [max(max(state) - min(state) for state in rows.T.tolist()) for rows in values]
     return [max(delta / Fraction(float(market.mass[user])), least * s) for s in spread]
 
 
@@ -82,6 +85,17 @@ def judge_worst(market, user, claim, delta):
         level = stakes.silent + share * (found["lower"] - stakes.silent)
         if stakes.silent <= level < found["lower"]:
             assert not stakes.has_equilibrium(level, slack_of(market, user, delta, read))
+
+
+def judge_shared(market, user, claim, certificate):
+    """Nobody gets less than in silence or more than there is, and no equilibrium is below what another claim proves."""
+    stakes, found = oracle.stakes_of(market, user), ends(claim)
+    assert stakes.silent <= found["lower"] <= stakes.aligned
+    assert found["lower"] <= found["upper"] <= stakes.aligned
+    assert found["upper"] >= ends(certificate.claim(f"guarantee/anonymous/user {user}"))["lower"]
+    silence = certificate.claim("silence/anonymous")
+    if silence.verdict == "PROVED" and "silence is a " in silence.statement and "delta >=" not in silence.statement:
+        assert found["lower"] == stakes.silent
 
 
 def judge_silence(market, question, delta, users, providers):
