@@ -28,7 +28,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--budget",
         type=int,
-        default=48,
+        default=500,
         metavar="N",
         help="parts that the search for bad equilibria of one policy for all looks at (default: %(default)s)",
     )

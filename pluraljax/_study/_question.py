@@ -38,7 +38,7 @@ def _parts(name: str, value: Any, _: Any = None) -> int:
 
 
 @checked(market=one_market, delta=finite_slack, budget=_parts)
-def study(market: Market, names: Any = None, *, delta: Any = 0.0, budget: int = 48) -> Study:
+def study(market: Market, names: Any = None, *, delta: Any = 0.0, budget: int = 500) -> Study:
     """Answers for one market whom competition serves, personalized and anonymous, why, and what would change it.
 
     A user is served where every delta-equilibrium gives her at least 99 % of the way from silent to aligned, which is

@@ -448,7 +448,8 @@ def test_ends_that_contradict_each_other_close_nothing(monkeypatch):
 
     run, all_found = _question.run_together, searched()
     place = np.flatnonzero((all_found.has_profile & (all_found.status == plx.Status.OK)).all(axis=1))[0]
-    wrong = lambda answers: [replace(one, most=one.found.room[j] - 0.5) for j, one in enumerate(answers)]
+    less = lambda one, j: replace(one, most=one.found.room[j] - 0.5) if one.found else one
+    wrong = lambda answers: [less(one, j) for j, one in enumerate(answers)]
     monkeypatch.setattr(_question, "run_together", lambda *given: [wrong(answers) for answers in run(*given)])
     found = ask(registry()[1][place : place + 1])
     assert (found.value.lower > found.value.upper).all()
