@@ -88,7 +88,7 @@ def test_wrong_configs_and_folders_exit_with_2(tmp_path, monkeypatch, capsys):
     config.write_text(tiny().to_toml().replace("markets", "marklets"))
     fails([config], f"{config}: unknown key 'marklets'. Did you mean 'markets'?", capsys)
     config.write_text(tiny().to_toml())
-    fails(["missing.toml"], "missing.toml: cannot be read", capsys)
+    fails(["missing.toml"], "missing.toml: there is no such file", capsys)
     fails([config, "--markets", 0], "markets must be a whole number from 1", capsys)
     fails([config, "--out", config], "is a file; a scan needs a folder", capsys)
     fails([config, "--out", tmp_path], "holds other files ('study.toml')", capsys)
