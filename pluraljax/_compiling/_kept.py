@@ -97,17 +97,27 @@ class Kept:
 
     def trim(self, most: int) -> None:
         """Removes what was not used for longest, until half of so many bytes is left, if there are more."""
-        with suppress(OSError):
-            files = [(entry.stat(), entry.path) for entry in os.scandir(self._folder) if entry.is_file()]
-            left = sum(found.st_size for found, _ in files)
-            if left <= most:
+        files = self._files()
+        left = sum(found.st_size for found, _ in files)
+        if left <= most:
+            return
+        for found, path in sorted(files, key=lambda each: each[0].st_mtime):
+            if left <= most // 2:
                 return
-            for found, path in sorted(files, key=lambda each: each[0].st_mtime):
-                if left <= most // 2:
-                    return
-                if not is_temporary(os.path.basename(path)):
+            if not is_temporary(os.path.basename(path)):
+                with suppress(OSError):
                     os.unlink(path)
-                    left -= found.st_size
+                left -= found.st_size
+
+    def _files(self) -> list[tuple[os.stat_result, str]]:
+        """All files, and what is known of each; another process may remove them meanwhile."""
+        files = []
+        with suppress(OSError), os.scandir(self._folder) as entries:
+            for entry in entries:
+                with suppress(OSError):
+                    if entry.is_file():
+                        files.append((entry.stat(), entry.path))
+        return files
 
     def _is_private(self) -> bool:
         """Whether nobody else can write here; takes the right to from others where the folder is ours."""

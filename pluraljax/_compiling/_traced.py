@@ -65,16 +65,19 @@ def one_after_another(arguments: tuple[Any, ...], *key: Any) -> Iterator[None]:
         yield
         return
     with ExitStack() as stack:
-        # A programme's lock is one of 256, which never have to be tidied up.
-        name = hashlib.sha256(text.encode()).hexdigest()[:2]
         with suppress(OSError):
             locks = folder.parent / _LOCKS
             locks.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = stack.enter_context(open(locks / name, "ab"))
+            lock = stack.enter_context(open(locks / lock_of(text), "ab"))
             deadline = time.monotonic() + _PATIENCE
             while not _is_ours(lock) and time.monotonic() < deadline:
                 time.sleep(_LOOK)
         yield
+
+
+def lock_of(text: str) -> str:
+    """The name of a programme's lock: one of 256, which never have to be tidied up, and which programmes may share."""
+    return hashlib.sha256(text.encode()).hexdigest()[:2]
 
 
 def _is_ours(lock: Any) -> bool:

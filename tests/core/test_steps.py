@@ -230,6 +230,16 @@ def test_old_files_make_room(tmp_path):
     assert sorted(file.name for file in (tmp_path / "kept").iterdir()) == ["name0", "name1"]
 
 
+def test_files_that_vanish_meanwhile_are_none(tmp_path, monkeypatch):
+    kept = _eager.Kept(tmp_path / "kept")
+    for number in range(3):
+        kept.write(f"name{number}", "key", bytes(1000))
+    unlink = os.unlink
+    monkeypatch.setattr(os, "unlink", lambda path: (unlink(path), unlink(path)))
+    kept.trim(1)
+    assert not list((tmp_path / "kept").iterdir())
+
+
 def test_remarks_are_left_out_and_nothing_else(capfd):
     with without_noise():
         os.write(2, b"kept\nE cpu_aot_loader Target machine feature +prefer-no-gather is not supported\nkept, too\n")
