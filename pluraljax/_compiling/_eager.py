@@ -9,9 +9,7 @@ compiled for this process only.
 import functools
 import hashlib
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -21,7 +19,7 @@ import numpy as np
 
 from .._activity import told_as_part
 from ._kept import Kept, processor, user_folder
-from ._serialized import as_bytes, from_bytes
+from ._serialized import as_bytes, counting_hits, from_bytes
 from ._traced import QUICKLY, compile_with, text_of
 
 FOLDER = "pluraljax-steps"
@@ -172,33 +170,11 @@ def _compile(
     is_arrays = [value is None for value in values]
     # JAX's own cache goes by names, too: this one follows from all that the code does.
     flat.__name__ = flat.__qualname__ = name
-    with told_as_part(_COMPILING), _counting_hits() as hits:
+    with told_as_part(_COMPILING), counting_hits() as hits:
         lowered = jax.jit(flat).lower(*(jax.ShapeDtypeStruct(each.shape, each.dtype) for each in types))
         compiled = compile_with(lowered, QUICKLY) if quickly else lowered.compile()
     # A callback is an address in this process. What was loaded itself lacks what writing it down again would need.
     return _Compiled(compiled, shape[0]), not hits and "python_cpu_callback" not in lowered.as_text()
-
-
-_HITS: ContextVar[list[str] | None] = ContextVar("hits", default=None)
-
-
-@contextmanager
-def _counting_hits() -> Iterator[list[str]]:
-    """Lists what JAX takes from its own cache meanwhile."""
-    token = _HITS.set(hits := [])
-    try:
-        yield hits
-    finally:
-        _HITS.reset(token)
-
-
-def _hear(event: str, **_: Any) -> None:
-    hits = _HITS.get()
-    if hits is not None and event == "/jax/compilation_cache/cache_hits":
-        hits.append(event)
-
-
-jax.monitoring.register_event_listener(_hear)
 
 
 def _write(place: Kept, key: str, found: _Compiled) -> None:

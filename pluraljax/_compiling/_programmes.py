@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from ._kept import Kept, processor, user_folder
-from ._serialized import as_bytes, from_bytes
+from ._serialized import as_bytes, counting_hits, from_bytes
 from ._traced import compile_with, lower, one_after_another, text_of
 
 FOLDER = "pluraljax-programmes"
@@ -36,12 +37,14 @@ def programme(
         if text is None or folder is None:
             return compile_with(lower(program, arguments, *key), options)
         kept, name = Kept(folder), hashlib.sha256(text.encode()).hexdigest()
-        if (found := _load(kept, name, text, devices)) is not None:
+        if (found := _load(kept, name, text, devices, arguments)) is not None:
             return found
         lowered = lower(program, arguments, *key)
-        compiled = compile_with(lowered, options)
+        with counting_hits() as hits:
+            compiled = compile_with(lowered, options)
         # A callback is an address in this process.
-        if "python_cpu_callback" not in lowered.as_text() and (content := as_bytes(compiled)) is not None:
+        can_be_kept = not hits and "python_cpu_callback" not in lowered.as_text()
+        if can_be_kept and (content := as_bytes(compiled)) is not None:
             kept.write(name, text, content)
             kept.trim(_MOST_BYTES)
         return compiled
@@ -56,12 +59,16 @@ def _key(arguments: tuple[Any, ...], key: tuple[Any, ...], devices: Sequence[Any
     return text_of((*key, machine, tuple(sorted(options.items()))), arguments)
 
 
-def _load(kept: Kept, name: str, text: str, devices: Sequence[Any]) -> Any:
+def _load(kept: Kept, name: str, text: str, devices: Sequence[Any], arguments: tuple[Any, ...]) -> Any:
+    """What is kept under a name, once it has run on zeros: of no tiles, so that it does next to nothing."""
     content = kept.read(name, text)
     if content is None:
         return None
     try:
-        return from_bytes(content, devices)[0]
+        found = from_bytes(content, devices)[0]
+        blank = lambda each: jax.device_put(np.zeros(each.shape, each.dtype), each.sharding)
+        jax.block_until_ready(found(*jax.tree.map(blank, arguments)))
+        return found
     except Exception as error:
         kept.drop(name, f"no programme can be made of it ({type(error).__name__})")
         return None

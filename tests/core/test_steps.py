@@ -136,7 +136,7 @@ def test_what_jax_had_itself_is_not_written_down_again(folder, compiled, monkeyp
     """Of what was loaded, XLA cannot write down all that it takes to run."""
 
     def loaded(lowered, options):
-        _eager._hear("/jax/compilation_cache/cache_hits")
+        _serialized._hear("/jax/compilation_cache/cache_hits")
         return lowered.compile()
 
     monkeypatch.setattr(_eager, "compile_with", loaded)

@@ -1,9 +1,12 @@
 """What is kept of a traced programme: used again where nothing changed, and only there."""
 
+import contextlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 import pluraljax as plx
 from pluraljax._compiling import _programmes, _traced
@@ -212,9 +215,11 @@ def library(tmp_path, monkeypatch):
     """A process in which nobody has set up JAX's own cache, as when a scan is called from Python."""
     before = jax.config.jax_compilation_cache_dir
     jax.config.update("jax_compilation_cache_dir", None)
+    compilation_cache.reset_cache()  # which would go on in the folder that it began with
     monkeypatch.setattr(_programmes, "user_folder", lambda name: tmp_path / name)
     yield tmp_path / _programmes.FOLDER
     jax.config.update("jax_compilation_cache_dir", before)
+    compilation_cache.reset_cache()
 
 
 def test_a_library_call_keeps_its_programmes_without_jax_s_cache(library, monkeypatch):
@@ -243,3 +248,16 @@ def test_where_jax_keeps_what_is_compiled_nothing_is_kept_twice(kept, monkeypatc
     monkeypatch.setattr(_programmes, "user_folder", lambda name: pytest.fail("kept twice"))
     layout = _batch.Layout.of(8, jax.local_devices()[:1])
     _batch._compile_draw.__wrapped__(layout, plx.families.gaussian(providers=2, users=2, actions=2, states=2), 2)
+
+
+def test_what_jax_had_in_its_cache_is_not_kept_again(library, monkeypatch):
+    """Loaded code lacks what writing it down needs: it would be a file that does not run."""
+
+    @contextlib.contextmanager
+    def hit():
+        yield ["hit"]
+
+    monkeypatch.setattr(_programmes, "counting_hits", hit)
+    layout = _batch.Layout.of(8, jax.local_devices()[:1])
+    _batch._compile_draw.__wrapped__(layout, plx.families.gaussian(providers=2, users=2, actions=2, states=2), 2)
+    assert not library.exists()
