@@ -13,14 +13,51 @@ import signal
 import sys
 import time
 
-import stand_in
-from tiny import tiny
-
-from pluraljax import _atomic
-from pluraljax._scan.store._store import Store
+COMMAND_LINE = ("cli", "discarded", "full")
 
 
 def main(out: str, mode: str) -> int:
+    if mode in COMMAND_LINE:
+        return through_the_command_line(out, mode)
+    prepare(out, mode)
+    if mode == "cluster":
+        return cluster(out)
+    from tiny import tiny
+
+    import pluraljax as plx
+
+    if mode == "run":
+        from pluraljax._compiling._prepare import prepare_jax
+
+        prepare_jax()
+    plx.scan(tiny(), out)
+    return 0
+
+
+def through_the_command_line(out: str, mode: str) -> int:
+    """As the command does, nothing slow is imported before the command line has taken the signals."""
+    from pluraljax import _cli
+
+    within_memory = _cli.within_memory
+
+    def prepared(args, command):
+        prepare(out, mode)
+        return within_memory(args, command)
+
+    _cli.within_memory = prepared
+    # What starts the tests in the background may have this signal ignored, which processes inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.argv = ["pluraljax", "scan", out + ".toml", "--out", out]
+    return _cli.main()
+
+
+def prepare(out: str, mode: str) -> None:
+    """Puts the stand-in in place, and whatever the mode has happen."""
+    import stand_in
+
+    from pluraljax import _atomic
+    from pluraljax._scan.store._store import Store
+
     stand_in.install()
     if mode == "die":
         replace, calls = os.replace, []
@@ -34,8 +71,8 @@ def main(out: str, mode: str) -> int:
             replace(source, target)
 
         _atomic.os.replace = die
+    write, written = Store.write, []
     if mode in ("slow", "cli", "discarded"):
-        write = Store.write
 
         def slow(*args):
             write(*args)
@@ -45,7 +82,6 @@ def main(out: str, mode: str) -> int:
     if mode == "discarded":
         stand_in.signal_in_a_callback(signal.SIGTERM)
     if mode == "full":
-        write, written = Store.write, []
 
         def crowded(*args):
             if len(written) == 3:
@@ -55,32 +91,18 @@ def main(out: str, mode: str) -> int:
             write(*args)
 
         Store.write = crowded
-    if mode == "cluster":
-        return cluster(out)
-    if mode in ("cli", "discarded", "full"):
-        from pluraljax._cli import main
-
-        # What starts the tests in the background may have this signal ignored, which processes inherit.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        sys.argv = ["pluraljax", "scan", out + ".toml", "--out", out]
-        return main()
-    import pluraljax as plx
-
-    if mode == "run":
-        from pluraljax._compiling._prepare import prepare_jax
-
-        prepare_jax()
-    plx.scan(tiny(), out)
-    return 0
 
 
 def cluster(out: str) -> int:
     """Loses a worker after two chunks; says how many workers there were and how many markets were measured."""
     # Workers are processes of their own, in which the stand-in is to be put in place, too.
     os.environ["DASK_DISTRIBUTED__WORKER__PRELOAD"] = "stand_in"
+    from tiny import tiny
+
     from pluraljax._progress import Silent
     from pluraljax._scan.engine._cluster import connect
     from pluraljax._scan.engine._run import run
+    from pluraljax._scan.store._store import Store
 
     class Killing(Silent):
         chunks = 0
