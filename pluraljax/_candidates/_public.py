@@ -1,7 +1,6 @@
 """Proposes public policies for several users, and multipliers: many searches side by side in a few lanes."""
 
 import math
-from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -11,7 +10,6 @@ from jaxtyping import Array, Bool
 
 from ._program import SolverStatus
 from ._public_search import (
-    ATTEMPTS,
     PublicCandidate,
     PublicTask,
     Scaled,
@@ -35,34 +33,24 @@ def _is_worth_solving(task: PublicTask) -> Bool[Array, ""]:
     return ~jnp.isinf(task.enough)
 
 
-class _Lane(NamedTuple):
-    """A search at work, and its task in units of order one."""
-
-    scaled: Scaled
-    search: Search
-
-
-def _start(task: PublicTask) -> _Lane:
-    scaled = scale(task)
-    return _Lane(scaled, start(scaled, jnp.int32(0)))
+def _turn(scaled: Scaled, search: Search) -> Search:
+    """A few steps of every lane."""
+    search = lax.fori_loop(0, _TURN, lambda _, search: jax.vmap(step)(scaled, search), search)
+    return jax.vmap(polish)(scaled, search)
 
 
-def _turn(_: PublicTask, lanes: _Lane) -> _Lane:
-    """A few steps of every lane; a search that ends unsound is started once more."""
-    scaled = lanes.scaled
-    search = lax.fori_loop(0, _TURN, lambda _, search: jax.vmap(step)(scaled, search), lanes.search)
-    search = jax.vmap(polish)(scaled, search)
-    again = jax.vmap(ended)(search) & (search.attempt < ATTEMPTS - 1) & ~jax.vmap(is_sound)(scaled, search)
-    renewed = jax.vmap(start)(scaled, again.astype(jnp.int32))
-    pick = lambda new, old: jnp.where(again.reshape(-1, *(1,) * (old.ndim - 1)), new, old)
-    return _Lane(scaled, jax.tree.map(pick, renewed, search))
+def _again(scaled: Scaled, search: Search) -> Bool[Array, ""]:
+    """A search that ends unsound is started once more."""
+    return ~search.again & ~is_sound(scaled, search)
 
 
 _solve_batch = in_queue(
-    _start,
+    start,
     _turn,
-    finished=lambda _, lane: ended(lane.search),
-    read=lambda _, lane: read(lane.scaled, lane.search),
+    finished=lambda _, search: ended(search),
+    read=read,
+    again=_again,
+    prepare=scale,
     wanted=_is_worth_solving,
     lanes_on_cpu=_LANES_ON_CPU,
 )

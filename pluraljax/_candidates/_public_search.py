@@ -139,22 +139,23 @@ class Search(eqx.Module):
     penalty: Float[Array, ""]
     roomy: Bool[Array, ""]
     cells: Cells
-    attempt: Int[Array, ""]
+    again: Bool[Array, ""]
     outcome: Int[Array, ""]
     steps: Int[Array, ""]
 
 
 RUNNING = -1
-ATTEMPTS = 2
 
 
-def start(scaled: Scaled, attempt: Int[Array, ""]) -> Search:
-    """Starts with full information, which costs the users nothing; those not to be won then lose too little."""
+def start(scaled: Scaled, again: Bool[Array, ""]) -> Search:
+    """Starts with full information, which costs the users nothing; those not to be won then lose too little.
+
+    Ties are broken in another way where a search is started again.
+    """
     members, evidences, actions = scaled.user.shape
     rows, pairs = evidences + members, members * (actions - 1)
-    # Ties are broken in another way at each attempt.
-    bits = jr.bits(jr.key(jnp.uint32(0)), (ATTEMPTS, rows + pairs), jnp.uint32)
-    noise = (bits.astype(jnp.float64) * 2.0**-32 + 0.5)[attempt]
+    bits = jr.bits(jr.key(jnp.uint32(0)), (2, rows + pairs), jnp.uint32)
+    noise = (bits.astype(jnp.float64) * 2.0**-32 + 0.5)[again.astype(jnp.int32)]
     best = jnp.where(scaled.lost <= TIE, scaled.target, -jnp.inf)
     action = _first(best == best.max(axis=-1, keepdims=True))
     place = _places(members, actions)
@@ -172,7 +173,7 @@ def start(scaled: Scaled, attempt: Int[Array, ""]) -> Search:
         penalty=jnp.full((), _FIRST_PENALTY, jnp.float64),
         roomy=jnp.array(True),
         cells=start_cells(scaled.user, noise[rows:]),
-        attempt=attempt,
+        again=again,
         outcome=jnp.int32(RUNNING),
         steps=jnp.int32(0),
     )

@@ -13,17 +13,20 @@ from ._lanes import LANES_ON_ACCELERATOR, LANES_ON_CPU, merge_batches
 
 
 def in_queue(
-    start: Callable[[Any], Any],
+    start: Callable[[Any, Any], Any],
     turn: Callable[[Any, Any], Any],
     finished: Callable[[Any, Any], Any],
     read: Callable[[Any, Any], Any] = lambda task, state: state,
+    again: Callable[[Any, Any], Any] | None = None,
+    prepare: Callable[[Any], Any] = lambda task: task,
     wanted: Callable[[Any], Any] | None = None,
     lanes_on_cpu: int = LANES_ON_CPU,
 ) -> Callable[[Any], Any]:
     """Makes a function from any batch of tasks to what is read off the last states of their searches.
 
-    `turn` maps groups of tasks and states (leading lane axis) to states; the others take a single task. Tasks that are
-    not `wanted` get zeros. Any nest of `vmap`s becomes one queue.
+    `turn` maps groups of tasks and states (leading lane axis) to states; the others take a single task, as `prepare`
+    makes it. `start` is told whether a search is being started `again`, which is asked where one has finished. Tasks
+    that are not `wanted` get zeros. Any nest of `vmap`s becomes one queue.
     """
 
     @custom_vmap
@@ -37,22 +40,22 @@ def in_queue(
             return index if order is None else order[index]
 
         def take(index):
-            return jax.tree.map(lambda leaf: leaf[place_of(index)], tasks)
+            return jax.vmap(prepare)(jax.tree.map(lambda leaf: leaf[place_of(index)], tasks))
 
         def run(state):
             index, waiting, current, states, results = state
             states = turn(current, states)
             done = jax.vmap(finished)(current, states) & (index < total)
+            once_more = jnp.zeros(lanes, bool) if again is None else done & jax.vmap(again)(current, states)
+            done = done & ~once_more
             place = jnp.where(done, place_of(index), jnp.int32(count))
             found = jax.vmap(read)(current, states)
             results = jax.tree.map(lambda old, new: old.at[place].set(new, mode="drop"), results, found)
             following = waiting + jnp.cumsum(done, dtype=jnp.int32) - jnp.int32(1)
             index = jnp.asarray(jnp.where(done, following, index))
             fresh = done & (index < total)
-            renewed = take(index)
-            pick = lambda new, old: jnp.where(fresh.reshape(-1, *(1,) * (old.ndim - 1)), new, old)
-            current = jax.tree.map(pick, renewed, current)
-            states = jax.tree.map(pick, jax.vmap(start)(renewed), states)
+            current = _pick(fresh, take(index), current)
+            states = _pick(fresh | once_more, jax.vmap(start)(current, once_more), states)
             return index, waiting + jnp.sum(done, dtype=jnp.int32), current, states, results
 
         def unfinished(state):
@@ -60,13 +63,19 @@ def in_queue(
 
         index = jnp.arange(lanes, dtype=jnp.int32)
         first = take(index)
-        states = jax.vmap(start)(first)
+        states = jax.vmap(start)(first, jnp.zeros(lanes, bool))
         shapes = jax.eval_shape(jax.vmap(read), first, states)
         results = jax.tree.map(lambda leaf: jnp.zeros((count, *leaf.shape[1:]), leaf.dtype), shapes)
         return lax.while_loop(unfinished, run, (index, jnp.int32(lanes), first, states, results))[-1]
 
     merge_batches(batched)
     return batched
+
+
+def _pick(lanes: Bool[Array, " lane"], new: Any, old: Any) -> Any:
+    """Takes what is new in some lanes, and what is old in the others."""
+    where = lambda one, other: jnp.where(lanes.reshape(-1, *(1,) * (other.ndim - 1)), one, other)
+    return jax.tree.map(where, new, old)
 
 
 def _in_order(wanted: Bool[Array, " task"]) -> tuple[Int[Array, " task"], Int[Array, ""]]:

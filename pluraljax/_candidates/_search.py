@@ -83,7 +83,8 @@ def _queue_of(search: Search) -> Callable[[Any], Any]:
             states = jax.vmap(learn)(tasks, states, simplex(jax.vmap(pose)(tasks, states)))
         return states
 
-    queue = in_queue(search.start, turn, search.finished, lanes_on_cpu=search.lanes_on_cpu)
+    start = lambda task, again: search.start(task)
+    queue = in_queue(start, turn, search.finished, lanes_on_cpu=search.lanes_on_cpu)
     return in_float64(lambda tasks: queue(tasks), key=("queue", search))
 
 
