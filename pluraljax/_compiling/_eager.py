@@ -7,7 +7,6 @@ compiled for this process only.
 """
 
 import functools
-import hashlib
 import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -19,12 +18,12 @@ import numpy as np
 
 from .._activity import told_as_part
 from ._kept import Kept, processor, user_folder
-from ._serialized import as_bytes, counting_hits, from_bytes
+from ._serialized import can_be_kept, counting_hits, keep, kept, name_of
 from ._traced import QUICKLY, compile_with, text_of
 
 FOLDER = "pluraljax-steps"
-# How many steps are held in memory, and the bytes of what is written down.
-_MOST_HELD, _MOST_BYTES = 1024, 2**31
+# How many steps are held in memory.
+_MOST_HELD = 1024
 # Elements of the arguments from which on a step may run for so long that optimised code pays.
 _MOST_ELEMENTS = 10_000
 _COMPILING = (
@@ -129,12 +128,12 @@ def _compiled(step: Step, tree: Any, static: Any, types: Any, device: Any, setti
         if key is None or folder is None:
             return _compile(step.function, tree, values, types, quickly, getattr(step.function, "__name__", "step"))[0]
         place = Kept(folder)
-        if (found := _load(place, key, device, blank)) is not None:
-            return found
-        found, can_be_kept = _compile(step.function, tree, values, types, quickly, f"step_{_name(key)}")
-        if can_be_kept:
-            _write(place, key, found)
-        return found
+        if (found := kept(place, key, [device], blank)) is not None:
+            return _Compiled(*found)
+        made, makes_sense = _compile(step.function, tree, values, types, quickly, f"step_{name_of(key)}")
+        if makes_sense:
+            keep(place, key, made.run, made.result)
+        return made
 
 
 def _key(step: Step, tree: Any, static: Any, types: Any, others: Any) -> str | None:
@@ -145,10 +144,6 @@ def _key(step: Step, tree: Any, static: Any, types: Any, others: Any) -> str | N
     kinds = tuple(each is None for each in static)
     machine = (processor(), os.environ.get("XLA_FLAGS", ""))
     return text_of((*step.key, *values), (str(tree), kinds, types, machine, others))
-
-
-def _name(key: str) -> str:
-    return hashlib.sha256(key.encode()).hexdigest()
 
 
 def _compile(
@@ -173,25 +168,4 @@ def _compile(
     with told_as_part(_COMPILING), counting_hits() as hits:
         lowered = jax.jit(flat).lower(*(jax.ShapeDtypeStruct(each.shape, each.dtype) for each in types))
         compiled = compile_with(lowered, QUICKLY) if quickly else lowered.compile()
-    # A callback is an address in this process. What was loaded itself lacks what writing it down again would need.
-    return _Compiled(compiled, shape[0]), not hits and "python_cpu_callback" not in lowered.as_text()
-
-
-def _write(place: Kept, key: str, found: _Compiled) -> None:
-    if (content := as_bytes(found.run, found.result)) is not None:
-        place.write(_name(key), key, content)
-        place.trim(_MOST_BYTES)
-
-
-def _load(place: Kept, key: str, device: Any, blank: list[Any]) -> _Compiled | None:
-    """What is kept for a key, once it has run on zeros."""
-    content = place.read(_name(key), key)
-    if content is None:
-        return None
-    try:
-        found = _Compiled(*from_bytes(content, [device]))
-        jax.block_until_ready(found.run(*blank))
-        return found
-    except Exception as error:
-        place.drop(_name(key), f"no programme can be made of it ({type(error).__name__})")
-        return None
+    return _Compiled(compiled, shape[0]), can_be_kept(lowered, hits)

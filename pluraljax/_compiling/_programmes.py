@@ -4,7 +4,6 @@ The command has JAX keep what it compiles. That is a setting of the whole proces
 what a call of it compiles is written down here instead, apart from JAX, in the user's folder.
 """
 
-import hashlib
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,11 +12,10 @@ import jax
 import numpy as np
 
 from ._kept import Kept, processor, user_folder
-from ._serialized import as_bytes, counting_hits, from_bytes
+from ._serialized import can_be_kept, counting_hits, keep, kept
 from ._traced import compile_with, lower, one_after_another, text_of
 
 FOLDER = "pluraljax-programmes"
-_MOST_BYTES = 2**31
 
 
 def programme(
@@ -36,17 +34,16 @@ def programme(
         folder = None if text is None else user_folder(FOLDER)
         if text is None or folder is None:
             return compile_with(lower(program, arguments, *key), options)
-        kept, name = Kept(folder), hashlib.sha256(text.encode()).hexdigest()
-        if (found := _load(kept, name, text, devices, arguments)) is not None:
-            return found
+        place = Kept(folder)
+        # Of no tiles: it does next to nothing.
+        blank = jax.tree.map(lambda each: jax.device_put(np.zeros(each.shape, each.dtype), each.sharding), arguments)
+        if (found := kept(place, text, devices, blank)) is not None:
+            return found[0]
         lowered = lower(program, arguments, *key)
         with counting_hits() as hits:
             compiled = compile_with(lowered, options)
-        # A callback is an address in this process.
-        can_be_kept = not hits and "python_cpu_callback" not in lowered.as_text()
-        if can_be_kept and (content := as_bytes(compiled)) is not None:
-            kept.write(name, text, content)
-            kept.trim(_MOST_BYTES)
+        if can_be_kept(lowered, hits):
+            keep(place, text, compiled)
         return compiled
 
 
@@ -57,18 +54,3 @@ def _key(arguments: tuple[Any, ...], key: tuple[Any, ...], devices: Sequence[Any
         return None
     machine = (processor(), os.environ.get("XLA_FLAGS", ""), tuple(device.id for device in devices))
     return text_of((*key, machine, tuple(sorted(options.items()))), arguments)
-
-
-def _load(kept: Kept, name: str, text: str, devices: Sequence[Any], arguments: tuple[Any, ...]) -> Any:
-    """What is kept under a name, once it has run on zeros: of no tiles, so that it does next to nothing."""
-    content = kept.read(name, text)
-    if content is None:
-        return None
-    try:
-        found = from_bytes(content, devices)[0]
-        blank = lambda each: jax.device_put(np.zeros(each.shape, each.dtype), each.sharding)
-        jax.block_until_ready(found(*jax.tree.map(blank, arguments)))
-        return found
-    except Exception as error:
-        kept.drop(name, f"no programme can be made of it ({type(error).__name__})")
-        return None

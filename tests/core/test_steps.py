@@ -49,7 +49,8 @@ def own_cache(tmp_path, monkeypatch):
     """A cache of its own, of which JAX's knows nothing; what other tests compiled is forgotten."""
     monkeypatch.setattr(_eager, "user_folder", lambda name: tmp_path / name)
     salt = f"{tmp_path} {time.time()}"
-    monkeypatch.setattr(_eager, "_name", lambda key: hashlib.sha256(f"{salt} {key}".encode()).hexdigest())
+    for module in (_eager, _serialized):
+        monkeypatch.setattr(module, "name_of", lambda key: hashlib.sha256(f"{salt} {key}".encode()).hexdigest())
     _eager.forget_steps()
     yield tmp_path / _eager.FOLDER
     _eager.forget_steps()
