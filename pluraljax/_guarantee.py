@@ -22,14 +22,16 @@ from ._bounds import (
 )
 from ._bracket import Bracket
 from ._candidates import (
+    GroupedProgram,
     GuaranteeCandidate,
-    LinearProgram,
     Solution,
     Solver,
+    SolverStatus,
     answered,
     pose_guarantee,
     read_guarantee,
     simplex,
+    solve_grouped,
 )
 from ._counted import Counted, OptimalPlay, counted
 from ._market import Market, action_range, market_status, one_market, slack
@@ -109,26 +111,30 @@ def _delta_of(market: Market, delta: Float[Array, ""]) -> Float[Array, " provide
 # Outcomes are wanted that clear every floor by so many times its rounding: solutions are not exact themselves.
 _CLEAR = 4.0
 
-# What the programmes that are laid out side by side may take, if there is more than one of them.
-_MOST_MEMORY = 2**27  # bytes
+# What the programmes of one market that are laid out side by side may take, if there is more than one of them: with
+# tableaux, and without, when markets are many.
+_MOST_MEMORY, _MOST_FOR_GROUPS = 2**27, 2**17  # bytes
+# Measured: from so many entries on, a tableau of all rows takes longer than one with a row for each provider.
+_LARGE = 2**12
 
 
 def _solve_block(block: SegmentStakes, delta: Float[Array, " provider"], solver: Solver) -> Solution:
-    """Solves one programme per segment and member, so many at a time that memory is bounded.
-
-    m members with s situations and a actions each, and k providers, make a matrix of (m s + k) x m s (a - 1).
-    """
+    """Solves one programme per segment and member, so many at a time that memory is bounded."""
     lead = block.mass.shape
     count = math.prod(lead)
-    matrix = jax.eval_shape(_pose, block, delta, np.zeros(1, np.int32)).matrix
-    together = max(_MOST_MEMORY // (8 * max(math.prod(matrix.shape), 1)), 1)
+    example = jax.eval_shape(_pose, block, delta, np.zeros(1, np.int32))
+    if solver is simplex and example.entries >= _LARGE:
+        solve, most = _solve_by_group, _MOST_FOR_GROUPS // (8 * math.prod(example.use.shape))
+    else:
+        solve, most = _solve_densely, _MOST_MEMORY // (8 * max(example.entries, 1))
+    together = 2 ** (max(most, 1).bit_length() - 1)
     places = np.arange(-(-count // together) * together, dtype=np.int32) % count
     if count <= together:
-        found = solver(_pose(block, delta, places[:count]))
+        found = solve(block, delta, places[:count], solver)
     elif isinstance(block.mass, Tracer):
-        found = _solve_one_by_one(block, delta, places.reshape(-1, together), solver)
+        found = _solve_one_by_one(block, delta, places.reshape(-1, together), solve, solver)
     else:
-        each = [solver(_pose(block, delta, some)) for some in places.reshape(-1, together)]
+        each = [solve(block, delta, some, solver) for some in places.reshape(-1, together)]
         found = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
     groups = found.status.ndim
 
@@ -140,14 +146,30 @@ def _solve_block(block: SegmentStakes, delta: Float[Array, " provider"], solver:
     return jax.tree.map(own, found)
 
 
+def _solve_densely(block: SegmentStakes, delta: Array, places: Any, solver: Solver) -> Solution:
+    return solver(_pose(block, delta, places).as_linear())
+
+
+def _solve_by_group(block: SegmentStakes, delta: Array, places: Any, solver: Solver) -> Solution:
+    """What is left unsolved gets the tableau of all rows, where that can be told."""
+    programs = _pose(block, delta, places)
+    found = _solve_grouped(lax.stop_gradient(programs))
+    if isinstance(found.status, Tracer) or (found.status == SolverStatus.OPTIMAL).all():
+        return found
+    left = found.status != SolverStatus.OPTIMAL
+    again = solver(programs.as_linear().idle_where(~left))
+    pick = lambda new, old: jnp.where(left.reshape(-1, *(1,) * (old.ndim - 1)), new, old)
+    return jax.tree.map(pick, again, found)
+
+
 @in_float64
-def _solve_one_by_one(
-    block: SegmentStakes,
-    delta: Float[Array, " provider"],
-    places: Int[Array | np.ndarray, "group place"],
-    solver: Solver,
-) -> Solution:
-    return lax.map(lambda some: solver(_pose(block, delta, some)), jnp.asarray(places))
+def _solve_grouped(programs: GroupedProgram) -> Solution:
+    return solve_grouped(programs)
+
+
+@in_float64
+def _solve_one_by_one(block: SegmentStakes, delta: Array, places: Any, solve: Any, solver: Solver) -> Solution:
+    return lax.map(lambda some: solve(block, delta, some, solver), jnp.asarray(places))
 
 
 @in_float64
@@ -209,11 +231,11 @@ def _targets(stakes: SegmentStakes) -> Float[Array, "target member"]:
 @in_float64
 def _pose(
     block: SegmentStakes, delta: Float[Array, " provider"], places: Int[Array | np.ndarray, " place"]
-) -> LinearProgram:
+) -> GroupedProgram:
     """One programme for each place among segments and members: the largest loss of that member."""
     members = block.mass.shape[-1]
 
-    def one(place: Array) -> LinearProgram:
+    def one(place: Array) -> GroupedProgram:
         stakes = jax.tree.map(lambda leaf: leaf[place // members], block)
         target = (jnp.arange(members, dtype=jnp.int32) == place % members).astype(jnp.float64)
         aligned = aligned_action(stakes)

@@ -12,6 +12,8 @@ from ._fit import pose_fit as pose_fit
 from ._fit import pose_scaled_fit as pose_scaled_fit
 from ._fit import read_fit as read_fit
 from ._fit import read_scaled_fit as read_scaled_fit
+from ._grouped import GroupedProgram as GroupedProgram
+from ._grouped import solve_grouped as solve_grouped
 from ._guarantee import GuaranteeCandidate as GuaranteeCandidate
 from ._guarantee import pose_guarantee as pose_guarantee
 from ._guarantee import read_guarantee as read_guarantee

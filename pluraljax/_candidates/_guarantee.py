@@ -5,7 +5,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from .._stakes import SegmentStakes
-from ._program import LinearProgram, Solution
+from ._grouped import GroupedProgram
+from ._program import Solution
 
 
 class _Moves(eqx.Module):
@@ -53,23 +54,22 @@ def pose_guarantee(
     spare: Float[Array, " provider"],
     room: Float[Array, " provider"],
     target: Float[Array, " member"],
-) -> LinearProgram:
+) -> GroupedProgram:
     """Poses the largest loss of the target below aligned play; x = 0 is aligned play itself.
 
     `spare` is what aligned play leaves above each provider's floor, and `room` by how much more than nothing an outcome
-    should clear it, so that rounding does not decide whether it does: x = 0 may miss that. Columns: mass moved to each
-    other action. Rows: a situation's mass, then each provider's floor.
+    should clear it, so that rounding does not decide whether it does: x = 0 may miss that. Groups are the situations of
+    all members, options the mass that is moved to each other action, and rows the floors.
     """
     moves = _moves(stakes, aligned, target)
-    members, situations, others = moves.user_loss.shape
     unit = _largest(_weight(stakes))
-    situation = jnp.repeat(jnp.eye(members * situations, dtype=jnp.float64), others, axis=1)
-    losses = (moves.provider_loss / moves.provider_unit[:, None, None, None]).reshape(
-        stakes.provider.shape[0], members * situations * others
+    by_option = lambda leaf: jnp.moveaxis(leaf, -1, -3).reshape(*leaf.shape[:-3], leaf.shape[-1], -1)
+    return GroupedProgram(
+        use=by_option(moves.provider_loss / moves.provider_unit[:, None, None, None]),
+        limit=(jnp.maximum(spare, 0.0) - room) / moves.provider_unit / unit,
+        room=_weight(stakes).reshape(-1) / unit,
+        cost=by_option(moves.user_loss / moves.user_unit),
     )
-    limit = [_weight(stakes).reshape(-1), (jnp.maximum(spare, 0.0) - room) / moves.provider_unit]
-    cost = moves.user_loss.reshape(-1) / moves.user_unit
-    return LinearProgram(jnp.concatenate([situation, losses]), jnp.concatenate(limit) / unit, cost)
 
 
 def _largest(values: Array) -> Array:
@@ -90,7 +90,7 @@ def read_guarantee(
     target: Float[Array, " member"],
     solution: Solution,
 ) -> GuaranteeCandidate:
-    """Reads the candidate off a solution of `pose_guarantee` (whether or not the solver claims success)."""
+    """Reads the candidate off a solution of `pose_guarantee`, group by group, whether or not it claims success."""
     moves = _moves(stakes, aligned, target)
     solution, weight = solution.finite(), _weight(stakes)
     moved = solution.primal.reshape(moves.user_loss.shape) * _largest(weight)

@@ -76,7 +76,7 @@ def _start(program: LinearProgram, scale: _Scale, ties: Float[Array, " row"]) ->
     )
 
 
-def _least(values: Float[Array, " place"]) -> tuple[Float[Array, ""], Int[Array, ""]]:
+def least(values: Float[Array, " place"]) -> tuple[Float[Array, ""], Int[Array, ""]]:
     """The least entry and the first place that holds it, in one pass; entries that are NaN do not count.
 
     `argmin` costs ten times as much on CPU, and a minimum that spreads NaN three times.
@@ -99,13 +99,13 @@ def _step(tableau: _Tableau, columns: int, pivots: Int[Array, ""]) -> _Tableau:
     """One pivot, or the verdict that none is needed (optimal) or possible (unbounded)."""
     entries = tableau.entries
     height, width = entries.shape
-    steepest, enter = _least(entries[-1, :columns])
+    steepest, enter = least(entries[-1, :columns])
     column = _at(entries, enter, axis=1)
     usable = column[:-1] > SMALLEST_PIVOT
     inverse = 1.0 / jnp.where(usable, column[:-1], 1.0)
     ratio = jnp.where(usable, entries[:-1, columns] * inverse, jnp.inf)
-    shortest, _ = _least(ratio)
-    _, leave = _least(jnp.where(ratio <= shortest + TIE, entries[:-1, columns + 1] * inverse, jnp.inf))
+    shortest, _ = least(ratio)
+    _, leave = least(jnp.where(ratio <= shortest + TIE, entries[:-1, columns + 1] * inverse, jnp.inf))
 
     # NaN data compare false everywhere: the programme ends somewhere, and the check of its solution fails.
     optimal = steepest >= -OPTIMALITY
