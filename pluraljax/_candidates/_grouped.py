@@ -41,8 +41,8 @@ class GroupedProgram(eqx.Module):
 
     def as_linear(self) -> LinearProgram:
         """The same with a row for each group, before the others; columns group by group."""
-        by_group = lambda leaf: jnp.swapaxes(leaf, -1, -2).reshape(*leaf.shape[:-2], -1)
         options, groups = self.cost.shape[-2:]
+        by_group = lambda leaf: jnp.swapaxes(leaf, -1, -2).reshape(*leaf.shape[:-2], groups * options)
         within = jnp.repeat(jnp.eye(groups, dtype=jnp.float64), options, axis=1)
         use = by_group(self.use)
         within = jnp.broadcast_to(within, (*use.shape[:-2], *within.shape))

@@ -63,7 +63,8 @@ def pose_guarantee(
     """
     moves = _moves(stakes, aligned, target)
     unit = _largest(_weight(stakes))
-    by_option = lambda leaf: jnp.moveaxis(leaf, -1, -3).reshape(*leaf.shape[:-3], leaf.shape[-1], -1)
+    members, situations, others = moves.user_loss.shape
+    by_option = lambda leaf: jnp.moveaxis(leaf, -1, -3).reshape(*leaf.shape[:-3], others, members * situations)
     return GroupedProgram(
         use=by_option(moves.provider_loss / moves.provider_unit[:, None, None, None]),
         limit=(jnp.maximum(spare, 0.0) - room) / moves.provider_unit / unit,
