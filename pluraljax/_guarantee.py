@@ -115,7 +115,7 @@ _CLEAR = 4.0
 # tableaux, and without, when markets are many.
 _MOST_MEMORY, _MOST_FOR_GROUPS = 2**27, 2**17  # bytes
 # Measured: from so many entries on, a tableau of all rows takes longer than one with a row for each provider.
-_LARGE = 2**12
+_LARGE = 3_000
 
 
 def _solve_block(block: SegmentStakes, delta: Float[Array, " provider"], solver: Solver) -> Solution:
