@@ -24,6 +24,7 @@ from ._bracket import Bracket
 from ._candidates import (
     GroupedProgram,
     GuaranteeCandidate,
+    LinearProgram,
     Solution,
     Solver,
     SolverStatus,
@@ -122,11 +123,13 @@ def _solve_block(block: SegmentStakes, delta: Float[Array, " provider"], solver:
     """Solves one programme per segment and member, so many at a time that memory is bounded."""
     lead = block.mass.shape
     count = math.prod(lead)
-    example = jax.eval_shape(_pose, block, delta, np.zeros(1, np.int32))
-    if solver is simplex and example.entries >= _LARGE:
-        solve, most = _solve_by_group, _MOST_FOR_GROUPS // (8 * math.prod(example.use.shape))
+    providers, members, situations, actions = block.provider.shape[-4:]
+    groups, columns = members * situations, members * situations * (actions - 1)
+    entries = (groups + providers) * columns
+    if solver is simplex and entries >= _LARGE:
+        solve, most = _solve_by_group, _MOST_FOR_GROUPS // (8 * providers * columns)
     else:
-        solve, most = _solve_densely, _MOST_MEMORY // (8 * max(example.entries, 1))
+        solve, most = _solve_densely, _MOST_MEMORY // (8 * max(entries, 1))
     together = 2 ** (max(most, 1).bit_length() - 1)
     places = np.arange(-(-count // together) * together, dtype=np.int32) % count
     if count <= together:
@@ -147,7 +150,7 @@ def _solve_block(block: SegmentStakes, delta: Float[Array, " provider"], solver:
 
 
 def _solve_densely(block: SegmentStakes, delta: Array, places: Any, solver: Solver) -> Solution:
-    return solver(_pose(block, delta, places).as_linear())
+    return solver(_pose_densely(block, delta, places))
 
 
 def _solve_by_group(block: SegmentStakes, delta: Array, places: Any, solver: Solver) -> Solution:
@@ -157,7 +160,7 @@ def _solve_by_group(block: SegmentStakes, delta: Array, places: Any, solver: Sol
     if isinstance(found.status, Tracer) or (found.status == SolverStatus.OPTIMAL).all():
         return found
     left = found.status != SolverStatus.OPTIMAL
-    again = solver(programs.as_linear().idle_where(~left))
+    again = solver(_pose_densely(block, delta, places).idle_where(~left))
     pick = lambda new, old: jnp.where(left.reshape(-1, *(1,) * (old.ndim - 1)), new, old)
     return jax.tree.map(pick, again, found)
 
@@ -247,6 +250,11 @@ def _pose(
         return pose_guarantee(stakes, aligned, spare, room, target)
 
     return jax.vmap(one)(jnp.asarray(places))
+
+
+@in_float64
+def _pose_densely(block: SegmentStakes, delta: Float[Array, " provider"], places: Any) -> LinearProgram:
+    return _pose(block, delta, places).as_linear()
 
 
 @in_float64

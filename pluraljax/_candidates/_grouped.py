@@ -33,12 +33,6 @@ class GroupedProgram(eqx.Module):
     room: Float[Array, "*batch group"]
     cost: Float[Array, "*batch option group"]
 
-    @property
-    def entries(self) -> int:
-        """How many a matrix of all rows would have."""
-        rows, options, groups = self.use.shape[-3:]
-        return (groups + rows) * groups * options
-
     def as_linear(self) -> LinearProgram:
         """The same with a row for each group, before the others; columns group by group."""
         options, groups = self.cost.shape[-2:]
