@@ -6,10 +6,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Bool, Int
 
-from ._lanes import LANES_ON_ACCELERATOR, LANES_ON_CPU, merge_batches
+from ._batch import Batch, traced_once
+from ._lanes import LANES_ON_ACCELERATOR, LANES_ON_CPU
 
 
 def in_queue(
@@ -29,10 +29,19 @@ def in_queue(
     that are not `wanted` get zeros. Any nest of `vmap`s becomes one queue.
     """
 
-    @custom_vmap
-    def batched(tasks):
+    prepare_all, start_all, read_all = (traced_once(jax.vmap(function)) for function in (prepare, start, read))
+
+    def shapes(tasks):
+        # Of as many lanes as a CPU would have, so that what is lowered for one need not be traced again.
+        lanes = min(jax.tree.leaves(tasks)[0].shape[0], lanes_on_cpu)
+        first = prepare_all(
+            jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((lanes, *leaf.shape[1:]), leaf.dtype), tasks)
+        )
+        return read_all(first, start_all(first, jax.ShapeDtypeStruct((lanes,), bool)))
+
+    def run_queue(on_cpu, tasks):
         count = jax.tree.leaves(tasks)[0].shape[0]
-        lanes = min(count, lanes_on_cpu if jax.default_backend() == "cpu" else LANES_ON_ACCELERATOR)
+        lanes = min(count, lanes_on_cpu if on_cpu else LANES_ON_ACCELERATOR)
         order, total = _in_order(jax.vmap(wanted)(tasks)) if wanted else (None, jnp.int32(count))
 
         def place_of(index):
@@ -40,7 +49,7 @@ def in_queue(
             return index if order is None else order[index]
 
         def take(index):
-            return jax.vmap(prepare)(jax.tree.map(lambda leaf: leaf[place_of(index)], tasks))
+            return prepare_all(jax.tree.map(lambda leaf: leaf[place_of(index)], tasks))
 
         def run(state):
             index, waiting, current, states, results = state
@@ -49,13 +58,13 @@ def in_queue(
             once_more = jnp.zeros(lanes, bool) if again is None else done & jax.vmap(again)(current, states)
             done = done & ~once_more
             place = jnp.where(done, place_of(index), jnp.int32(count))
-            found = jax.vmap(read)(current, states)
+            found = read_all(current, states)
             results = jax.tree.map(lambda old, new: old.at[place].set(new, mode="drop"), results, found)
             following = waiting + jnp.cumsum(done, dtype=jnp.int32) - jnp.int32(1)
             index = jnp.asarray(jnp.where(done, following, index))
             fresh = done & (index < total)
             current = _pick(fresh, take(index), current)
-            states = _pick(fresh | once_more, jax.vmap(start)(current, once_more), states)
+            states = _pick(fresh | once_more, start_all(current, once_more), states)
             return index, waiting + jnp.sum(done, dtype=jnp.int32), current, states, results
 
         def unfinished(state):
@@ -63,13 +72,12 @@ def in_queue(
 
         index = jnp.arange(lanes, dtype=jnp.int32)
         first = take(index)
-        states = jax.vmap(start)(first, jnp.zeros(lanes, bool))
-        shapes = jax.eval_shape(jax.vmap(read), first, states)
-        results = jax.tree.map(lambda leaf: jnp.zeros((count, *leaf.shape[1:]), leaf.dtype), shapes)
+        states = start_all(first, jnp.zeros(lanes, bool))
+        found = jax.eval_shape(read_all, first, states)
+        results = jax.tree.map(lambda leaf: jnp.zeros((count, *leaf.shape[1:]), leaf.dtype), found)
         return lax.while_loop(unfinished, run, (index, jnp.int32(lanes), first, states, results))[-1]
 
-    merge_batches(batched)
-    return batched
+    return Batch(run_queue, shapes)
 
 
 def _pick(lanes: Bool[Array, " lane"], new: Any, old: Any) -> Any:

@@ -30,8 +30,7 @@ def strict_recommendations(lead: Float[Array, "type evidence action action"]) ->
 
 
 def _strategies(games: Float[Array, "type action evidence instead"]) -> Float[Array, "type action evidence"]:
-    many = in_lanes(jax.vmap(maximin))(games.reshape(-1, *games.shape[2:]))
-    return many.reshape(games.shape[:-1])
+    return _in_lanes(games.reshape(-1, *games.shape[2:])).reshape(games.shape[:-1])
 
 
 class _Tableau(NamedTuple):
@@ -96,3 +95,7 @@ def _first(mask: Bool[Array, " place"]) -> Float[Array, " place"]:
 
 def _label(labels: Int[Array, " place"], at: Float[Array, " place"]) -> Int[Array, ""]:
     return jnp.sum(labels, where=at > 0, dtype=jnp.int32)
+
+
+# Strategies in games along a leading axis.
+_in_lanes = in_lanes(jax.vmap(maximin))
