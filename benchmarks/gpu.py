@@ -1,6 +1,7 @@
 """What a GPU makes of the questions, and whether it finds what the CPU finds: `python benchmarks/gpu.py [NAME ...]`.
 
     python benchmarks/gpu.py [--markets 4096] [--repeats 5] [--scan 20000] [programmes weak silence ...]
+    python benchmarks/gpu.py --solver simplex_in_kernel --scan 0  # all pivots of a linear programme in one launch
 
 Runs on JAX's first device, whatever that is; on a CPU it is compared with itself. Markets are drawn once, on the CPU,
 and are the same for both: `gaussian`, 2 providers, 2 users, 4 actions, 4 states. `programmes` is what all questions
@@ -17,6 +18,7 @@ how many rows are `open` here, and on the `CPU`. Distances are in units of the l
 """
 
 import argparse
+import functools
 import json
 import platform
 import re
@@ -34,11 +36,11 @@ SIZES = {"providers": 2, "users": 2, "actions": 4, "states": 4}
 FAMILY = plx.families.gaussian(**SIZES, prior="dirichlet")
 QUESTIONS = {
     "weak": plx.weak_alignment,
-    "strong": lambda market: plx.strong_alignment(market, scale="free"),
-    "guarantee": lambda market: plx.guarantee(market, plx.anonymous(2)),
+    "strong": lambda market, solver: plx.strong_alignment(market, scale="free", solver=solver),
+    "guarantee": lambda market, solver: plx.guarantee(market, plx.anonymous(2), solver=solver),
     "persuasion": plx.persuasion,
-    "worst": lambda market: plx.worst_equilibrium(market, plx.personalized(2)),
-    "silence": lambda market: plx.silence(market, plx.anonymous(2)),
+    "worst": lambda market, solver: plx.worst_equilibrium(market, plx.personalized(2)),
+    "silence": lambda market, solver: plx.silence(market, plx.anonymous(2), solver=solver),
 }
 # Rows and columns of the programme of persuasion with 8 evidences and 4 actions.
 ROWS, COLUMNS = 25, 32
@@ -51,6 +53,11 @@ HELD = re.compile(
     r"(?:body|condition|to_apply|true_computation|false_computation)=(%[\w.-]+)|branch_computations={(.*?)}"
 )
 HEADINGS = ("compile s", "ms", "us each", "CPU us", "kernels", "looped", "MB", "held MB", "apart", "far", "open", "CPU")
+
+
+def question(name, solver):
+    """What is asked of a batch."""
+    return jax.vmap(functools.partial(QUESTIONS[name], solver=solver)) if name in QUESTIONS else solver
 
 
 def launches(text):
@@ -74,11 +81,11 @@ def launches(text):
     return total, looped
 
 
-def run(question, argument, device, repeats):
-    """Compiles and runs a question on a device; returns the answer and what it took."""
+def run(ask, argument, device, repeats):
+    """Compiles and asks a question on a device; returns the answer and what it took."""
     argument = jax.device_put(argument, device)
     began = time.perf_counter()
-    compiled = jax.jit(question).lower(argument).compile()
+    compiled = jax.jit(ask).lower(argument).compile()
     compiling, seconds = time.perf_counter() - began, []
     jax.block_until_ready(compiled(argument))
     for _ in range(repeats):
@@ -150,23 +157,32 @@ def main():
     parser.add_argument("--markets", type=int, default=4096)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--scan", type=int, default=20_000, help="markets of the scan; 0 for none")
+    parser.add_argument(
+        "--solver",
+        choices=("simplex", "simplex_in_kernel"),
+        default="simplex",
+        help="on the device; of all questions but worst",
+    )
     asked = parser.parse_args()
     if unknown := set(asked.names) - {"programmes", *QUESTIONS}:
         parser.error(f"{', '.join(sorted(unknown))} is none of programmes, {', '.join(QUESTIONS)}.")
     warnings.simplefilter("ignore", plx.PrecisionWarning)  # what is computed here is computed by NumPy
     device, cpu = jax.local_devices()[0], jax.local_devices(backend="cpu")[0]
-    about = {"jax": jax.__version__, "python": platform.python_version(), "markets": asked.markets}
+    about = {
+        "jax": jax.__version__,
+        "python": platform.python_version(),
+        "markets": asked.markets,
+        "solver": asked.solver,
+    }
     print(json.dumps(about | {"device": f"{device.device_kind} ({device.platform})"}))
     print(f"{'':12}" + "".join(f"{heading:>10}" for heading in HEADINGS))
     with jax.default_device(cpu):
         markets = jax.block_until_ready(jax.vmap(FAMILY)(jr.split(jr.key(0), asked.markets)))
     apart = 0
     for name in asked.names or ["programmes", *QUESTIONS]:
-        is_question = name in QUESTIONS
-        question = jax.vmap(QUESTIONS[name]) if is_question else plx.solvers.simplex
-        argument = markets if is_question else linear_programs(asked.markets)
-        found, row = run(question, argument, device, asked.repeats)
-        other, on_cpu = run(question, argument, cpu, asked.repeats)
+        argument = markets if name in QUESTIONS else linear_programs(asked.markets)
+        found, row = run(question(name, getattr(plx.solvers, asked.solver)), argument, device, asked.repeats)
+        other, on_cpu = run(question(name, plx.solvers.simplex), argument, cpu, asked.repeats)
         row |= {"us each": 1e3 * row["ms"] / asked.markets, "CPU us": 1e3 * on_cpu["ms"] / asked.markets}
         row |= compare(ends(found, argument), ends(other, argument))
         row |= {"open": count_open(found), "CPU": count_open(other)}

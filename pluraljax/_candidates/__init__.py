@@ -46,6 +46,7 @@ from ._search import run_search as run_search
 from ._solve import Solver as Solver
 from ._solve import highs as highs
 from ._solve import simplex as simplex
+from ._solve import simplex_in_kernel as simplex_in_kernel
 from ._strict import strict_recommendations as strict_recommendations
 from ._tableau import Answers as Answers
 from ._tableau import Programmes as Programmes

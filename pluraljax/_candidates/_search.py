@@ -17,7 +17,7 @@ from jax.core import Tracer
 from .._precision import float64_scope, in_float64
 from ._program import LinearProgram, Solution
 from ._queue import in_queue
-from ._solve import Solver, simplex
+from ._solve import Solver, simplex, simplex_in_kernel
 
 
 class Step(NamedTuple):
@@ -56,12 +56,13 @@ Watch = Callable[[int, Any, Solution], None]
 def run_search(search: Search, tasks: Any, solver: Solver = simplex, watch: Watch | None = None) -> Any:
     """Searches for every task of a batch (leading axis); returns the last states.
 
-    With the solver of this package it is one compiled loop. Others may need concrete arrays: where these are concrete,
-    the loop is Python's. Whoever watches is told the number of the step, the states before it, and the solutions.
+    With a simplex method of this package it is one compiled loop. Others may need concrete arrays: where these are
+    concrete, the loop is Python's. Whoever watches is told the number of the step, the states before it, and the
+    solutions.
     """
     tasks = lax.stop_gradient(tasks)
-    if solver is simplex and watch is None:
-        return _queue_of(search)(tasks)
+    if solver in (simplex, simplex_in_kernel) and watch is None:
+        return _queue_of(search, solver)(tasks)
     parts = _parts_of(search)
 
     def turn(states: Any) -> Any:
@@ -77,15 +78,15 @@ def run_search(search: Search, tasks: Any, solver: Solver = simplex, watch: Watc
 
 
 @functools.lru_cache(maxsize=64)
-def _queue_of(search: Search) -> Callable[[Any], Any]:
+def _queue_of(search: Search, solver: Solver) -> Callable[[Any], Any]:
     def turn(tasks: Any, states: Any) -> Any:
         for pose, learn in search.steps:
-            states = jax.vmap(learn)(tasks, states, simplex(jax.vmap(pose)(tasks, states)))
+            states = jax.vmap(learn)(tasks, states, solver(jax.vmap(pose)(tasks, states)))
         return states
 
     start = lambda task, again: search.start(task)
     queue = in_queue(start, turn, search.finished, lanes_on_cpu=search.lanes_on_cpu)
-    return in_float64(lambda tasks: queue(tasks), key=("queue", search))
+    return in_float64(lambda tasks: queue(tasks), key=("queue", search, solver))
 
 
 class _Parts(NamedTuple):

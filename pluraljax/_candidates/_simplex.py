@@ -6,6 +6,7 @@ random entries, which stands for an infinitesimal perturbation (a lexicographic 
 """
 
 import functools
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
@@ -34,16 +35,16 @@ _CACHE = 2**18  # bytes
 _MOST_MEMORY = 2**26  # bytes
 
 
-class _Tableau(eqx.Module):
+class Tableau(eqx.Module):
     """Rows: constraints, then reduced costs. Columns: variables at zero, the limit, its perturbation, then padding.
 
     `place` says where each variable is, slacks after the others: at zero in the column of that number, or (counted on
     from the columns) basic in a row. `ended` is `RUNNING`, or the outcome and the number of pivots that led there.
     """
 
-    entries: Float[Array, "height width"]
-    place: Int[Array, " variable"]
-    ended: Int[Array, ""]
+    entries: Float[Array, "*lane height width"]
+    place: Int[Array, "*lane variable"]
+    ended: Int[Array, "*lane"]
 
 
 class _Scale(eqx.Module):
@@ -63,13 +64,13 @@ def _ties(rows: int, turn: Int[Array, ""]) -> Float[Array, " row"]:
     return _at(jnp.asarray(np.random.default_rng(0).uniform(0.5, 1.5, (_ATTEMPTS, rows)), jnp.float64), turn)
 
 
-def _start(program: LinearProgram, scale: _Scale, ties: Float[Array, " row"]) -> _Tableau:
+def _start(program: LinearProgram, scale: _Scale, ties: Float[Array, " row"]) -> Tableau:
     rows, columns = program.matrix.shape
     padding = jnp.zeros((rows, _width(columns) - columns - 2), jnp.float64)
     matrix, limit = program.matrix * scale.row[:, None] * scale.column[None], program.limit * scale.row
     top = jnp.concatenate([matrix, limit[:, None], ties[:, None], padding], axis=1)
     bottom = jnp.concatenate([-program.cost * scale.column, jnp.zeros(top.shape[1] - columns, jnp.float64)])
-    return _Tableau(
+    return Tableau(
         entries=jnp.concatenate([top, bottom[None]], axis=0),
         place=jnp.arange(columns + rows, dtype=jnp.int32),
         ended=jnp.int32(RUNNING),
@@ -95,7 +96,7 @@ def _at(values: Array, place: Int[Array, ""], axis: int = 0) -> Array:
     return lax.squeeze(lax.dynamic_slice_in_dim(values, place, 1, axis), (axis,))
 
 
-def _step(tableau: _Tableau, columns: int, pivots: Int[Array, ""]) -> _Tableau:
+def _step(tableau: Tableau, columns: int, pivots: Int[Array, ""]) -> Tableau:
     """One pivot, or the verdict that none is needed (optimal) or possible (unbounded)."""
     entries = tableau.entries
     height, width = entries.shape
@@ -121,14 +122,14 @@ def _step(tableau: _Tableau, columns: int, pivots: Int[Array, ""]) -> _Tableau:
     factor = jnp.where(leaves, -1.0, jnp.where(go, column, 0.0))
     swapped = jnp.where(tableau.place == jnp.where(go, columns + leave, np.int32(-1)), enter, tableau.place)
     verdict = jnp.where(optimal, np.int32(SolverStatus.OPTIMAL), np.int32(SolverStatus.UNBOUNDED))
-    return _Tableau(
+    return Tableau(
         entries=entries * kept - factor[:, None] * row[None],
         place=jnp.where(tableau.place == entered, columns + leave, swapped),
         ended=jnp.where((tableau.ended == RUNNING) & done, verdict + len(SolverStatus) * pivots, tableau.ended),
     )
 
 
-def _read(tableau: _Tableau, columns: int, scale: _Scale, pivots: Int[Array, ""]) -> Solution:
+def _read(tableau: Tableau, columns: int, scale: _Scale, pivots: Int[Array, ""]) -> Solution:
     """Reads both solutions off the last tableau; `pivots` are those of the lane that took longest."""
     values = jnp.concatenate([tableau.entries[-1, :columns], tableau.entries[:-1, columns]])
     values = jnp.maximum(values, 0.0)[tableau.place]
@@ -142,7 +143,7 @@ def _read(tableau: _Tableau, columns: int, scale: _Scale, pivots: Int[Array, ""]
     )
 
 
-def _polish(program: LinearProgram, scale: _Scale, tableau: _Tableau) -> _Tableau:
+def _polish(program: LinearProgram, scale: _Scale, tableau: Tableau) -> Tableau:
     """Corrects both solutions once by what they miss, with the inverse of the basis that the tableau holds.
 
     Hundreds of pivots leave errors of 1e-11 or so, which bounds may be far more sensitive to than the check is.
@@ -161,10 +162,10 @@ def _polish(program: LinearProgram, scale: _Scale, tableau: _Tableau) -> _Tablea
     _, row = jnp.split(by_place(jnp.concatenate([cheap, -dual])), [columns])
     prices = entries[-1, :columns] + row @ entries[:-1, :columns]
     entries = entries.at[:-1, columns].set(limit).at[-1, :columns].set(prices)
-    return _Tableau(entries, tableau.place, tableau.ended)
+    return Tableau(entries, tableau.place, tableau.ended)
 
 
-def _polished(programs: LinearProgram, scales: _Scale, tableaux: _Tableau, found: Solution) -> Solution:
+def _polished(programs: LinearProgram, scales: _Scale, tableaux: Tableau, found: Solution) -> Solution:
     """Polishes the solutions that miss anything by more than rounding; the others stay as they are."""
     columns = programs.matrix.shape[-1]
     check = jax.vmap(functools.partial(residual, bare=True))
@@ -182,21 +183,34 @@ def _polished(programs: LinearProgram, scales: _Scale, tableaux: _Tableau, found
     return lax.cond(jnp.any(misses > ROUNDING), again, lambda: found)
 
 
-def _run(programs: LinearProgram, scales: _Scale, turn: Int[Array, ""]) -> Solution:
-    """Pivots one group of lanes, rescaled, until the last one ends."""
-    rows, columns = programs.matrix.shape[-2:]
-    limit = 32 + 8 * (rows + columns)
-    tableaux = jax.vmap(_start, in_axes=(0, 0, None))(programs, scales, _ties(rows, turn))
+def most_pivots(rows: int, columns: int) -> int:
+    """When a programme is given up."""
+    return 32 + 8 * (rows + columns)
+
+
+def pivot_together(tableaux: Tableau) -> tuple[Tableau, Int[Array, ""]]:
+    """Pivots a group of tableaux side by side until the last one ends; returns them, and how many turns it took."""
+    rows = tableaux.entries.shape[1] - 1
+    columns = tableaux.place.shape[1] - rows
 
     def running(state):
         tableaux, pivots = state
-        return (pivots < limit) & jnp.any(tableaux.ended == RUNNING)
+        return (pivots < most_pivots(rows, columns)) & jnp.any(tableaux.ended == RUNNING)
 
     def advance(state):
         tableaux, pivots = state
         return jax.vmap(_step, in_axes=(0, None, None))(tableaux, columns, pivots), pivots + jnp.int32(1)
 
-    tableaux, pivots = lax.while_loop(running, advance, (tableaux, jnp.int32(0)))
+    return lax.while_loop(running, advance, (tableaux, jnp.int32(0)))
+
+
+PivotAll = Callable[[Tableau], tuple[Tableau, Int[Array, ""]]]
+
+
+def _run(programs: LinearProgram, scales: _Scale, turn: Int[Array, ""], pivot_all: PivotAll) -> Solution:
+    """Pivots one group of lanes, rescaled, until the last one ends."""
+    rows, columns = programs.matrix.shape[-2:]
+    tableaux, pivots = pivot_all(jax.vmap(_start, in_axes=(0, 0, None))(programs, scales, _ties(rows, turn)))
     found = jax.vmap(_read, in_axes=(0, None, 0, None))(tableaux, columns, scales, pivots)
     return _polished(programs, scales, tableaux, found)
 
@@ -222,7 +236,7 @@ def _accurate(programs: LinearProgram, found: Solution) -> Bool[Array, " lane"]:
     return lax.cond(surely.all(), lambda: surely, lambda: check(False) <= RESIDUAL_TOLERANCE)
 
 
-def _solve_lanes(programs: LinearProgram) -> Solution:
+def solve_lanes(programs: LinearProgram, pivot_all: PivotAll = pivot_together) -> Solution:
     """Solves one group of lanes; if any fails, solves the group once more, rescaled and with other ties.
 
     The second attempt is a second turn of a loop, which costs nothing where it is not needed (groups are mapped, not
@@ -234,7 +248,7 @@ def _solve_lanes(programs: LinearProgram) -> Solution:
     def attempt(state):
         best, turn = state
         scales = lax.cond(turn > 0, lambda: jax.vmap(_equilibrate)(programs), lambda: plain)
-        found = _run(programs, scales, turn)
+        found = _run(programs, scales, turn, pivot_all)
         accurate = _accurate(programs, found)
         # What counts is the check against the programme as it was given, not how the pivoting ended.
         outcome = jnp.full(lanes, SolverStatus.UNSOLVED, jnp.int32)
@@ -266,7 +280,7 @@ def _solve_lanes(programs: LinearProgram) -> Solution:
     return lax.while_loop(unsolved, attempt, (nothing, jnp.int32(0)))[0]
 
 
-def _lanes(programs: LinearProgram) -> int:
+def lanes_on_cpu(programs: LinearProgram) -> int:
     """As many tableaux as a core's cache holds: with 50 kB each, 8 side by side take 40 % less time than 32."""
     rows, columns = programs.matrix.shape[-2:]
     size = 8 * (rows + 1) * _width(columns)
@@ -274,4 +288,4 @@ def _lanes(programs: LinearProgram) -> int:
 
 
 # Solves programmes along a leading axis.
-solve_batch = in_lanes(_solve_lanes, _lanes)
+solve_batch = in_lanes(solve_lanes, lanes_on_cpu)

@@ -1,6 +1,7 @@
 """Solves linear programmes in batches: the batched simplex first, the exact host solver for what it leaves unsolved."""
 
 import math
+from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -10,6 +11,7 @@ from jax.core import Tracer
 
 from .._precision import float64_scope, in_float64
 from ._highs import solve_many_on_host, solve_one_on_host
+from ._kernel import solve_batch_in_kernel
 from ._program import LinearProgram, Solution, SolverStatus
 from ._simplex import solve_batch
 
@@ -31,6 +33,11 @@ def _solve_batch(programs: LinearProgram) -> Solution:
     return solve_batch(programs)
 
 
+@in_float64
+def _solve_batch_in_kernel(programs: LinearProgram) -> Solution:
+    return solve_batch_in_kernel(programs)
+
+
 @float64_scope
 def simplex(programs: LinearProgram) -> Solution:
     """Solves programmes by a batched simplex method, compiled for CPU and GPU: what every question uses by default.
@@ -48,11 +55,32 @@ def simplex(programs: LinearProgram) -> Solution:
         found = plx.solvers.simplex(program)
         found.primal, found.dual  # (1.6, 1.2), (0.4, 0.2)
     """
+    return _solve_all(programs, _solve_batch)
+
+
+@float64_scope
+def simplex_in_kernel(programs: LinearProgram) -> Solution:
+    """Solves programmes as `simplex` does, and on a GPU all pivots of a programme in one kernel, compiled by Triton.
+
+    A `simplex` step is some ten launches, of all programmes together; here each programme is by itself, and holds its
+    tableau until it ends. Pivots are the same ones; numbers may differ by rounding. On a CPU, and for tableaux of more
+    than 16,384 numbers (sides rounded up to powers of two), it is `simplex`, to the bit. No GPU has run it yet, so it
+    is not what questions use by default.
+
+    Example::
+
+        market = plx.families.gaussian(providers=2, users=2)(0)
+        plx.weak_alignment(market, solver=plx.solvers.simplex_in_kernel)
+    """
+    return _solve_all(programs, _solve_batch_in_kernel)
+
+
+def _solve_all(programs: LinearProgram, solve: Callable[[LinearProgram], Solution]) -> Solution:
     programs = jax.tree.map(jax.lax.stop_gradient, programs)
     lead = programs.matrix.shape[:-2]
     count = math.prod(lead)
     merged = jax.tree.map(lambda leaf: leaf.reshape(count, *leaf.shape[len(lead) :]), programs)
-    solutions = _solve_batch(merged)
+    solutions = solve(merged)
     if not isinstance(solutions.status, Tracer):
         solutions = _rescue(merged, solutions, np.asarray(solutions.status) != SolverStatus.OPTIMAL)
     return jax.tree.map(lambda leaf: leaf.reshape(*lead, *leaf.shape[1:]), solutions)
