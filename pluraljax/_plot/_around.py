@@ -20,22 +20,27 @@ _AXIS_NAME = 38
 
 
 def put_title(ax: "Axes", lines: Sequence[str]) -> None:
-    """Puts a title of several lines above the axes; what is wider than these is broken."""
+    """Puts a title of several lines above the axes, where `ax.set_title` puts another; what is wider is broken."""
     from matplotlib.font_manager import FontProperties
 
     points = FontProperties(size="medium").get_size_in_points()
     width = 72 * ax.get_window_extent().width / ax.get_figure(root=True).dpi  # pyright: ignore[reportOptionalMemberAccess]
     room = max(int(width / (_LETTER * points)), _LEAST_CHARACTERS)
     broken = [part for line in lines for part in textwrap.wrap(line, room, break_long_words=False) or [""]]
-    ax.set_title("\n".join(broken), loc="left", fontsize="medium")
+    ax.set_title("\n".join(broken), loc="center", fontsize="medium")
 
 
 def put_legend(ax: "Axes", place: Legend, **options: Any) -> None:
-    """Puts a legend beside the axes, below them, or inside; constrained layout makes room for it."""
+    """Puts a legend beside the axes, below them, or inside; constrained layout makes room for it.
+
+    Below narrow axes its entries stand one under the other, so that it does not reach under their neighbours.
+    """
     from matplotlib.transforms import ScaledTranslation
 
     where = {"loc": place} if isinstance(place, str) else _BESIDE
     if place == "below":
         scale = ax.get_figure(root=True).dpi_scale_trans  # pyright: ignore[reportOptionalMemberAccess]
         where = _BELOW | {"bbox_transform": ax.transAxes + ScaledTranslation(0, -_AXIS_NAME / 72, scale)}
-    ax.legend(**where, frameon=False, fontsize="small", **options)
+    shown = ax.legend(**where, frameon=False, fontsize="small", **options)
+    if place == "below" and shown.get_window_extent().width > ax.get_window_extent().width:
+        ax.legend(**where | {"ncols": 1}, frameon=False, fontsize="small", **options)

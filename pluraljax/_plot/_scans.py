@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from xarray import Dataset
 
     from .._report._layout import Group
-    from .._report._panels import Series
+    from .._report._panels import Axis, Series
 
 _CONFIDENCE = 0.95
 
@@ -43,8 +43,8 @@ def shares_served(
     """Draws in what share of markets every equilibrium serves every user.
 
     Either way, only if policies are personalized, only if they are anonymous, or neither way: a stacked bar for each
-    cell. What is undecided stands between those who are served and those who are not. Served is at least 99 % of the
-    way from silent to aligned. The scan has to have searched (`search` of its config).
+    cell. What is undecided may be any of these, and stands between those who are served and those who are not. Served
+    is at least 99 % of the way from silent to aligned. The scan has to have searched (`search` of its config).
 
     **Arguments:**
 
@@ -157,7 +157,7 @@ def guarantees(
 
     group = _group(scan, family, where)
     series = guarantee_series(_checked(confidence))
-    return _draw(ax, group, series, "What every equilibrium is proved to give", GUARANTEE_AXIS, legend)
+    return _draw(ax, group, series, "What every equilibrium is proved to give", GUARANTEE_AXIS, legend, "scale")
 
 
 def equilibria(
@@ -198,13 +198,21 @@ def equilibria(
     if not any(cell.has_equilibria for cell in group.cells):
         raise ValueError("The scan did not ask for worst equilibria (equilibria in its config).")
     series = equilibria_series(_checked(confidence))
-    return _draw(ax, group, series, "What users get in their worst equilibrium", EQUILIBRIA_AXIS, legend)
+    return _draw(ax, group, series, "What users get in their worst equilibrium", EQUILIBRIA_AXIS, legend, "scale")
 
 
-def _draw(ax: "Axes", group: "Group", series: "Sequence[Series]", title: str, quantity: str, legend: Legend) -> "Axes":
+def _draw(
+    ax: "Axes",
+    group: "Group",
+    series: "Sequence[Series]",
+    title: str,
+    quantity: str,
+    legend: Legend,
+    axis: "Axis" = "percent",
+) -> "Axes":
     from .._report._panels import count_of, draw_series
 
-    draw_series(ax, group, series)
+    draw_series(ax, group, series, axis)
     _describe(ax, group, title, quantity, count_of([group]))
     if legend:
         put_legend(ax, legend)

@@ -3,9 +3,10 @@
 Drawn with Matplotlib's object interface, so nothing global changes; the same summaries give the same bytes.
 """
 
+import functools
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ from ._panels import (
     GUARANTEE_AXIS,
     INK,
     SERVED_AXIS,
+    Axis,
     Series,
     alignment_series,
     axis_label,
@@ -79,11 +81,16 @@ STYLE: dict[Any, Any] = {
 
 
 @dataclass(frozen=True)
-class NamedFigure:
-    """A figure and the name of its file, without the ending."""
+class Planned:
+    """A figure that can be drawn, and the name of its file, without the ending."""
 
     name: str
-    figure: Figure
+    make: Callable[[], Figure]
+
+    def draw(self) -> Figure:
+        """Draws it in the style of reports."""
+        with figure_style():
+            return self.make()
 
 
 @contextmanager
@@ -93,20 +100,25 @@ def figure_style() -> Iterator[None]:
         yield
 
 
-def draw_figures(summaries: Sequence[CellSummary], confidence: float = CONFIDENCE) -> list[NamedFigure]:
-    """Draws every figure of the report, on as many pages as the groups of cells need."""
-    with figure_style():
-        pages = pages_of(group_cells(summaries))
-        kinds = {"alignment": alignment_figure, "guarantee": guarantee_figure}
-        if any(cell.has_equilibria for cell in summaries):
-            kinds["equilibria"] = equilibria_figure
-        if searched(summaries):
-            kinds = {"served": served_figure, **kinds}
-        figures = []
-        for name, draw in kinds.items():
-            for number, page in enumerate(pages, start=1):
-                figures.append(NamedFigure(name if number == 1 else f"{name}-{number}", draw(page, confidence)))
-        return [*figures, NamedFigure("personalization", personalization_figure(summaries, confidence))]
+def planned_figures(summaries: Sequence[CellSummary], confidence: float = CONFIDENCE) -> list[Planned]:
+    """Lists every figure of the report, on as many pages as the groups of cells need; none of them is drawn yet."""
+    pages = pages_of(group_cells(summaries))
+    kinds = {"alignment": alignment_figure, "guarantee": guarantee_figure}
+    if any(cell.has_equilibria for cell in summaries):
+        kinds["equilibria"] = equilibria_figure
+    if searched(summaries):
+        kinds = {"served": served_figure, **kinds}
+    planned = [
+        Planned(page_name(name, number), functools.partial(draw, page, confidence))
+        for name, draw in kinds.items()
+        for number, page in enumerate(pages, start=1)
+    ]
+    return [*planned, Planned("personalization", functools.partial(personalization_figure, summaries, confidence))]
+
+
+def page_name(name: str, number: int) -> str:
+    """What a figure's page is called: the first by the figure's name alone."""
+    return name if number == 1 else f"{name}-{number}"
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -150,7 +162,7 @@ def alignment_figure(groups: Sequence[Group], confidence: float = CONFIDENCE) ->
 def guarantee_figure(groups: Sequence[Group], confidence: float = CONFIDENCE) -> Figure:
     """Draws what personalized and anonymous equilibria are proved to give, a panel per group."""
     quantile, series = normal_quantile(confidence), guarantee_series(confidence)
-    figure, _ = draw_panels(groups, series, GUARANTEE_AXIS)
+    figure, _ = draw_panels(groups, series, GUARANTEE_AXIS, "scale")
     legend(figure, "What every equilibrium is proved to give", [handle(each) for each in series])
     footer(figure, f"{count_of(groups)}, averaged over their users. Bands: mean ± {quantile:.2f} standard errors.")
     return figure
@@ -159,7 +171,7 @@ def guarantee_figure(groups: Sequence[Group], confidence: float = CONFIDENCE) ->
 def equilibria_figure(groups: Sequence[Group], confidence: float = CONFIDENCE) -> Figure:
     """Draws what the worst personalized and anonymous equilibria give, a panel per group."""
     quantile, series = normal_quantile(confidence), equilibria_series(confidence)
-    figure, _ = draw_panels(groups, series, EQUILIBRIA_AXIS)
+    figure, _ = draw_panels(groups, series, EQUILIBRIA_AXIS, "scale")
     legend(figure, "What users get in their worst equilibrium", [handle(each) for each in series])
     footer(
         figure,
@@ -226,12 +238,12 @@ def _grid(count: int, least_width: float = 5.1) -> tuple[Figure, list[Axes]]:
 
 
 def draw_panels(
-    groups: Sequence[Group], series: Sequence[Series], quantity: str, is_share: bool = True
+    groups: Sequence[Group], series: Sequence[Series], quantity: str, axis: Axis = "percent"
 ) -> tuple[Figure, list[Axes]]:
-    """Draws the series in a panel per group, on an axis from 0 to 1 where they are shares."""
+    """Draws the series in a panel per group; `axis` as for `draw_series`."""
     figure, axes = _grid(len(groups))
     for ax, group in zip(axes, groups, strict=True):
-        draw_series(ax, group, series, is_share)
+        draw_series(ax, group, series, axis)
         _title(ax, group)
     _label_axes(figure, groups, quantity)
     return figure, axes

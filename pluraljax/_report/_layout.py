@@ -10,13 +10,16 @@ from ._summary import CellSummary
 
 # The parameter that a group runs over, where it varies.
 MAIN_AXIS = "providers"
+# What a family of one cell without such a parameter runs over, as a plain function has none: its only cell.
+NO_AXIS, ONLY = "cell", "only"
 
 
 @dataclass(frozen=True)
 class Group:
     """Cells of one family that differ only in the parameter `axis`, in its order; `fixed` holds the other parameters.
 
-    `varying` names those of the fixed parameters that tell the family's groups apart.
+    Where none varies, and none is the number of providers, the axis is `NO_AXIS`. `varying` names those of the fixed
+    parameters that tell the family's groups apart.
     """
 
     family: str
@@ -35,15 +38,25 @@ class Group:
         """What tells this group from the others of its family; empty if it is the only one."""
         return ", ".join(f"{plain_name(self.family, name)}: {show(self.fixed[name])}" for name in self.varying)
 
+    def place(self, cell: CellSummary) -> str:
+        """Where a cell stands on the axis, for people; `-` where it has no such parameter."""
+        if self.axis in cell.parameters:
+            return show(cell.parameters[self.axis])
+        return ONLY if self.axis == NO_AXIS else "-"
+
 
 def group_cells(summaries: Sequence[CellSummary]) -> list[Group]:
-    """Groups cells by family and by every parameter but one: the number of providers, or else the first that varies."""
+    """Groups cells by family and by every parameter but one: the number of providers, or else the first that varies.
+
+    Where none varies it is the number of providers again, or else `NO_AXIS`.
+    """
     groups = []
     for family in dict.fromkeys(summary.family for summary in summaries):
         cells = [summary for summary in summaries if summary.family == family]
         names = list(dict.fromkeys(name for cell in cells for name in cell.parameters))
         varying = [name for name in names if len({_key(cell.parameters.get(name)) for cell in cells}) > 1]
-        axis = MAIN_AXIS if MAIN_AXIS in varying or not varying else varying[0]
+        listed = varying or [name for name in names if name == MAIN_AXIS] or [NO_AXIS]
+        axis = MAIN_AXIS if MAIN_AXIS in listed else listed[0]
         by_setting: dict[tuple, list[CellSummary]] = {}
         for cell in cells:
             setting = tuple(_key(cell.parameters.get(name)) for name in names if name != axis)

@@ -1,5 +1,6 @@
 """Figures of measurements of a user's own: events, and values, against the main parameter of each family."""
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,7 +10,7 @@ from .._printable import for_figures
 from .._scan.measure._measurement import Column
 from .._statistics._intervals import normal_quantile
 from ._comparisons import interval_name
-from ._figures import NamedFigure, draw_panels, figure_style, footer, legend, pages_of
+from ._figures import Planned, draw_panels, footer, legend, page_name, pages_of
 from ._layout import Group, group_cells, readable
 from ._own import Own
 from ._panels import BLUE, ORANGE, SLATE, VERMILLION, Point, Series, count_of, frequency, handle
@@ -19,21 +20,18 @@ from ._summary import CONFIDENCE, CellSummary
 _LOOKS = ((BLUE, "-", "o", True), (VERMILLION, "--", "s", False), (ORANGE, "-", "^", True), (SLATE, "--", "D", False))
 
 
-def own_figures(
-    summaries: Sequence[CellSummary], own: Sequence[Own], confidence: float = CONFIDENCE
-) -> list[NamedFigure]:
-    """Draws the columns that measurements declare for it: events in one figure, values in another."""
-    figures = []
-    with figure_style():
-        for measurement in own:
-            chosen = [column for column in measurement.columns if column.name in measurement.figure]
-            for kind in ("event", "value"):
-                columns = [column for column in chosen if column.kind == kind][: len(_LOOKS)]
-                name = "-".join(["own", *_words(measurement.label), *(["mean"] if kind == "value" else [])])
-                for number, page in enumerate(pages_of(group_cells(summaries)) if columns else (), start=1):
-                    figure = _figure(page, columns, confidence, measurement.label)
-                    figures.append(NamedFigure(name if number == 1 else f"{name}-{number}", figure))
-    return figures
+def own_figures(summaries: Sequence[CellSummary], own: Sequence[Own], confidence: float = CONFIDENCE) -> list[Planned]:
+    """Lists figures of the columns that measurements declare for it: of events in one, of values in another."""
+    planned = []
+    for measurement in own:
+        chosen = [column for column in measurement.columns if column.name in measurement.figure]
+        for kind in ("event", "value"):
+            columns = [column for column in chosen if column.kind == kind][: len(_LOOKS)]
+            name = "-".join(["own", *_words(measurement.label), *(["mean"] if kind == "value" else [])])
+            for number, page in enumerate(pages_of(group_cells(summaries)) if columns else (), start=1):
+                make = functools.partial(_figure, page, columns, confidence, measurement.label)
+                planned.append(Planned(page_name(name, number), make))
+    return planned
 
 
 def _words(label: str) -> list[str]:
@@ -52,7 +50,7 @@ def _figure(groups: Sequence[Group], columns: Sequence[Column], confidence: floa
     ]
     units = " / ".join(dict.fromkeys("no unit" if column.unit == "1" else column.unit for column in columns))
     quantity = "share of markets" if is_share else f"mean, {for_figures(units)}"
-    figure, _ = draw_panels(groups, series, quantity, is_share=is_share)
+    figure, _ = draw_panels(groups, series, quantity, "percent" if is_share else "numbers")
     legend(figure, for_figures(label[:1].upper() + label[1:], 40), [handle(each) for each in series])
     cells = [cell for group in groups for cell in group.cells]
     bands = f"{interval_name(cells, confidence)}s" if is_share else f"mean ± {quantile:.2f} standard errors"

@@ -21,7 +21,7 @@ from ._page_data import MEASURED_BESIDES, Measure, families, measures
 from ._page_served import served_section
 from ._served import searched
 from ._summary import CONFIDENCE, CellSummary, Proportion, open_anywhere
-from ._table import check_lines, table_sections
+from ._table import check_lines, counted, table_sections
 
 # Bytes that a page may have; diagrams of the largest scans offer less.
 LIMIT = 5_000_000
@@ -59,9 +59,8 @@ def page(
     columns = [Column(**each) for each in manifest.get("columns", ())]
     own = own_of(columns, manifest.get("measurements", ()))
     style, script = _resource("page.css"), _resource("page.js")
-    markets = sum(cell.markets for cell in summaries)
     named = ", ".join(dict.fromkeys(readable(cell.family) for cell in summaries))
-    heading = f"{markets:,} markets in {len(summaries)} cells: {named}"
+    heading = f"{counted(summaries)}: {named}"
     slots = {
         "title": _text(f"pluraljax report: {heading}"),
         "heading": _text(heading),

@@ -7,7 +7,7 @@ from typing import Any
 
 from .._scan.measure._columns import COLUMNS, Column
 from .._served import SHARE
-from ._layout import Group, group_cells, readable, show
+from ._layout import Group, group_cells, readable
 from ._names import plain_name
 from ._served import OUTCOMES, share_of
 from ._summary import SCHEMES, BracketMoments, CellSummary, Moments, Proportion, normal_quantile
@@ -89,12 +89,12 @@ def families(summaries: Sequence[CellSummary]) -> list[dict[str, Any]]:
 def _family(name: str, groups: Sequence[Group], places: dict[int, int]) -> dict[str, Any]:
     axis = groups[0].axis
     cells = [cell for group in groups for cell in group.cells]
-    values: dict[str, Any] = {show(cell.parameters.get(axis, "-")): cell.parameters.get(axis) for cell in cells}
+    values: dict[str, Any] = {groups[0].place(cell): cell.parameters.get(axis) for cell in cells}
     if all(isinstance(value, int | float) for value in values.values()):
         values = dict(sorted(values.items(), key=lambda item: float(item[1])))
     rows = []
     for group in groups:
-        found = {show(cell.parameters.get(axis, "-")): places[id(cell)] for cell in group.cells}
+        found = {group.place(cell): places[id(cell)] for cell in group.cells}
         rows.append({"label": group.label, "cells": [found.get(value) for value in values]})
     return {
         "name": readable(name),

@@ -4,7 +4,7 @@ import html
 from collections.abc import Sequence
 
 from .._printable import printable_lines
-from ._layout import Group, group_cells, readable, show
+from ._layout import Group, group_cells, readable
 from ._served import MEANING, OUTCOMES, headline, known_of_undecided, searched, surely, undecided
 from ._summary import CellSummary, PairedProportions
 
@@ -35,7 +35,7 @@ def _panel(group: Group) -> str:
     width, height = _LEFT + len(group.cells) * (_BAR + _GAP), _HEIGHT + 2 * _LABEL
     bars = []
     for place, cell in enumerate(group.cells):
-        value = show(cell.parameters[group.axis]) if group.axis in cell.parameters else "-"
+        value = group.place(cell)
         left = _LEFT + place * (_BAR + _GAP)
         bars.append(_bar(cell.paired["served"], left, f"{axis} {value}"))
         bars.append(f'<text x="{left + _BAR / 2:g}" y="{_HEIGHT + 14}" text-anchor="middle">{_text(value)}</text>')

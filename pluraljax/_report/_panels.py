@@ -12,11 +12,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from .._printable import for_figures
 from ._exact import exact_weak_alignment
-from ._layout import Group
+from ._layout import MAIN_AXIS, Group
 from ._names import plain_name
 from ._served import OUTCOMES, surely, undecided
 from ._summary import BracketMoments, CellSummary, normal_quantile
@@ -37,11 +37,16 @@ SERVED_LOOKS: dict[str, dict[str, Any]] = {
     "undecided": {"facecolor": "white", "hatch": "....", "edgecolor": GREY},
     "neither way": {"facecolor": SLATE, "edgecolor": "white"},
 }
+_EXPLAINED = {"undecided": "undecided: may be any"}
 SERVED_AXIS = "share of markets in which every\nequilibrium serves every user"
 ALIGNMENT_AXIS = "probability that the\nmarket is aligned"
 GUARANTEE_AXIS = "guaranteed utility\n(silent = 0, aligned = 1)"
 EQUILIBRIA_AXIS = "worst equilibrium\n(silent = 0, aligned = 1)"
 
+_QUARTERS, _A_LITTLE_MORE = [0.0, 0.25, 0.5, 0.75, 1.0], (-0.03, 1.03)
+
+# What the vertical axis of lines shows: shares of markets, utilities from silent (0) to aligned (1), or any numbers.
+Axis = Literal["percent", "scale", "numbers"]
 # The value of a cell, and the ends of its band.
 Point = Callable[[CellSummary], tuple[float, float, float]]
 
@@ -70,28 +75,35 @@ def draw_served(ax: Axes, group: Group) -> None:
         height = np.array(count) / [max(pair.trials, 1) for pair in pairs]
         ax.bar(places, height, width, bottom, **look, linewidth=0.4, label=label)
         bottom += height
-    ax.set(ylim=(0, 1), yticks=[0, 0.25, 0.5, 0.75, 1], yticklabels=["0", "", "0.5", "", "1"])
+    _in_percent(ax, (0.0, 1.0))
 
 
-def draw_series(ax: Axes, group: Group, series: Sequence[Series], is_share: bool = True) -> None:
-    """Draws lines with their bands, on an axis from 0 to 1 where they are shares."""
+def _in_percent(ax: Axes, ends: tuple[float, float]) -> None:
+    """Writes shares of markets in percent, as every text does; their values stay what they are."""
+    ax.set(ylim=ends, yticks=_QUARTERS)
+    ax.yaxis.set_major_formatter(PercentFormatter(1.0, 0, " %"))
+
+
+def draw_series(ax: Axes, group: Group, series: Sequence[Series], axis: Axis = "percent") -> None:
+    """Draws lines with their bands; they are shares of markets, utilities from silent to aligned, or any numbers."""
     ax.grid(axis="y", color="#E4E4E4", linewidth=0.6)
     ax.set_axisbelow(True)
     places = places_of(ax, group)
     for each in series:
         _draw_line(ax, places, group, each)
-    if is_share:
-        ax.set(ylim=(-0.03, 1.03), yticks=[0, 0.25, 0.5, 0.75, 1], yticklabels=["0", "", "0.5", "", "1"])
+    if axis == "percent":
+        _in_percent(ax, _A_LITTLE_MORE)
+    elif axis == "scale":
+        ax.set(ylim=_A_LITTLE_MORE, yticks=_QUARTERS, yticklabels=["0", "", "0.5", "", "1"])
 
 
 def draw_exact(ax: Axes, group: Group) -> bool:
     """Draws the probability of weak alignment where theory knows it; says whether it does."""
-    known = [
-        (cell.parameters["providers"], exact_weak_alignment(cell)) for cell in group.cells if group.axis == "providers"
-    ]
-    if not known or any(value is None for _, value in known):
+    known = [exact_weak_alignment(cell) for cell in group.cells]
+    if group.axis != MAIN_AXIS or any(value is None for value in known):
         return False
-    ax.plot(*zip(*known, strict=True), color=INK, linestyle=":", linewidth=1.2, zorder=4, label=EXACT)
+    places = [cell.parameters[MAIN_AXIS] for cell in group.cells]
+    ax.plot(places, known, color=INK, linestyle=":", linewidth=1.2, zorder=4, label=EXACT)
     return True
 
 
@@ -156,10 +168,10 @@ def axis_label(group: Group) -> str:
 def places_of(ax: Axes, group: Group) -> list[float]:
     """Where the cells stand on the horizontal axis: at their parameter's value, or in order where it is no number."""
     values = [cell.parameters.get(group.axis) for cell in group.cells]
-    if all(isinstance(value, int | float) for value in values):
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         ax.xaxis.set_major_locator(MaxNLocator(integer=all(isinstance(value, int) for value in values), nbins=8))
         return [float(value) for value in values]  # pyright: ignore[reportArgumentType]
-    ax.set_xticks(range(len(values)), [for_figures(value) for value in values])
+    ax.set_xticks(range(len(values)), [for_figures(group.place(cell)) for cell in group.cells])
     return [float(place) for place in range(len(values))]
 
 
@@ -201,7 +213,7 @@ def handle(series: Series) -> Line2D:
 
 def served_handles() -> list[Patch]:
     """The entries of whom competition serves in a legend."""
-    return [Patch(label=label, **look) for label, look in SERVED_LOOKS.items()]
+    return [Patch(label=_EXPLAINED.get(label, label), **look) for label, look in SERVED_LOOKS.items()]
 
 
 def count_of(

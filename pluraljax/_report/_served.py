@@ -102,6 +102,8 @@ def headline(summaries: Sequence[CellSummary]) -> str:
 def proved_headline(summaries: Sequence[CellSummary]) -> str:
     """The answer in one sentence where nobody searched for worst equilibria: what is proved of every equilibrium."""
     shares = [sum((cell.events[f"{scheme}_guaranteed"] for cell in summaries), Proportion()) for scheme in SCHEMES]
+    if not shares[0].trials:
+        return f"None of {sum(cell.markets for cell in summaries):,} rows holds a valid market; the checks say why."
     said = [f"{'at least ' if each.open else ''}{_percent(each.yes, max(each.trials, 1))}" for each in shares]
     return (
         f"Of {shares[0].trials:,} markets, every equilibrium is proved to give every user all that an aligned model "

@@ -16,7 +16,7 @@ from .._scan.measure._measurement import Table as Declared
 from .._status import Status
 from ._comparisons import interval_name, paired_columns, stopping_columns, stopping_line
 from ._entries import Shown, declared, differences, tables_of
-from ._layout import Group, group_cells, readable, show
+from ._layout import Group, group_cells, readable
 from ._own import Own
 from ._served import (
     MEANING,
@@ -84,11 +84,10 @@ def report(
     """Builds the report of a scan's cells; `about` is a line on the scan as a whole, `own` what it measured besides."""
     first, others = tables_of(summaries, own)
     groups = group_cells(summaries)
-    markets = sum(cell.markets for cell in summaries)
     families = dict.fromkeys(group.family for group in groups)
     return Stack(
         *(_served(groups, summaries, confidence) if searched(summaries) else _guaranteed(summaries)),
-        Text(f"{markets:,} markets in {len(summaries)} cells: {', '.join(map(readable, families))}", "bold"),
+        Text(f"{counted(summaries)}: {', '.join(map(readable, families))}", "bold"),
         *([Text(printable(about, None))] if about else []),
         Text(),
         *(_stopping(groups, summaries, stopping) if stopping else ()),
@@ -99,6 +98,12 @@ def report(
         Text("Checks", "bold"),
         *_checks(summaries, confidence, own),
     )
+
+
+def counted(summaries: Sequence[CellSummary]) -> str:
+    """How many markets there are, in how many cells."""
+    markets, cells = sum(cell.markets for cell in summaries), len(summaries)
+    return f"{markets:,} market{'' if markets == 1 else 's'} in {cells:,} cell{'' if cells == 1 else 's'}"
 
 
 def _served(groups: Sequence[Group], summaries: Sequence[CellSummary], confidence: float) -> Iterable[RenderableType]:
@@ -188,7 +193,7 @@ def _own_comparisons(groups: Sequence[Group], own: Sequence[Own], confidence: fl
 
 def _tables(groups: Sequence[Group], columns: Sequence[Shown]) -> Iterable[RenderableType]:
     """One small table per group; columns that do not fit beside each other come in further tables below."""
-    first = max([len(readable(g.axis)) for g in groups] + [len(_name(g, cell)) for g in groups for cell in g.cells])
+    first = max([len(readable(g.axis)) for g in groups] + [len(g.place(cell)) for g in groups for cell in g.cells])
     first = min(first, WIDEST_NAME)
     widths = [
         max(
@@ -228,7 +233,7 @@ def _part(
         for column, width in zip(columns, widths, strict=True):
             table.add_column(column.heading, width=width, justify="right")
         for cell in group.cells:
-            table.add_row(Text(_name(group, cell)), *(_entry(column, cell) for column in columns))
+            table.add_row(Text(group.place(cell)), *(_entry(column, cell) for column in columns))
         family, axis = group.family, group.axis
         yield table
         yield Text()
@@ -237,10 +242,6 @@ def _part(
 def _entry(column: Shown, cell: CellSummary) -> Text:
     text = column.entry(cell)
     return Text(text, "bold red" if column.heading == "violations" and cell.violations else "")
-
-
-def _name(group: Group, cell: CellSummary) -> str:
-    return show(cell.parameters[group.axis]) if group.axis in cell.parameters else "-"
 
 
 def _checks(summaries: Sequence[CellSummary], confidence: float, own: Sequence[Own] = ()) -> Iterable[RenderableType]:

@@ -11,7 +11,7 @@ from .._atomic import sweep, write_text
 from .._scan.store._manifest import Manifest
 from .._scan.store._versions import spelled
 from ._csv import summary_csv
-from ._figures import FORMATS, draw_figures, save_figure
+from ._figures import FORMATS, planned_figures, save_figure
 from ._own_figures import own_figures
 from ._page import PageTooLarge, page
 from ._read import read_summaries
@@ -36,7 +36,8 @@ def write_report(
     - `confidence`: of every interval, strictly between 0 and 1.
     - `formats`: of the figures, any of `"png"`, `"svg"` and `"pdf"`; none means no figures.
 
-    **Returns:** the files written. Raises `ValueError` when the directory holds no scan or no rows yet.
+    **Returns:** the files written; a figure that cannot be drawn is warned of, and the others are.
+    Raises `ValueError` when the directory holds no scan or no rows yet.
     """
     check_confidence(confidence)
     if unknown := [name for name in formats if name not in FORMATS]:
@@ -49,18 +50,27 @@ def write_report(
     sweep(out)
     write_text(written[0], plain_report(summaries, confidence, about, stopping, own))
     write_text(written[1], summary_csv(summaries, confidence, stopping))
+    # Before anything is drawn: a mistake in a picture takes no answer away.
+    print_report(summaries, console or Console(), confidence, about, stopping, own)
     try:
         write_text(written[2], page(summaries, manifest.as_data(), confidence, about))
     except PageTooLarge as error:
         warnings.warn(str(error), stacklevel=2)
         written.pop()
     with told_if_long("report: writing figures", 2.0):
-        drawn = [*draw_figures(summaries, confidence), *own_figures(summaries, own, confidence)] if formats else ()
-        for each in drawn:
-            for name in formats:
-                written.append(out / f"{each.name}.{name}")
-                save_figure(each.figure, written[-1])
-    print_report(summaries, console or Console(), confidence, about, stopping, own)
+        planned = [*planned_figures(summaries, confidence), *own_figures(summaries, own, confidence)]
+        for each in planned if formats else ():
+            try:
+                figure, files = each.draw(), [out / f"{each.name}.{name}" for name in formats]
+                for file in files:
+                    save_figure(figure, file)
+            except (OSError, MemoryError):
+                raise
+            except Exception as error:
+                told = f"the figure {each.name} could not be drawn ({type(error).__name__}: {error}); please report it."
+                warnings.warn(told, stacklevel=2)
+            else:
+                written += files
     return written
 
 

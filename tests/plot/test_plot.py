@@ -1,5 +1,6 @@
 """Pictures show the numbers of a scan, a market and a policy, say what they show, and leave Matplotlib as it was."""
 
+import itertools
 import subprocess
 import sys
 
@@ -49,33 +50,58 @@ def test_bars_are_shares_of_those_who_are_served(store, ax):
     for label, share in wanted.items():
         np.testing.assert_allclose(heights[label], [share] * 3, err_msg=label)
     assert [bar.get_x() + bar.get_width() / 2 for bar in ax.containers[0]] == pytest.approx([1, 2, 3])
-    assert ax.get_title(loc="left").split("\n") == [
+    assert ax.get_title().split("\n") == [
         "Whom competition serves",
         "gaussian markets, providers share a bias: 1",
         "n = 16 markets per bar",
     ]
     assert ax.get_xlabel() == "number of providers"
     assert "share of markets" in ax.get_ylabel()
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == list(wanted)[::-1]
+    explained = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert [text.partition(":")[0] for text in explained] == list(wanted)[::-1]
+    assert explained[1] == "undecided: may be any"
 
 
-@pytest.mark.parametrize(("legend", "columns"), [(True, 1), ("below", 2), ("upper left", 1)])
+def test_shares_are_in_percent_and_the_title_is_the_one_that_users_set(store, ax):
+    other = Figure().subplots()
+    plx.plot.shares_served(ax, store, **WHERE)
+    plx.plot.alignment(other, store, **WHERE)
+    for each in (ax, other):
+        assert [label.get_text() for label in each.get_yticklabels()] == ["0 %", "25 %", "50 %", "75 %", "100 %"]
+        each.set_title("Mine")
+        assert [each.get_title(loc=loc) for loc in ("left", "center", "right")] == ["", "Mine", ""]
+    scale = Figure().subplots()
+    plx.plot.guarantees(scale, store, **WHERE)
+    assert [label.get_text() for label in scale.get_yticklabels()] == ["0", "", "0.5", "", "1"]
+
+
+@pytest.mark.parametrize(("legend", "columns"), [(True, 1), ("below", 1), ("upper left", 1)])
 def test_titles_and_legends_keep_to_their_panel(store, legend, columns):
     figure = Figure(figsize=(7, 3.4), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
     for ax in axes:
         plx.plot.shares_served(ax, store, legend=legend if ax is axes[-1] else False, **WHERE)
     figure.draw_without_rendering()
-    title = axes[0].get_title(loc="left")
+    title = axes[0].get_title()
     assert title.replace("\n", " ").startswith(
         "Whom competition serves gaussian markets, providers share a bias: 1 n ="
     )
-    assert axes[0]._left_title.get_window_extent().x1 < axes[1]._left_title.get_window_extent().x0
+    assert axes[0].title.get_window_extent().x1 < axes[1].title.get_window_extent().x0
     shown = axes[1].get_legend()
     assert shown._ncols == columns
     if legend == "below":
         assert shown.get_window_extent().y1 < axes[1].xaxis.label.get_window_extent().y0
         assert axes[0].get_window_extent().width == pytest.approx(axes[1].get_window_extent().width, rel=0.05)
+
+
+def test_legends_below_three_panels_do_not_reach_under_each_other(store):
+    figure = Figure(figsize=(10, 3), layout="constrained")
+    axes = figure.subplots(1, 3)
+    for ax in axes:
+        plx.plot.shares_served(ax, store, legend="below", **WHERE)
+    figure.draw_without_rendering()
+    boxes = [ax.get_legend().get_window_extent() for ax in axes]
+    assert all(one.x1 < other.x0 for one, other in itertools.pairwise(boxes))
 
 
 def test_lines_are_frequencies_with_clopper_pearson_bands(store, ax):
@@ -143,7 +169,7 @@ def test_curves_are_the_brackets_of_the_market(ax):
     np.testing.assert_allclose(zoe.get_xdata(), np.linspace(0.5, 1.0, 41), atol=1e-12)
     np.testing.assert_allclose(zoe.get_ydata(), 1.5 - np.linspace(0.5, 1.0, 41), atol=1e-6)
     np.testing.assert_allclose(other.get_ydata(), zoe.get_ydata(), atol=1e-6)
-    assert "Ann" in ax.get_title(loc="left")
+    assert "Ann" in ax.get_title()
     assert "expected payoff" in ax.get_xlabel()
     assert {text.get_text() for text in ax.texts} == {"silent", "aligned"}
     with pytest.raises(ValueError, match="user must be a number from 0 to 0, got 1"):
@@ -161,7 +187,7 @@ def test_a_policy_is_what_its_signals_have_a_user_do(ax):
     assert _heights(ax) == {"buy": pytest.approx([1.0, 0.5]), "wait": pytest.approx([0.0, 0.5])}
     assert [text.get_text() for text in ax.get_xticklabels()] == ["good", "bad"]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("state", "probability of each action")
-    assert ax.get_title(loc="left").startswith("What Ann does on the advice of Zoe")
+    assert ax.get_title().startswith("What Ann does on the advice of Zoe")
 
 
 def test_users_at_a_tie_do_what_is_recommended(ax):

@@ -3,14 +3,19 @@
 import subprocess
 import sys
 
+import jax.random as jr
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
+import pluraljax as plx
 from pluraljax._cli import main
+from pluraljax._report import _figures
 from pluraljax._scan import FamilyGrid, ScanConfig
 from pluraljax._scan.config._plan import missing_blocks
 from pluraljax._scan.measure._columns import COLUMNS, SEARCHED
 from pluraljax._scan.store._store import Store
+from pluraljax._status import Status
 
 FIGURES = [
     f"{name}.{end}" for name in ("alignment", "guarantee", "equilibria", "personalization") for end in ("png", "svg")
@@ -43,6 +48,55 @@ def _write_store(path, blocks=None):
         for block in list(missing_blocks(config, config.rows_per_chunk, {}))[:blocks]:
             store.write(block, _measured(len(block), 2))
     return path
+
+
+def plain(key):
+    """A family without parameters: one cell."""
+    return plx.observed_market(jr.normal(key, (2, 3, 3)), jr.normal(jr.fold_in(key, 1), (2, 2, 3, 3)))
+
+
+def _write_plain_store(path, **numbers):
+    config = ScanConfig(grid=(FamilyGrid(plain),), markets=24, chunk=8)
+    with Store(path, config) as store:
+        for block in missing_blocks(config, 8, {}):
+            rows = _measured(len(block), 2)
+            store.write(block, rows | {name: np.full_like(rows[name], value) for name, value in numbers.items()})
+    return path
+
+
+def test_a_family_without_parameters_is_reported_and_drawn(tmp_path, capsys):
+    path = _write_plain_store(tmp_path / "scan")
+    assert main(["report", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "24 markets in 1 cell: test report command:plain\n" in out
+    assert any(line.split()[:2] == ["only", "24"] for line in out.splitlines())
+    assert {path.name for path in (path / "report").iterdir()} >= set(FIGURES)
+    ax = Figure().subplots()
+    plx.plot.alignment(ax, path)
+    assert ([tick.get_text() for tick in ax.get_xticklabels()], ax.get_xlabel()) == (["only"], "cell")
+    assert plx.plot.panels(path) == [{"family": "test_report_command:plain"}]
+
+
+def test_rows_without_a_market_are_no_answer(tmp_path, capsys):
+    path = _write_plain_store(tmp_path / "scan", status=Status.NEGATIVE_PRIOR)
+    assert main(["report", str(path), "--format", ""]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("None of 24 rows holds a valid market; the checks say why.\n")
+    assert "status NEGATIVE_PRIOR: 24 of 24 markets" in out
+
+
+def test_a_mistake_in_a_figure_takes_no_answer_and_no_other_figure(store, capsys, monkeypatch):
+    def broken(*_):
+        raise KeyError("providers")
+
+    monkeypatch.setattr(_figures, "alignment_figure", broken)
+    assert main(["report", str(store)]) == 0
+    out, error = capsys.readouterr()
+    assert "100 markets in 5 cells" in out
+    assert error.count("warning:") == 1
+    assert "the figure alignment could not be drawn (KeyError: 'providers')" in error
+    drawn = {path.name for path in (store / "report").iterdir()}
+    assert {name for name in FIGURES if name not in drawn} == {"alignment.png", "alignment.svg"}
 
 
 @pytest.fixture

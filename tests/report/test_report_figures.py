@@ -11,10 +11,10 @@ from pluraljax._report._figures import (
     EXACT,
     PANELS_A_PAGE,
     alignment_figure,
-    draw_figures,
     equilibria_figure,
     guarantee_figure,
     personalization_figure,
+    planned_figures,
     save_figure,
 )
 from pluraljax._report._layout import group_cells
@@ -106,8 +106,8 @@ def test_open_brackets_widen_the_band():
 @pytest.mark.parametrize("code", [1, -1])
 def test_no_text_runs_over_the_edge_or_into_the_small_print(code):
     markets = [row(k, k, "conic", {"providers": k}, weakly_aligned=code) for k in (1, 2)]
-    for each in draw_figures(summarize(table(markets))):
-        figure = each.figure
+    for each in planned_figures(summarize(table(markets))):
+        figure = each.draw()
         figure.draw_without_rendering()
         page = figure.bbox
         for text in figure.texts:
@@ -170,9 +170,9 @@ def test_files_are_byte_identical_and_leave_no_setting_behind(summaries, tmp_pat
     written = []
     for run in ("first", "second"):
         (tmp_path / run).mkdir()
-        for each in draw_figures(summaries):
+        for each in planned_figures(summaries):
             for ending in ("png", "svg", "pdf"):
-                save_figure(each.figure, tmp_path / run / f"{each.name}.{ending}")
+                save_figure(each.draw(), tmp_path / run / f"{each.name}.{ending}")
         written.append({path.name: path.read_bytes() for path in (tmp_path / run).iterdir()})
     names = {
         f"{name}.{end}"
@@ -184,8 +184,8 @@ def test_files_are_byte_identical_and_leave_no_setting_behind(summaries, tmp_pat
     assert dict(mpl.rcParams) == before
     assert written[0]["alignment.png"].startswith(b"\x89PNG")
     assert b"<dc:date>" not in written[0]["alignment.svg"]
-    other = draw_figures(summaries, 0.5)[0]
-    save_figure(other.figure, tmp_path / "other.svg")
+    other = planned_figures(summaries, 0.5)[0]
+    save_figure(other.draw(), tmp_path / "other.svg")
     assert (tmp_path / "other.svg").read_bytes() != written[0]["alignment.svg"]
 
 
@@ -195,7 +195,7 @@ def test_many_groups_go_on_further_pages():
         for k in (1, 2):
             markets.append(row(cell, cell, "gaussian", {"providers": k, "shared": float(shared)}))
             cell += 1
-    figures = {each.name: each.figure for each in draw_figures(summarize(table(markets)))}
+    figures = {each.name: each.draw() for each in planned_figures(summarize(table(markets)))}
     assert list(figures) == [
         "alignment",
         "alignment-2",
@@ -210,7 +210,7 @@ def test_many_groups_go_on_further_pages():
 
 @pytest.mark.parametrize("market", [{}, {"status": 10, "weakly_aligned": -1}, {"aligned": [0.0]}])
 def test_tiny_scans_are_drawn_too(market, tmp_path):
-    for each in draw_figures(summarize(table([row(0, 0, "conic", {"providers": 1}, **market)]))):
-        save_figure(each.figure, tmp_path / f"{each.name}.png")
+    for each in planned_figures(summarize(table([row(0, 0, "conic", {"providers": 1}, **market)]))):
+        save_figure(each.draw(), tmp_path / f"{each.name}.png")
     drawn = {path.stem for path in tmp_path.iterdir()}
     assert drawn | {"equilibria"} == {"alignment", "guarantee", "equilibria", "personalization"}

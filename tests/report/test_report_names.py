@@ -14,7 +14,7 @@ from test_report_page import MANIFEST, Tree
 
 from pluraljax._printable import for_spreadsheets, listed, printable, quoted
 from pluraljax._report._csv import summary_csv
-from pluraljax._report._figures import draw_figures, save_figure
+from pluraljax._report._figures import planned_figures, save_figure
 from pluraljax._report._page import page
 from pluraljax._report._summary import summarize
 from pluraljax._report._table import plain_report, print_report
@@ -63,10 +63,10 @@ def test_pages_show_names_and_do_nothing_else(cells):
 
 
 def test_figures_are_whole_whatever_names_say(cells, tmp_path):
-    for each in draw_figures(cells)[:1]:
-        save_figure(each.figure, path := tmp_path / f"{each.name}.svg")
+    for each in planned_figures(cells)[:1]:
+        save_figure(each.draw(), path := tmp_path / f"{each.name}.svg")
         ElementTree.parse(path)
-        texts = [text.get_text() for text in each.figure.findobj(Text) if isinstance(text, Text)]
+        texts = [text.get_text() for text in each.draw().findobj(Text) if isinstance(text, Text)]
         assert not any(character in text for text in texts for character in WRONG)
         assert max(map(len, texts)) < 250
 
@@ -100,7 +100,7 @@ def test_a_report_replaces_links_and_follows_none(tmp_path):
     cells = summarize(table([row(0, 0, "gaussian", {"providers": 2, "users": 1})]))
     (victim := tmp_path / "victim").write_text("precious")
     (tmp_path / "alignment.svg").symlink_to(victim)
-    save_figure(draw_figures(cells)[0].figure, tmp_path / "alignment.svg")
+    save_figure(planned_figures(cells)[0].draw(), tmp_path / "alignment.svg")
     assert victim.read_text() == "precious"
     assert not (tmp_path / "alignment.svg").is_symlink()
 

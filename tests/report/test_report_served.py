@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 
 from pluraljax._report import _served
 from pluraljax._report._csv import summary_csv
-from pluraljax._report._figures import draw_figures, figure_style, served_figure
+from pluraljax._report._figures import figure_style, planned_figures, served_figure
 from pluraljax._report._layout import group_cells
 from pluraljax._report._page import page
 from pluraljax._report._summary import clopper_pearson, merge_summaries, summarize
@@ -140,14 +140,15 @@ def test_files_for_other_programmes_hold_the_counts():
 
 def test_bars_are_the_shares():
     summaries = hand_made()
-    assert draw_figures(summaries)[0].name == "served"
+    assert planned_figures(summaries)[0].name == "served"
     with figure_style():
         figure = served_figure(group_cells(summaries))
     bars = [patch for patch in figure.axes[0].patches if isinstance(patch, Rectangle)]
     assert [bar.get_height() for bar in bars] == pytest.approx([0.3, 0.2, 0.1, 0.3, 0.1])
     assert [bar.get_y() for bar in bars] == pytest.approx([0.0, 0.3, 0.5, 0.6, 0.9])
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert labels == ["either way", "only if personalized", "only if anonymous", "undecided", "neither way"]
+    explained = "undecided: may be any"
+    assert labels == ["either way", "only if personalized", "only if anonymous", explained, "neither way"]
 
 
 def test_the_page_shows_the_answer_first():
@@ -173,7 +174,7 @@ def test_without_a_search_there_is_no_headline():
         assert "would: in all if policies are personalized, and in all if they are anonymous." in " ".join(text.split())
         assert "a search would tell more" in " ".join(text.split())
         assert "competition serves" not in text
-        assert "served" not in {each.name for each in draw_figures(summaries)}
+        assert "served" not in {each.name for each in planned_figures(summaries)}
         assert 'id="served"' not in page(summaries, MANIFEST)
         assert "served_searched" not in summary_csv(summaries)
         assert not any("served" in line for line in check_lines(summaries))

@@ -81,7 +81,7 @@ def test_groups_name_what_tells_them_apart_and_run_over_providers():
     assert [(g.family, g.axis, g.label) for g in groups] == [
         ("spatial", "providers", "providers' bias: relative"),
         ("spatial", "providers", "providers' bias: absolute"),
-        ("gaussian", "providers", ""),
+        ("gaussian", "cell", ""),
     ]
     assert [cell.parameters["providers"] for cell in groups[0].cells] == [2, 10]
     lines = _lines(rows)

@@ -203,7 +203,7 @@ def test_the_report_says_which_cells_are_unfinished(stand_in_measure, tmp_path, 
     assert "cells 2 unfinished" in text
     # The command goes on where it stopped, and says how the cells ended.
     monkeypatch.setattr(Store, "write", write)
-    monkeypatch.setattr(_write, "draw_figures", lambda *_: [])
+    monkeypatch.setattr(_write, "planned_figures", lambda *_: [])
     study = tmp_path.with_suffix(".toml")
     study.write_text(config().to_toml())
     assert main(["scan", str(study), "--out", str(tmp_path), "--quiet"]) == 0

@@ -34,7 +34,7 @@ READERS = {
 
 @pytest.fixture(autouse=True)
 def without_figures(monkeypatch):
-    monkeypatch.setattr(_write, "draw_figures", lambda *_: [])
+    monkeypatch.setattr(_write, "planned_figures", lambda *_: [])
     monkeypatch.setenv("PLURALJAX_NO_CACHE", "1")
 
 

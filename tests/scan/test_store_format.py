@@ -27,7 +27,7 @@ from pluraljax._scan.store._store import Store
 
 @pytest.fixture(autouse=True)
 def without_figures(monkeypatch):
-    monkeypatch.setattr(_write, "draw_figures", lambda *_: [])
+    monkeypatch.setattr(_write, "planned_figures", lambda *_: [])
 
 
 @pytest.fixture

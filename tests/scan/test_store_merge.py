@@ -30,7 +30,7 @@ LATER = versions() | {"jax": "9.9.0", "jaxlib": "9.9.1"}
 
 @pytest.fixture(autouse=True)
 def without_figures(monkeypatch):
-    monkeypatch.setattr(_write, "draw_figures", lambda *_: [])
+    monkeypatch.setattr(_write, "planned_figures", lambda *_: [])
     monkeypatch.setattr("pluraljax._cli._scan._report", lambda out: 0)
     monkeypatch.setenv("PLURALJAX_NO_CACHE", "1")
     for kind, name, function in stand_in.functions():
