@@ -132,11 +132,23 @@ def __getattr__(name: str) -> Any:
     if name == "__version__":
         return importlib.import_module("importlib.metadata").version("pluraljax")
     if name not in _HOME and name not in _NAMESPACES:
-        raise AttributeError(f"module 'pluraljax' has no attribute {name!r}")
+        raise AttributeError(f"module 'pluraljax' has no attribute {name!r}{_elsewhere(name)}")
     home = importlib.import_module(f".{_HOME.get(name, name)}", __name__)
     value = home if name in ("families", *_NAMESPACES) else getattr(home, name)
     globals()[name] = value
     return value
+
+
+def _elsewhere(name: str) -> str:
+    """Where a name is that belongs to a namespace, as far as its file tells; nothing of it is loaded for that."""
+    if name.startswith("_"):
+        return ""
+    from pathlib import Path
+
+    folder, spelled = Path(__file__).parent, f'"{name}"'
+    homes = {each: folder / f"{each}.py" for each in _NAMESPACES} | {"families": folder / "_families" / "__init__.py"}
+    found = [each for each, file in homes.items() if file.exists() and spelled in file.read_text(encoding="utf-8")]
+    return f"; it is {' and '.join(f'plx.{each}.{name}' for each in found)}" if found else ""
 
 
 def __dir__() -> list[str]:

@@ -1,9 +1,11 @@
 """Says how far a scan has come: a bar on a terminal, plain lines elsewhere, or nothing."""
 
 import importlib.util
+import os
 import sys
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 from ._activity import SECONDS, Telling
 from ._printable import printable_lines
@@ -22,6 +24,9 @@ class Progress(ABC):
     @abstractmethod
     def advance(self, markets: int) -> None:
         """So many more are stored."""
+
+    def compiling(self, state: Callable[[], tuple[int, int]]) -> None:  # noqa: B027
+        """`state` says of how many programmes how many are compiled, whenever it is asked."""
 
     def idle(self, seconds: float) -> None:  # noqa: B027
         """For so long nothing was measured, since programmes were compiled: no rate follows from that."""
@@ -106,6 +111,8 @@ class Lines(Progress):
         self._total = self._done = 0
         self._began = self._printed = time.monotonic()
         self._rate, self._waiting = _Rate(), None
+        self._compiled: Callable[[], tuple[int, int]] | None = None
+        self._idle, self._told = 0.0, False
 
     def start(self, total: int, done: int) -> None:
         self._total, self._done = total, done
@@ -114,7 +121,7 @@ class Lines(Progress):
             whole = f"{total:,} {self._unit}"
             self.note(f"{done:,} of {whole} are stored" if done else f"{whole} to measure")
         if self._unit == "markets" and total > done:
-            self._waiting = Telling(_COMPILING, SECONDS, self.note)
+            self._waiting = Telling(self._what_compiles, SECONDS, self.note)
 
     def advance(self, markets: int) -> None:
         self._stop_waiting()
@@ -129,13 +136,28 @@ class Lines(Progress):
                 self.note(f"{self._done:,} {self._unit}{speed}")
                 return
             share = 100 * self._done / max(self._total, 1)
-            ending = f", {duration(now - self._began)}"
+            compiling = f", {duration(self._idle)} of it compiling" if self._idle >= 1 else ""
+            ending = f", {duration(now - self._began)} in all{compiling}"
             if self._done < self._total:
                 ending = "" if rate is None else f", {_left(self._total - self._done, rate)}"
             self.note(f"{self._done:,} of {self._total:,} {self._unit} ({share:.0f} %){speed}{ending}")
 
+    def compiling(self, state: Callable[[], tuple[int, int]]) -> None:
+        self._compiled = state
+
     def idle(self, seconds: float) -> None:
         self._rate.spend(seconds)
+        self._idle += seconds
+
+    def _what_compiles(self) -> str:
+        """First that it takes long; after that how long it has taken, how far it has come, and what stays of it."""
+        if not self._told or self._compiled is None:
+            self._told = True
+            return _COMPILING
+        done, wanted = self._compiled()
+        kept = "" if os.environ.get("PLURALJAX_NO_CACHE") else ", and kept if you stop it"
+        passed = duration(time.monotonic() - self._began)
+        return f"still compiling after {passed}: {done:,} of {wanted:,} programmes are done{kept}"
 
     def expect(self, total: int) -> None:
         self._total = total

@@ -4,7 +4,10 @@ from enum import IntEnum
 
 
 class Status(IntEnum):
-    """What happened to one row. Codes are stored in scans, so a code is never reused for another meaning."""
+    """What happened to one row. Codes are stored in scans, so a code is never reused for another meaning.
+
+    Each has a `sentence` that says what it means and what to try next.
+    """
 
     OK = 0
     RESCUED = 1
@@ -56,3 +59,7 @@ _SENTENCES = {
         "below that share of the largest. Rescale payoffs, and replace what is as good as zero by zero."
     ),
 }
+# So that `help` tells them, too.
+Status.__doc__ = "\n".join(
+    [f"{Status.__doc__}".rstrip(), "", *(f"    - `{each.name}` ({each.value}): {each.sentence}" for each in Status), ""]
+)

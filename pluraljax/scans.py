@@ -1,5 +1,6 @@
-"""What a scan of random markets is told: families and grids, searches, when to stop, measurements of one's own."""
+"""What a scan is told (families, grids, searches, when to stop, measurements of one's own), and what it says."""
 
+from ._report import conclusion as conclusion
 from ._scan import Exits as Exits
 from ._scan import FamilyGrid as FamilyGrid
 from ._scan import ScanConfig as ScanConfig
@@ -27,5 +28,6 @@ __all__ = [
     "Table",
     "Until",
     "WorstSearch",
+    "conclusion",
     "default_config",
 ]

@@ -4,9 +4,9 @@ import argparse
 import difflib
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from .._printable import printable_lines, quoted
+from .._printable import did_you_mean, printable_lines, quoted
 from . import _audit, _certify, _export, _merge, _report, _resume, _scan, _status, _study, _tune
 
 _EXIT_CODES = """exit codes: 0 done; 1 a certificate or a study left something open; 2 something is wrong with the
@@ -22,7 +22,17 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser that says which option may have been meant."""
+    """A parser that says which command or option may have been meant, and takes no half of one for it."""
+
+    def __init__(self, **options: Any):
+        super().__init__(allow_abbrev=False, **options)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            known = [str(each) for each in action.choices]
+            guess = did_you_mean(value, known) or f" Choose from {', '.join(known)}."
+            what = "command" if isinstance(action, argparse._SubParsersAction) else "choice"
+            raise argparse.ArgumentError(action, f"there is no {what} {quoted(value)}.{guess}")
 
     def refuse(self, left: Sequence[str]) -> NoReturn:
         """Ends the process because of arguments that no option takes."""

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._words import fail, say, sentence_of
+from ._words import fail, say, sentence_of, warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -182,6 +182,8 @@ def _scan(config: "ScanConfig", out: Path, shard: "Shard | None", args: argparse
 
         with _measure_on(args.cluster) as measure:
             summary = run(config, store, progress, shard=shard, measure=measure)
+    if summary.invalid and not shown:
+        warn(args, summary.invalid)
     if shown:
         say(
             f"scan: {summary.measured:,} markets measured, {summary.second_pass:,} of them twice, "

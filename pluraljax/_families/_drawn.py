@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 
+from .._arguments import described
 from .._market import Market
 from ._family import said_sizes
 from ._reference import said_by
@@ -49,7 +50,8 @@ def _traced(family: Any, name: str) -> tuple[Any, Shapes]:
     def draw(key: Any) -> Market:
         market = family(key)
         if not isinstance(market, Market):
-            raise _NoMarketError(f"a {type(market).__name__}")
+            is_array = isinstance(market, jax.Array | np.ndarray)
+            raise _NoMarketError(described(market) if is_array else f"a {type(market).__name__}")
         if market.user_value.ndim != 3:
             raise _NoMarketError(f"a batch of them (user_value has {market.user_value.ndim} axes)")
         return market

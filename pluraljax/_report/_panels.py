@@ -99,8 +99,9 @@ def draw_series(ax: Axes, group: Group, series: Sequence[Series], axis: Axis = "
 
 def draw_exact(ax: Axes, group: Group) -> bool:
     """Draws the probability of weak alignment where theory knows it; says whether it does."""
-    known = [exact_weak_alignment(cell) for cell in group.cells]
-    if group.axis != MAIN_AXIS or any(value is None for value in known):
+    found = [exact_weak_alignment(cell) for cell in group.cells]
+    known = [value for value in found if value is not None]
+    if group.axis != MAIN_AXIS or len(known) < len(found):
         return False
     places = [cell.parameters[MAIN_AXIS] for cell in group.cells]
     ax.plot(places, known, color=INK, linestyle=":", linewidth=1.2, zorder=4, label=EXACT)

@@ -1,9 +1,11 @@
 """The headline: in how many markets competition serves every user, and whether that needs personalized policies."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .._served import MEANING as MEANING
+from .._status import Status
 from ._comparisons import Entry
 from ._summary import SCHEMES, CellSummary, PairedProportions, Proportion
 
@@ -85,6 +87,18 @@ def show_share(share: Proportion, confidence: float, digits: int = 0) -> str:
     return f"{mark}{100 * share.estimate[0]:.{digits}f} [{100 * low:{width}.{digits}f},{100 * high:{width}.{digits}f}]"
 
 
+def answer(summaries: Sequence[CellSummary]) -> list[str]:
+    """What the scan says, as a report begins: a sentence, what it means, and what is known besides."""
+    if searched(summaries):
+        return [headline(summaries), MEANING, *filter(None, [known_of_undecided(summaries)])]
+    if all(cell.invalid == cell.markets for cell in summaries):
+        statuses = sum((Counter(cell.statuses) for cell in summaries), Counter())
+        [(code, _)] = statuses.most_common(1)
+        reason = f"{Status(code).name}: {Status(code).sentence}"
+        return [f"None of {statuses.total():,} rows holds a valid market, mostly because of {reason}"]
+    return [proved_headline(summaries), PROVED_MEANING]
+
+
 def headline(summaries: Sequence[CellSummary]) -> str:
     """The answer in one sentence, all cells together; each share with what undecided markets could add to it."""
     pair = pooled(summaries)
@@ -102,8 +116,6 @@ def headline(summaries: Sequence[CellSummary]) -> str:
 def proved_headline(summaries: Sequence[CellSummary]) -> str:
     """The answer in one sentence where nobody searched for worst equilibria: what is proved of every equilibrium."""
     shares = [sum((cell.events[f"{scheme}_guaranteed"] for cell in summaries), Proportion()) for scheme in SCHEMES]
-    if not shares[0].trials:
-        return f"None of {sum(cell.markets for cell in summaries):,} rows holds a valid market; the checks say why."
     said = [f"{'at least ' if each.open else ''}{_percent(each.yes, max(each.trials, 1))}" for each in shares]
     return (
         f"Of {shares[0].trials:,} markets, every equilibrium is proved to give every user all that an aligned model "

@@ -19,13 +19,9 @@ from ._entries import Shown, declared, differences, tables_of
 from ._layout import Group, group_cells, readable
 from ._own import Own
 from ._served import (
-    MEANING,
     OUTCOMES,
-    PROVED_MEANING,
-    headline,
-    known_of_undecided,
+    answer,
     pooled,
-    proved_headline,
     searched,
     served_columns,
     share_of,
@@ -86,7 +82,8 @@ def report(
     groups = group_cells(summaries)
     families = dict.fromkeys(group.family for group in groups)
     return Stack(
-        *(_served(groups, summaries, confidence) if searched(summaries) else _guaranteed(summaries)),
+        *_answer(summaries),
+        *(_served(groups, summaries, confidence) if searched(summaries) else ()),
         Text(f"{counted(summaries)}: {', '.join(map(readable, families))}", "bold"),
         *([Text(printable(about, None))] if about else []),
         Text(),
@@ -107,12 +104,7 @@ def counted(summaries: Sequence[CellSummary]) -> str:
 
 
 def _served(groups: Sequence[Group], summaries: Sequence[CellSummary], confidence: float) -> Iterable[RenderableType]:
-    """Whom competition serves: the answer in a sentence, and by cell."""
-    yield Text(headline(summaries), "bold")
-    yield Text(MEANING)
-    if rest := known_of_undecided(summaries):
-        yield Text(rest)
-    yield Text()
+    """Whom competition serves, over all cells and by cell."""
     pair = pooled(summaries)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("all cells", justify="right")
@@ -136,10 +128,11 @@ def _served(groups: Sequence[Group], summaries: Sequence[CellSummary], confidenc
     yield from _tables(groups, [Shown(*entry) for entry in served_columns(confidence, is_narrow=True)])
 
 
-def _guaranteed(summaries: Sequence[CellSummary]) -> Iterable[RenderableType]:
-    """The answer in a sentence where nobody searched: what is proved."""
-    yield Text(proved_headline(summaries), "bold")
-    yield Text(PROVED_MEANING)
+def _answer(summaries: Sequence[CellSummary]) -> Iterable[RenderableType]:
+    """The answer in a sentence, and what it means."""
+    first, *others = answer(summaries)
+    yield Text(first, "bold")
+    yield from map(Text, others)
     yield Text()
 
 

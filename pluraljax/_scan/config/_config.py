@@ -221,10 +221,14 @@ class ScanConfig:
         """Most rows in one stored file: `chunk`, or the power of two that `memory` has room for and a cell can fill."""
         if self.chunk != "auto":
             return self.chunk
-        row = max(part.bytes_per_row for part in self.grid)
-        room = max(_LEAST_CHUNK, min(_MOST_CHUNK, self.memory * 2**20 // row))
         most = -(-self.markets // len(self.cells))
-        return min(2 ** int(math.log2(room)), max(_LEAST_CHUNK, 2 ** math.ceil(math.log2(most))))
+        return min(self.room, max(_LEAST_CHUNK, 2 ** math.ceil(math.log2(most))))
+
+    @cached_property
+    def room(self) -> int:
+        """Rows that `memory` has room for, a power of two: it follows from the sizes of markets, not their number."""
+        row = max(part.bytes_per_row for part in self.grid)
+        return 2 ** int(math.log2(max(_LEAST_CHUNK, min(_MOST_CHUNK, self.memory * 2**20 // row))))
 
     def definition(self) -> dict[str, Any]:
         """All that the rows depend on. How many there are and how they are stored is not part of it."""

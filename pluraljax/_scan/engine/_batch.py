@@ -250,7 +250,7 @@ class Programs:
     def __init__(self, config: ScanConfig, chunk: int, devices: Sequence[Any]):
         self._config = config
         self._families = config.families
-        self._layout = Layout.of(chunk, devices)
+        self._layout = Layout.of(chunk, devices, config.room)
         self._root = np.asarray(jr.key_data(jr.key(config.seed, impl=_PRNG)))
         self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="compile")
         self._draw: dict[int, Future[Any]] = {}
@@ -293,6 +293,12 @@ class Programs:
                     # The one that was asked for the longest time ago; should it be again, the cache has it.
                     self._draw.pop(next(iter(self._draw)))
                 self._draw[index] = self._pool.submit(_compile_draw, self._layout, family, _num_providers(wide))
+
+    @property
+    def state(self) -> tuple[int, int]:
+        """How many programmes are there already, and how many there are to be."""
+        wanted = [*self._measure.values(), *self._draw.values()]
+        return sum(each.done() for each in wanted), len(wanted)
 
     @property
     def num_compiled(self) -> int:

@@ -77,6 +77,7 @@ def _measure(
     """Measures blocks on the workers of a client, and stores each as soon as its rows are here."""
     from distributed import as_completed
 
+    from ._remarks import Tally
     from ._run import RunSummary
 
     # A name of its own for each attempt: another run's tasks on the same cluster are none of ours.
@@ -90,19 +91,20 @@ def _measure(
             done.add(client.submit(measure_block, text, store.chunk, block, key=name, retries=_RETRIES, pure=False))
 
     submit(min(len(blocks), _TASKS_PER_THREAD * max(1, sum(client.nthreads().values()))))
-    stored = 0
+    stored, tally = 0, Tally(progress)
     for future in done:
         check()
-        block, rows, second_pass, seconds, maker = _result(future)
+        block, rows, second_pass, (seconds, compiling), maker = _result(future)
         store.write(block, rows, maker["versions"])
-        store.record(block, seconds, maker)
+        store.record(block, seconds, maker, compiling)
+        tally.add(rows["status"])
         progress.advance(len(block))
         stored, again = stored + len(block), again + second_pass
         future.release()
         # Workers may have come or gone.
         wanted = _TASKS_PER_THREAD * max(1, sum(client.nthreads().values()))
         submit(max(0, wanted - done.count()))
-    return RunSummary(stored, 0, again, 0)
+    return RunSummary(stored, 0, again, 0, statuses=tally.counts)
 
 
 def _result(future: Any) -> Any:
@@ -119,16 +121,23 @@ def _result(future: Any) -> Any:
     raise ValueError(f"{name} was not measured: {reason}. What is stored is whole: the same command continues.")
 
 
-def measure_block(text: str, chunk: int, block: Block) -> tuple[Block, Any, int, float, dict[str, Any]]:
-    """Measures one chunk in a worker; returns its rows, how many took a second pass, the seconds, and who did it."""
+def measure_block(text: str, chunk: int, block: Block) -> tuple[Block, Any, int, tuple[float, float], dict[str, Any]]:
+    """Measures one chunk in a worker.
+
+    Returns its rows, how many took a second pass, the seconds and how many of them went by for compiling, and who did
+    it.
+    """
     from ._finish import finish
 
     began = time.monotonic()
     config, programs, maker = _programs(text, chunk)
     with _ONE_AT_A_TIME:
+        waited = time.monotonic()
         programs.prepare([block.cell])
+        programs.compiled(block.cell)
+        compiling = time.monotonic() - waited
         rows, again = finish(config, programs.launch(block))
-    return block, rows, again, time.monotonic() - began, maker
+    return block, rows, again, (time.monotonic() - began, compiling), maker
 
 
 # Threads of one worker share its devices.

@@ -19,6 +19,7 @@ from ..config._plan import Block
 from ..measure._measurement import Given, Measurement
 from ..store._store import Memory, Store
 from ._batch import Launched
+from ._remarks import Tally
 
 # Chunks that may be on the devices, and rows of chunks that may wait for a second pass besides: bounds memory, and what
 # a kill can lose.
@@ -135,7 +136,19 @@ class Finisher:
         self._pending: deque[Future[Future[None] | None]] = deque()
         self._again: deque[Future[None]] = deque()
         self._stopped, self._storing = threading.Event(), threading.Lock()
-        self.stored = time.monotonic()
+        self.stored, self._compiling, self._tally = time.monotonic(), 0.0, Tally(progress)
+
+    @property
+    def statuses(self) -> Mapping[int, int]:
+        """How many rows have each status."""
+        return self._tally.counts
+
+    def waited(self, since: float) -> None:
+        """Since then, or since the last chunk was stored if that is later, nothing was measured but compiled."""
+        seconds = time.monotonic() - max(since, self.stored)
+        self._progress.idle(seconds)
+        with self._storing:
+            self._compiling += seconds
 
     def take(self, launched: Launched) -> None:
         """Takes a chunk over; waits while too many are unfinished, and raises what went wrong with an earlier one."""
@@ -191,6 +204,7 @@ class Finisher:
             self._store.write(block, rows)
             # Chunks overlap on the devices: what adds up to the whole time is that between one file and the next.
             now = time.monotonic()
-            self._store.record(block, now - self.stored, self._maker)
-            self.stored = now
+            self._store.record(block, now - self.stored, self._maker, self._compiling)
+            self.stored, self._compiling = now, 0.0
+            self._tally.add(rows["status"])
             self._progress.advance(len(block))

@@ -29,10 +29,15 @@ class Layout:
     tiles: int
 
     @classmethod
-    def of(cls, chunk: int, devices: Sequence[Any]) -> "Layout":
-        """Spreads a chunk over as many of the devices as it has tiles for."""
-        tile = _CPU_TILE if devices[0].platform == "cpu" else -(-chunk // len(devices))
-        tiles = -(-chunk // tile)
+    def of(cls, chunk: int, devices: Sequence[Any], room: int = 0) -> "Layout":
+        """Spreads a chunk over as many of the devices as it has tiles for.
+
+        On a CPU there is room for at least so many rows: tiles without rows are skipped, so that they cost next to
+        nothing, and scans of few markets share the programmes of those of many.
+        """
+        on_cpu = devices[0].platform == "cpu"
+        tile = _CPU_TILE if on_cpu else -(-chunk // len(devices))
+        tiles = -(-(max(chunk, room) if on_cpu else chunk) // tile)
         devices = tuple(devices[:tiles])
         return cls(devices, tile, -(-tiles // len(devices)))
 

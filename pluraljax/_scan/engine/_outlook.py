@@ -6,10 +6,9 @@ actions times states: `users * a * outcomes^b` milliseconds of two cores for a m
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..._compiling._prepare import num_cores
 from ..._families import Sizes
@@ -130,7 +129,7 @@ class Outlook:
 def foresee(config: ScanConfig, out: Path, shard: Shard | None = None) -> Outlook:
     """Plans a scan into a folder as `outline` does, and estimates what it takes."""
     plan, sizes = outline(config, out, shard), [size for part in config.grid for size in part.sizes]
-    known, cores = seconds_per_market(_without_compiling(read_journal(out))), num_cores()
+    known, cores = seconds_per_market(read_journal(out)), num_cores()
     if known:
         average = sum(known.values()) / len(known)
         expected = sum(known.get(cell, average) * number for cell, number in plan.missing.items())
@@ -153,17 +152,6 @@ def foresee(config: ScanConfig, out: Path, shard: Shard | None = None) -> Outloo
         memory=_MEMORY[asks_more],
         cores=cores,
     )
-
-
-def _without_compiling(journal: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The entries of a journal but for the first of each process, which waited for the compiler."""
-    seen, others = set(), []
-    for entry in journal:
-        maker = entry.get("host"), entry.get("process")
-        if maker in seen:
-            others.append(entry)
-        seen.add(maker)
-    return others
 
 
 def _seconds(config: ScanConfig, size: Sizes) -> float:

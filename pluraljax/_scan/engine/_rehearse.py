@@ -144,5 +144,5 @@ class _Stopwatch(Memory):
     def write(self, block: Block, rows: Mapping[str, Any], made: Versions | None = None) -> None:
         self.format.table(block, rows)
 
-    def record(self, block: Block, seconds: float, maker: Mapping[str, Any]) -> None:
-        self.seconds[block.cell] = seconds / len(block)
+    def record(self, block: Block, seconds: float, maker: Mapping[str, Any], compiling: float = 0.0) -> None:
+        self.seconds[block.cell] = (seconds - compiling) / len(block)

@@ -3,7 +3,8 @@
 import dataclasses
 import itertools
 import time
-from collections import deque
+import warnings
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from ..store._versions import versions
 from ._adaptive import sample_until
 from ._batch import MOST_DRAWS, Programs
 from ._finish import Finisher
+from ._remarks import said_of_invalid, said_of_wide
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -35,7 +37,8 @@ if TYPE_CHECKING:
 class RunSummary:
     """What a run did: markets measured now, markets that were stored before, and rows that took a second pass.
 
-    `searched` markets took `seconds_searching` on the host, beside what the devices did.
+    `searched` markets took `seconds_searching` on the host, beside what the devices did. `statuses` are the rows that
+    were measured now, by status.
     """
 
     measured: int
@@ -44,6 +47,12 @@ class RunSummary:
     programs: int
     searched: int = 0
     seconds_searching: float = 0.0
+    statuses: Mapping[int, int] = dataclasses.field(default_factory=dict)
+
+    @property
+    def invalid(self) -> str:
+        """In a sentence, how many of the rows hold no market and why; empty where all do."""
+        return said_of_invalid(self.statuses)
 
 
 def scan(
@@ -72,7 +81,8 @@ def scan(
     - `progress`: whether to report progress on standard error.
     - `mix_versions`: whether a scan goes on that another version of JAX began, which is refused otherwise.
 
-    **Returns:** the whole scan as `open_scan` gives it, dimensions `market` and `user`. Rows whose `status` is not
+    **Returns:** the whole scan as `open_scan` gives it, dimensions `market` and `user`; `plx.scans.conclusion` says in
+    a few sentences what it shows. Rows whose `status` is not
     `OK` are part of it: bounds of `OPEN` rows are valid but wide, rows of invalid markets are NaN.
 
     Example::
@@ -89,7 +99,9 @@ def scan(
         hushed(not progress),
         nullcontext(Memory(config)) if out is None else Store(out, config, mix_versions=mix_versions) as store,
     ):
-        run(config, store, make_progress(progress))
+        done = run(config, store, make_progress(progress))
+        if done.invalid and not progress:
+            warnings.warn(done.invalid, stacklevel=2)
         return store.dataset()
 
 
@@ -130,7 +142,8 @@ def run(
         again, programs = sum(each.second_pass for each in rounds), max((each.programs for each in rounds), default=0)
         measured, searched = (sum(getattr(each, name) for each in rounds) for name in ("measured", "searched"))
         seconds = sum(each.seconds_searching for each in rounds)
-        return RunSummary(measured, stored, again, programs, searched, seconds)
+        statuses = sum((Counter(each.statuses) for each in rounds), Counter())
+        return _remarked(RunSummary(measured, stored, again, programs, searched, seconds, statuses), progress)
     covered, aside = store.covered()
     for each in aside:
         progress.note(f"{each.name} was set aside and is redone: {each.reason}")
@@ -145,7 +158,13 @@ def run(
         raise RuntimeError(
             f"{missing} markets were to be measured, but {done.measured} are stored; please report this."
         )
-    return dataclasses.replace(done, stored_before=total - missing)
+    return _remarked(dataclasses.replace(done, stored_before=total - missing), progress)
+
+
+def _remarked(done: RunSummary, progress: Progress) -> RunSummary:
+    for line in filter(None, (done.invalid, said_of_wide(done.statuses))):
+        progress.note(line)
+    return done
 
 
 # What measures blocks of markets and stores them: `measure_here`, or a cluster.
@@ -161,6 +180,7 @@ def measure_here(
     store.admit(versions())
     devices = jax.local_devices()
     programs = Programs(config, store.chunk, devices)
+    progress.compiling(lambda: programs.state)
     finisher = Finisher(config, store, progress, this_process(devices))
     measured = 0
     try:
@@ -170,7 +190,7 @@ def measure_here(
             programs.compiled(block.cell)
             # While it waited the devices may have had something to do, until the last chunk was there.
             if not finisher.is_busy:
-                progress.idle(time.monotonic() - max(began, finisher.stored))
+                finisher.waited(began)
             finisher.take(programs.launch(block))
             measured += len(block)
         finisher.wait()
@@ -178,7 +198,13 @@ def measure_here(
         programs.close()
         finisher.close()
     return RunSummary(
-        measured, 0, finisher.second_pass, programs.num_compiled, finisher.searched, finisher.seconds_searching
+        measured,
+        0,
+        finisher.second_pass,
+        programs.num_compiled,
+        finisher.searched,
+        finisher.seconds_searching,
+        finisher.statuses,
     )
 
 

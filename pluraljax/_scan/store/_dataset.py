@@ -35,6 +35,7 @@ def to_dataset(table: pa.Table, manifest: Manifest) -> xr.Dataset:
     coordinates["user"] = ("user", np.arange(users))
     attributes = {
         "title": TITLE,
+        "comment": "plx.scans.conclusion(dataset) says what it shows in a few sentences",
         "identity": manifest.identity,
         **{name: manifest.config[name] for name in ("seed", "delta", "markets")},
         "config": json.dumps(manifest.config),

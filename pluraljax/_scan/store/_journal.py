@@ -27,10 +27,13 @@ class Journal:
     def __init__(self, folder: Path):
         self._path = folder / JOURNAL
 
-    def record(self, chunk: str, markets: int, seconds: float, maker: Mapping[str, Any]) -> None:
-        """Adds a line on a chunk that is stored."""
+    def record(
+        self, chunk: str, markets: int, seconds: float, maker: Mapping[str, Any], compiling: float = 0.0
+    ) -> None:
+        """Adds a line on a chunk that is stored; `compiling` of the seconds went by until programmes were there."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self.append([{"chunk": chunk, "markets": markets, "stored": now, "seconds": round(seconds, 3), **maker}])
+        took = {"seconds": round(seconds, 3), "compiling": round(min(compiling, seconds), 3)}
+        self.append([{"chunk": chunk, "markets": markets, "stored": now, **took, **maker}])
 
     def append(self, entries: Sequence[Mapping[str, Any]]) -> None:
         """Adds entries as they are."""
@@ -67,6 +70,26 @@ def read_journal(folder: str | Path) -> list[dict[str, Any]]:
     return entries
 
 
+def seconds_measuring(journal: Sequence[Mapping[str, Any]]) -> list[float | None]:
+    """What each entry's chunk took apart from compiling.
+
+    None where nobody knows: earlier versions did not note what compiling took, for which the first chunk of each
+    process waited.
+    """
+    seen, seconds = set(), []
+    for entry in journal:
+        maker = maker_of(entry)
+        is_unknown = "compiling" not in entry and maker not in seen
+        seconds.append(None if is_unknown else entry["seconds"] - entry.get("compiling", 0.0))
+        seen.add(maker)
+    return seconds
+
+
+def maker_of(entry: Mapping[str, Any]) -> tuple[Any, Any]:
+    """The process that measured an entry's chunk."""
+    return entry.get("host"), entry.get("process")
+
+
 def _is_moment(value: Any) -> bool:
     try:
         return is_text(value) and bool(datetime.fromisoformat(value).timestamp())
@@ -80,6 +103,7 @@ _SCHEMA: dict[str, Wanted] = {
     "markets": whole(1, 2**32),
     "stored": (_is_moment, "a date and time"),
     "seconds": (lambda value: is_number(value) and value >= 0, "a number that is not negative"),
+    "compiling?": (lambda value: is_number(value) and value >= 0, "a number that is not negative"),
     "versions?": (is_object, "an object"),
 }
 

@@ -168,9 +168,9 @@ class Store:
         self.admit(made)
         self.format.write(self._rows, block, self.format.table(block, rows), made)
 
-    def record(self, block: Block, seconds: float, maker: Mapping[str, Any]) -> None:
-        """Notes in the journal who made a chunk (`_journal.this_process`, say), and how long it took."""
-        self._journal.record(chunk_name(block), len(block), seconds, maker)
+    def record(self, block: Block, seconds: float, maker: Mapping[str, Any], compiling: float = 0.0) -> None:
+        """Notes in the journal who made a chunk (`_journal.this_process`, say), and how long it took to do so."""
+        self._journal.record(chunk_name(block), len(block), seconds, maker, compiling)
 
     def adopt(
         self, file: Path, covered: dict[int, list[Interval]], journal: Sequence[Mapping[str, Any]]
@@ -210,8 +210,9 @@ class Store:
         entries = []
         for entry in (entry for entry in journal if entry["chunk"] == chunk_name(block)):
             for part in parts:
-                seconds = round(entry["seconds"] * len(part) / len(block), 3)
-                entries.append({**entry, "chunk": chunk_name(part), "markets": len(part), "seconds": seconds})
+                times = [name for name in ("seconds", "compiling") if name in entry]
+                shared = {name: round(entry[name] * len(part) / len(block), 3) for name in times}
+                entries.append({**entry, "chunk": chunk_name(part), "markets": len(part), **shared})
         if new := [entry for entry in entries if (entry["chunk"], entry["stored"]) not in self._journaled]:
             self._journal.append(new)
 
@@ -247,7 +248,7 @@ class Memory:
     def write(self, block: Block, rows: Mapping[str, np.ndarray], made: Versions | None = None) -> None:
         self._tables[block] = self.format.table(block, rows)
 
-    def record(self, block: Block, seconds: float, maker: Mapping[str, Any]) -> None:
+    def record(self, block: Block, seconds: float, maker: Mapping[str, Any], compiling: float = 0.0) -> None:
         pass
 
     def read(self, block: Block) -> pa.Table:

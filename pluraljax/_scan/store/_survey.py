@@ -17,7 +17,7 @@ from ..config._plan import replicates
 from ..config._stopping import State, Stopping
 from ._chunk import block_of
 from ._codes import codes_of
-from ._journal import read_journal
+from ._journal import maker_of, read_journal, seconds_measuring
 from ._manifest import read_manifest
 from ._read import FaultyFile, chunk_format, walk
 from ._store import writer
@@ -49,11 +49,11 @@ class CellSurvey:
 class Survey:
     """A scan's folder at one moment.
 
-    `rate` is in markets a second over the last chunks of the last run, and `seconds_left` what is missing at that rate;
-    both are None where the journal does not say. `writer` is the process that writes to the folder ("" if it does not
-    say which), None where nobody does. `faulty` are files among the chunks that are damaged or foreign, or hold what
-    others hold, with the reason; no market of theirs counts as stored. `versions` measured the chunks; `verified` says
-    whether all rows were read, and held against their digests.
+    `rate` is in markets a second over the last chunks of the last run, compiling left out, and `seconds_left` what is
+    missing at that rate; both are None where the journal does not say. `writer` is the process that writes to the
+    folder ("" if it does not say which), None where nobody does. `faulty` are files among the chunks that are damaged
+    or foreign, or hold what others hold, with the reason; no market of theirs counts as stored. `versions` measured the
+    chunks; `verified` says whether all rows were read, and held against their digests.
     """
 
     path: str
@@ -163,26 +163,32 @@ class _Tally:
 
 
 def _rate(journal: Sequence[dict[str, Any]]) -> float | None:
-    """Markets a second of the last run, by when its chunks were stored; several processes may have worked at once."""
-    moments = []
-    for entry in itertools.islice(reversed(journal), _RECENT):
-        moments.append((datetime.fromisoformat(entry["stored"]).timestamp(), entry["seconds"], entry["markets"]))
+    """Markets a second of the last run, by when its chunks were stored; several processes may have worked at once.
+
+    What they compiled is left out.
+    """
+    known = seconds_measuring(journal)
+    recent = list(zip(journal, known, strict=True))[: -_RECENT - 1 : -1]
+    when = [datetime.fromisoformat(entry["stored"]).timestamp() for entry, _ in recent]
     # A pause longer than all work on the next chunk is the end of an earlier run.
-    run = [moments[0]] if moments else []
-    for later, earlier in itertools.pairwise(moments):
-        if later[0] - earlier[0] > 1.5 * later[1] + 60:
-            break
-        run.append(earlier)
+    pauses = [later - earlier for later, earlier in itertools.pairwise(when)]
+    ends = [place for place, pause in enumerate(pauses, 1) if pause > 1.5 * recent[place - 1][0]["seconds"] + 60]
+    run = recent[: ends[0]] if ends else recent
     if not run:
         return None
-    seconds = run[0][0] - run[-1][0] + run[-1][1]
-    return sum(markets for _, _, markets in run) / seconds if seconds > 0 else None
+    first, before = run[-1]
+    # Of a first chunk that waited for the compiler nobody knows how long the rest of it took.
+    counted = run if before is not None else run[:-1]
+    spent = when[0] - when[len(run) - 1] + (first["seconds"] if before is not None else 0.0)
+    compiling = sum(entry.get("compiling", 0.0) for entry, _ in counted)
+    seconds = spent - compiling / max(1, len({maker_of(entry) for entry, _ in counted}))
+    return sum(entry["markets"] for entry, _ in counted) / seconds if seconds > 0 and counted else None
 
 
 def seconds_per_market(journal: Sequence[dict[str, Any]]) -> dict[int, float]:
-    """Medians over the chunks of each cell: the first chunk of a run waits for the compiler."""
+    """Medians over the chunks of each cell, compiling left out; none of a cell of which nobody knows."""
     speeds: dict[int, list[float]] = defaultdict(list)
-    for entry in journal:
-        if (block := block_of(entry["chunk"])) is not None:
-            speeds[block.cell].append(entry["seconds"] / entry["markets"])
+    for entry, seconds in zip(journal, seconds_measuring(journal), strict=True):
+        if seconds is not None and (block := block_of(entry["chunk"])) is not None:
+            speeds[block.cell].append(seconds / entry["markets"])
     return {cell: float(np.median(each)) for cell, each in speeds.items()}
