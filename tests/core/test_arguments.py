@@ -189,3 +189,16 @@ def test_what_is_proved_is_a_profile():
     for wrong in (3.0, np.eye(2), MARKET):
         with pytest.raises(ValueError, match=r"profile must be a Profile .*, got "):
             plx.certify(MARKET, profile=wrong)
+
+
+def test_a_name_of_a_namespace_is_told_where_it_is():
+    for name in ("files.load_named_market", "scans.ScanConfig", "solvers.highs", "families.gaussian"):
+        with pytest.raises(AttributeError, match=rf"no attribute '{name.partition('.')[2]}'; it is plx\.{name}$"):
+            getattr(plx, name.partition(".")[2])
+    for name in ("nothing", "_market_of_nobody"):
+        with pytest.raises(AttributeError, match=f"no attribute '{name}'$"):
+            getattr(plx, name)
+
+
+def test_help_of_a_status_says_what_each_means():
+    assert all(f"`{each.name}` ({each.value}): {each.sentence}" in plx.Status.__doc__ for each in plx.Status)

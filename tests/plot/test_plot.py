@@ -144,6 +144,14 @@ def test_a_dataset_is_as_good_as_its_folder(store):
     assert _heights(axes[0]) == _heights(axes[1])
 
 
+def test_a_scan_says_what_it_shows_in_a_sentence(store):
+    said = plx.scans.conclusion(store)
+    assert said.startswith("Of 96 markets, competition serves every user either way in 25 to 38 %, ")
+    assert "25 % are undecided. Served: every equilibrium" in said
+    assert plx.scans.conclusion(open_scan(store)) == said
+    assert "plx.scans.conclusion" in repr(open_scan(store))
+
+
 def test_every_panel_can_be_drawn_and_a_wrong_one_is_told(store, ax):
     assert plx.plot.panels(store) == [{"family": "gaussian", "shared": 0.0}, {"family": "gaussian", "shared": 1.0}]
     with pytest.raises(ValueError, match=r"2 panels fit without a family: choose one of .*shared=0\.0.*shared=1\.0"):

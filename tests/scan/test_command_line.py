@@ -55,6 +55,9 @@ def test_names_in_another_encoding_are_shown(folder, tmp_path):
 
 
 REFUSED = {
+    "half an option": (["scan", "--market", "5"], ["usage: pluraljax scan", "'--market'. Did you mean --markets?"]),
+    "command": (["scann"], ["usage: pluraljax [-h]", "there is no command 'scann'. Did you mean 'scan'?"]),
+    "no command": (["xyzzy"], ["there is no command 'xyzzy'. Choose from scan, resume, status"]),
     "option": (["scan", "--markts", "5"], ["usage: pluraljax scan", "no option '--markts'. Did you mean --markets?"]),
     "option=": (["status", "x", "--jsn=1"], ["usage: pluraljax status", "no option '--jsn'. Did you mean --json?"]),
     "argument": (["status", "x", "y\x1b[1m"], ["usage: pluraljax status", r"nothing to do with 'y\x1b[1m'"]),

@@ -22,8 +22,10 @@ from tiny import SIZES, tiny
 import pluraljax as plx
 from pluraljax._cli import main
 from pluraljax._families import FAMILIES
+from pluraljax._progress import Lines
 from pluraljax._scan import read_manifest
 from pluraljax._scan.engine._cluster import _programs
+from pluraljax._scan.engine._remarks import Tally, said_of_invalid, said_of_wide
 from pluraljax._scan.measure._conditions import Conditions
 
 HERE = Path(__file__).parent
@@ -253,6 +255,8 @@ def a_mistake(key):
     ("family", "wanted"),
     [
         (no_market, "must return one Market for a key"),
+        (lambda key: jr.normal(key, (5, 4, 3)), "(plx.observed_market), got an array of shape (5, 4, 3)."),
+        (lambda key: (jr.normal(key), key), "(plx.observed_market), got a tuple."),
         (a_batch, "got a batch of them (user_value has 4 axes)"),
         (random_elsewhere, "draws something else when it is asked again with the same key"),
         (random_globally, "draws something else when it is asked again with the same key"),
@@ -282,11 +286,25 @@ def test_bad_payoffs_are_rows_with_a_status(stand_in_measure, monkeypatch):
         stand_in.measure(market, given.delta) | {"status": plx.market_status(market).astype(jnp.int8)}
     )
     monkeypatch.setattr(Conditions, "measure", honest)
-    dataset = plx.scan(small(broken, equilibria=False), progress=False)
+    with pytest.warns(UserWarning, match=r"of 120 markets are invalid.* NOT_FINITE: An array holds NaN"):
+        dataset = plx.scan(small(broken, equilibria=False), progress=False)
     bad = dataset.status.values == plx.Status.NOT_FINITE
     assert 0 < bad.sum() < 120
     assert np.isnan(dataset.aligned.values[bad]).all()
     assert not np.isnan(dataset.aligned.values[~bad]).any()
+
+
+def test_a_first_chunk_without_a_market_is_told_at_once(capsys):
+    tally = Tally(Lines())
+    tally.add([plx.Status.NEGATIVE_PRIOR] * 7 + [plx.Status.NOT_FINITE])
+    tally.add([plx.Status.OK, plx.Status.IN_DOUBT])
+    assert capsys.readouterr().err == (
+        "scan: the first chunk holds no valid market, and the rest may not: 8 of 8 markets are invalid: their rows "
+        f"hold no numbers. Most often NEGATIVE_PRIOR: {plx.Status.NEGATIVE_PRIOR.sentence}\n"
+    )
+    assert said_of_invalid(tally.counts).startswith("8 of 10 markets are invalid")
+    assert said_of_wide(tally.counts).startswith("1 of 10 markets is open or in doubt: ")
+    assert said_of_invalid({0: 3}) == said_of_wide({0: 3}) == ""
 
 
 def test_what_nobody_could_find_again_is_not_stored(stand_in_measure, tmp_path):

@@ -2,11 +2,14 @@
 
 import pickle
 
+import jax
+import numpy as np
 import pytest
 from tiny import tiny
 
 from pluraljax._scan import FamilyGrid, ScanConfig, default_config
 from pluraljax._scan.config._definition import differences
+from pluraljax._scan.engine._layout import Layout
 
 GOOD = """
 seed = 3
@@ -125,6 +128,20 @@ def test_chunks_follow_from_memory_and_from_what_cells_hold():
     plane, line = (FamilyGrid("spatial", {"dimension": d, "providers": 8, "users": 8}) for d in (2, 1))
     assert rows(grid=(plane,), memory=16) < rows(grid=(line,), memory=16)
     assert default_config().rows_per_chunk == 512
+
+
+def test_programmes_do_not_depend_on_how_many_markets_there_are():
+    configs = [tiny(chunk="auto", markets=markets) for markets in (1, 50, 400, 10**6)]
+    assert {config.room for config in configs} == {2048}
+    devices = jax.local_devices()[:2]
+    layouts = [Layout.of(config.rows_per_chunk, devices, config.room) for config in configs]
+    assert len({(each.tile, each.tiles, each.devices) for each in layouts}) == 1
+    # What a folder keeps is a number: a scan that goes on has the programmes that it began with.
+    stored = configs[1].replace(chunk=configs[1].rows_per_chunk)
+    assert Layout.of(stored.rows_per_chunk, devices, stored.room) == layouts[0]
+    padded, counts, places = layouts[0].deal(np.arange(50))
+    assert (len(padded), counts.tolist()) == (2048, [1, 1])
+    assert padded[places].tolist() == list(range(50))
 
 
 def test_differences_name_the_keys():

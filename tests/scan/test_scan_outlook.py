@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 import pytest
 from filled import fill
@@ -12,6 +13,7 @@ from pluraljax._scan.config._plan import Shard
 from pluraljax._scan.engine import _outlook
 from pluraljax._scan.engine._outlook import foresee
 from pluraljax._scan.store._journal import Journal
+from pluraljax._scan.store._survey import _rate, seconds_per_market
 
 
 @pytest.fixture(autouse=True)
@@ -47,14 +49,39 @@ def test_shapes_and_play_are_told(tmp_path):
     assert "play: takes longer than all else, and is not in that time" in str(found)
 
 
-def test_a_journal_tells_more_than_a_model(tmp_path):
+def _entry(cell, stored, seconds, process=1, **others):
+    """What stands in a journal of a chunk of 48 markets that was stored so many seconds after the hour."""
+    name = f"cell-{cell:05}-rows-0000000000-0000000048.parquet"
+    when = datetime.fromtimestamp(stored, UTC).isoformat()
+    maker = {"host": "here", "process": process}
+    return {"chunk": name, "markets": 48, "stored": when, "seconds": seconds, **maker, **others}
+
+
+def test_rates_leave_compiling_out():
+    """The first chunk took 164 s, 160 of them for the compiler; the next ones 2 s, and 12 with another programme."""
+    moments = ((164.0, 164.0, 160.0), (166.0, 2.0, 0.0), (178.0, 12.0, 10.0))
+    noted = [_entry(cell, when, took, compiling=idle) for cell, (when, took, idle) in enumerate(moments)]
+    assert _rate(noted) == pytest.approx(3 * 48 / (4 + 2 + 2))
+    assert _rate(noted[:1]) == pytest.approx(48 / 4)
+    assert seconds_per_market(noted) == pytest.approx({0: 4 / 48, 1: 2 / 48, 2: 2 / 48})
+    # Journals of earlier versions do not say: what is known is of the chunks after the first one of each process.
+    earlier = [{name: each for name, each in entry.items() if name != "compiling"} for entry in noted]
+    assert _rate(earlier) == pytest.approx(2 * 48 / (2 + 12))
+    assert _rate(earlier[:1]) is None
+    assert seconds_per_market(earlier) == pytest.approx({1: 2 / 48, 2: 12 / 48})
+    # Two workers compile side by side.
+    both = [_entry(0, 70.0, 70.0, 1, compiling=60.0), _entry(1, 70.0, 70.0, 2, compiling=60.0)]
+    assert _rate(both) == pytest.approx(2 * 48 / 10)
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_a_journal_tells_more_than_a_model(tmp_path, noted):
     fill(tmp_path / "scan", tiny(markets=200))
     (tmp_path / "scan" / "journal.jsonl").unlink(missing_ok=True)
     journal = Journal(tmp_path / "scan")
     # The first chunk waited for the compiler; of cell 2 nothing is known but it.
-    for cell, seconds in ((2, 500.0), (0, 4.8), (1, 9.6)):
-        name = f"cell-{cell:05}-rows-0000000000-0000000048.parquet"
-        journal.record(name, 48, seconds, {"host": "here", "process": 1})
+    compiling = {"compiling": 492.8} if noted else {}
+    journal.append([_entry(2, 500.0, 500.0, **compiling), _entry(0, 504.8, 4.8), _entry(1, 514.4, 9.6)])
     found = foresee(tiny(), tmp_path / "scan")
     assert found.by_journal
     assert found.plan.stored == 200

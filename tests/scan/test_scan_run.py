@@ -341,6 +341,26 @@ def test_lines_say_what_the_first_markets_wait_for(monkeypatch, capsys):
     assert lines[1].startswith("scan: compiling, which takes a minute or more the first time")
 
 
+def test_lines_say_how_far_compiling_has_come_and_how_long_it_took(monkeypatch, capsys):
+    clock = [1000.0]
+    monkeypatch.setattr(_progress.time, "monotonic", lambda: clock[0])
+    monkeypatch.delenv("PLURALJAX_NO_CACHE", raising=False)
+    told = Lines()
+    told.start(10, 0)
+    told.compiling(lambda: (2, 4))
+    assert told._what_compiles().startswith("compiling, which takes a minute or more")
+    clock[0] += 75
+    assert told._what_compiles() == (
+        "still compiling after 1 min 15 s: 2 of 4 programmes are done, and kept if you stop it"
+    )
+    told.idle(75.0)
+    clock[0] += 2
+    told.advance(10)
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "scan: 10 of 10 markets (100 %), 1 min 17 s in all, 1 min 15 s of it compiling"
+    )
+
+
 def test_a_failing_store_stops_the_scan_and_frees_the_folder(stand_in_measure, monkeypatch, tmp_path):
     def full(*_):
         raise OSError(28, "No space left on device")

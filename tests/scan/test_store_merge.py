@@ -217,7 +217,7 @@ def test_workers_of_other_versions_are_refused(tmp_path, monkeypatch, made, want
 
         add = list.append
 
-    result = block, invented(block, 3), 0, 1.0, {"versions": made}
+    result = block, invented(block, 3), 0, (1.0, 0.5), {"versions": made}
     future = SimpleNamespace(result=lambda: result, release=lambda: None)
     client = SimpleNamespace(nthreads=lambda: {"one": 1}, submit=lambda *arguments, **options: future)
     monkeypatch.setattr(distributed, "as_completed", Done)
