@@ -155,7 +155,7 @@ class Lines(Progress):
             self._told = True
             return _COMPILING
         done, wanted = self._compiled()
-        kept = "" if os.environ.get("PLURALJAX_NO_CACHE") else ", and kept if you stop it"
+        kept = ", and kept if you stop it" if done and not os.environ.get("PLURALJAX_NO_CACHE") else ""
         passed = duration(time.monotonic() - self._began)
         return f"still compiling after {passed}: {done:,} of {wanted:,} programmes are done{kept}"
 
