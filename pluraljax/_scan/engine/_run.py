@@ -82,8 +82,8 @@ def scan(
     - `mix_versions`: whether a scan goes on that another version of JAX began, which is refused otherwise.
 
     **Returns:** the whole scan as `open_scan` gives it, dimensions `market` and `user`; `plx.scans.conclusion` says in
-    a few sentences what it shows. Rows whose `status` is not
-    `OK` are part of it: bounds of `OPEN` rows are valid but wide, rows of invalid markets are NaN.
+    a few sentences what it shows. Rows whose `status` is not `OK` are part of it: bounds of `OPEN` rows are valid but
+    wide, rows of invalid markets are NaN.
 
     Example::
 
