@@ -1,11 +1,18 @@
 """Proposes candidates: batched solvers whose answers are never trusted, only evaluated (by `_bounds`)."""
 
+from ._advice import advised_reply as advised_reply
+from ._advice import advises_all as advises_all
+from ._advice import earned as earned
+from ._advice import followed_advice as followed_advice
+from ._advice import full_advice as full_advice
+from ._advice import rivals_of as rivals_of
 from ._dynamics import METHODS as METHODS
 from ._dynamics import Annealing as Annealing
 from ._dynamics import Method as Method
 from ._dynamics import gradient_play as gradient_play
 from ._dynamics import gradient_reply as gradient_reply
 from ._dynamics import in_common_units as in_common_units
+from ._dynamics import relaxed_value as relaxed_value
 from ._dynamics import starting_logits as starting_logits
 from ._fit import FitCandidate as FitCandidate
 from ._fit import pose_fit as pose_fit

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from .._conversation import Logit, Response
 from .._families._draws import normals
@@ -120,21 +120,22 @@ def gradient_play(game: Game, logits: list[Array], annealing: Annealing, method:
 
 def gradient_reply(
     game: Game, offers: Response, provider: Array, logits: list[Array], annealing: Annealing
-) -> tuple[list[Array], Float[Array, ""]]:
-    """One provider plays against offers that stay; returns its kernels, `[1 segment ...]`, and its relaxed payoff.
+) -> list[Array]:
+    """One provider plays against offers that stay; returns its kernels, `[1 segment ...]`.
 
     `offers` are what conversations with every provider are worth and lead to, `[provider user]`, in common units.
     """
-
-    def value(kernels: list[Array], people: Logit) -> Array:
-        own = converse(game, kernels, people)
-        row = jnp.arange(game.provider.shape[0], dtype=jnp.int32) == provider
-        mixed = jax.tree.map(lambda new, old: jnp.where(row.reshape(-1, *(1,) * (old.ndim - 1)), new, old), own, offers)
-        return settle(game, mixed, people).provider_value[provider]
-
+    value = lambda kernels, people: relaxed_value(game, offers, provider, kernels, people)
     slopes = lambda kernels, step: jax.grad(value)(kernels, Logit(annealing.temperature(step)))
-    kernels = _climb(logits, slopes, annealing)
-    return kernels, value(kernels, Logit(annealing.coldest))
+    return _climb(logits, slopes, annealing)
+
+
+def relaxed_value(game: Game, offers: Response, provider: Array, kernels: list[Array], people: Logit) -> Array:
+    """What a provider gets by a policy, `[1 segment ...]`, from users who err, while all other offers stay."""
+    own = converse(game, kernels, people)
+    row = jnp.arange(game.provider.shape[0], dtype=jnp.int32) == provider
+    mixed = jax.tree.map(lambda new, old: jnp.where(row.reshape(-1, *(1,) * (old.ndim - 1)), new, old), own, offers)
+    return settle(game, mixed, people).provider_value[provider]
 
 
 def _climb(

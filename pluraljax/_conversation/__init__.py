@@ -34,10 +34,22 @@ from ._play import (
     pick_provider as pick_provider,
 )
 from ._play import (
+    plan as plan,
+)
+from ._play import (
+    reaches as reaches,
+)
+from ._play import (
     respond as respond,
 )
 from ._play import (
     respond_softly as respond_softly,
+)
+from ._play import (
+    smooth_maximum as smooth_maximum,
+)
+from ._play import (
+    smooth_value as smooth_value,
 )
 from ._play import (
     soften_providers as soften_providers,

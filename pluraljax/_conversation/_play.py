@@ -66,11 +66,21 @@ def _play(
     kernels: Kernels,
 ) -> Float[Array, "type evidence action"]:
     """Composes choices into an outcome."""
-    reach = jnp.ones((action.shape[0], 1), action.dtype)
-    for ask, kernel in zip(asks, kernels, strict=True):
-        reach = reach[:, :, None] * ask
-        reach = jnp.broadcast_to(reach[..., None], (*reach.shape, kernel.shape[-1])).reshape(reach.shape[0], -1)
+    _, reach = reaches(asks, [kernel.shape[-1] for kernel in kernels])
     return (likelihood[None, :, :, None] * (reach[..., None] * action)[:, None]).sum(axis=2)
+
+
+def reaches(asks: Sequence[Array], signals: Sequence[int]) -> tuple[list[Array], Float[Array, "type transcript"]]:
+    """How likely her queries make each history and query, `[type history query]` a round, and each whole transcript.
+
+    Products of the probabilities of queries alone: those of signals are likelihoods.
+    """
+    reach = jnp.ones((asks[0].shape[0], 1), asks[0].dtype)
+    found = []
+    for ask, heard in zip(asks, signals, strict=True):
+        found.append(reach[:, :, None] * ask)
+        reach = jnp.broadcast_to(found[-1][..., None], (*ask.shape, heard)).reshape(ask.shape[0], -1)
+    return found, reach
 
 
 def respond(
@@ -97,6 +107,14 @@ def respond(
     return Response(
         value, _play(likelihood, jnp.where(action, 1.0, 0.0), [jnp.where(ask, 1.0, 0.0) for ask in asks], kernels)
     )
+
+
+def plan(
+    user: Float[Array, "type evidence action"], kernels: Kernels, prefer: Float[Array, "type evidence action"]
+) -> tuple[Float[Array, "type transcript action"], list[Array]]:
+    """What `respond` does, as probabilities: of actions after each transcript, of queries `[type history query]`."""
+    action, asks, _ = _choose(user, kernels, likelihoods(kernels)[-1], prefer, None, None)
+    return jnp.where(action, 1.0, 0.0), [jnp.where(ask, 1.0, 0.0) for ask in asks]
 
 
 def _choose(user: Array, kernels: Kernels, likelihood: Array, prefer: Array, recommended, asked):
@@ -163,6 +181,34 @@ def respond_softly(
         asks.append(soften(value, sizes[turn] * curious))
         best = (asks[-1] * value).sum(axis=-1)
     return Response(best.sum(), _play(after[-1], action, asks[::-1], kernels))
+
+
+def smooth_value(
+    user: Float[Array, "type evidence action"],
+    probability: Float[Array, "type evidence"],
+    kernels: Kernels,
+    temperature: Float[Array, ""],
+) -> Float[Array, ""]:
+    """What a policy is worth to a rational user, with every largest value smoothed from above.
+
+    Each maximum is `temperature * log(sum(exp(value / temperature)))`, in expected utility given what she knows when
+    she chooses: at most `temperature * log(n)` too high for n options. Convex in a policy of one round.
+    """
+    after = likelihoods(kernels)
+    sizes = [_seen(probability, likelihood) for likelihood in after]
+    best = smooth_maximum(_worth(after[-1], user), sizes[-1] * temperature)
+    for turn in reversed(range(len(kernels))):
+        value = best.reshape(user.shape[0], *kernels[turn].shape[1:]).sum(axis=-1)
+        best = smooth_maximum(value, sizes[turn] * temperature)
+    return best.sum()
+
+
+def smooth_maximum(values: Float[Array, "*batch option"], unit: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+    """`unit * log(sum(exp(values / unit)))` over options; their maximum where the unit is zero."""
+    top = lax.stop_gradient(values.max(axis=-1))
+    known = unit > 0
+    weights = jnp.exp((values - top[..., None]) / jnp.where(known, unit, 1.0)[..., None])
+    return top + jnp.where(known, unit * jnp.log(weights.sum(axis=-1)), 0.0)
 
 
 def _seen(probability: Array, likelihood: Array) -> Float[Array, "type transcript"]:

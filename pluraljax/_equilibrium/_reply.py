@@ -12,9 +12,22 @@ from jaxtyping import Array, Float, Int
 from .._answer import Answer
 from .._arguments import checked, instance_of
 from .._bracket import Bracket
-from .._candidates import Annealing, gradient_reply, in_common_units, starting_logits
-from .._conversation import Conversation, Profile, Rational, as_kernels, check_profile, normalised
+from .._candidates import (
+    Annealing,
+    advised_reply,
+    advises_all,
+    earned,
+    followed_advice,
+    full_advice,
+    gradient_reply,
+    in_common_units,
+    relaxed_value,
+    rivals_of,
+    starting_logits,
+)
+from .._conversation import Conversation, Logit, Profile, Rational, Response, as_kernels, check_profile, normalised
 from .._deviation import Deviation, deviation
+from .._families._draws import normals
 from .._market import Market, objective_range, one_market
 from .._payoff import Game, converse, evaluate, lay_out_game
 from .._precision import float64_scope, in_float64
@@ -55,7 +68,7 @@ def best_response(
     profile: Profile,
     key: Any = None,
     *,
-    starts: int = 32,
+    starts: int = 8,
     annealing: Annealing | None = None,
 ) -> BestResponse:
     """Improves each provider's policies by gradients of its objective while the other providers' stay as they are.
@@ -72,7 +85,7 @@ def best_response(
     - `profile`: everybody's policies now.
     - `key`: a PRNG key for the starts; default `jax.random.key(0)`.
     - `starts`: the first is silent, the second fully informative, the others random; >= 1.
-    - `annealing`: how the gradient steps go; default `Annealing(steps=3000)`.
+    - `annealing`: how the gradient steps go; default `Annealing(steps=1000)`.
 
     **Returns:** a `BestResponse`. Raises `ValueError` where shapes do not fit.
 
@@ -94,7 +107,7 @@ def best_response(
         raise ValueError(f"starts must be >= 1, got {starts}.")
     key = jr.key(0) if key is None else key
     found = deviation(market, np.asarray(labels), profile)
-    annealing = Annealing(steps=3000) if annealing is None else annealing
+    annealing = Annealing(steps=1000) if annealing is None else annealing
     return _best_response(market, labels, conversation, profile, found, key, starts, annealing)
 
 
@@ -118,29 +131,81 @@ def _best_response(
     now = evaluate(game, kernels, Rational(), profile)
     scale = _unit_of(game, unit)
 
-    def improve(provider: Array, start: Array) -> tuple[list[Array], Array, Array]:
-        logits = starting_logits(jr.fold_in(jr.fold_in(key, start), provider), told, start)
-        own = [each[:1] for each in logits]
-        reply, relaxed = gradient_reply(unit, offers, provider, own, annealing)
-        value = _value_of_reply(game, kernels, profile, found.choice, provider, reply)
-        return reply, value, relaxed * scale[provider] - (now.provider_value - game.provider_baseline)[provider]
-
     everyone = jnp.arange(game.provider.shape[0], dtype=jnp.int32)
-    numbers = jnp.arange(starts, dtype=jnp.int32)
-    replies, values, relaxed = jax.vmap(lambda i: jax.vmap(lambda n: improve(i, n))(numbers))(everyone)
-    best = values == values.max(axis=1, keepdims=True)
-    place = jnp.where(best, numbers[None], np.int32(starts)).min(axis=1)
-    take = lambda leaf: jax.vmap(lambda row, at: row[at])(leaf, place)
-    gain = jnp.maximum(take(values) - now.provider_value, 0.0)
+    replies = jax.vmap(
+        lambda i: _reply(unit, conversation, labels, offers, found.choice, told, i, key, starts, annealing)
+    )(everyone)
+    values = jax.vmap(lambda i, reply: _value_of_reply(game, kernels, profile, found.choice, i, reply))(
+        everyone, replies
+    )
+    errs = jax.vmap(lambda i, reply: relaxed_value(unit, offers, i, reply, Logit(annealing.coldest)))(everyone, replies)
+    relaxed = errs * scale - (now.provider_value - game.provider_baseline)
+    gain = jnp.maximum(values - now.provider_value, 0.0)
     asks = conversation.queries > 1 and not is_personalized(labels)
     optimum = Bracket(jnp.maximum(found.value.lower, gain), found.most if asks else found.value.upper)
     room = 1e-9 * objective_range(market)
     ratio = jnp.where(optimum.upper <= room, 1.0, gain / jnp.where(optimum.upper <= room, 1.0, optimum.upper))
     hide = lambda tree: jax.tree.map(lambda leaf: jnp.where(found.status < Status.NOT_FINITE, leaf, jnp.nan), tree)
-    policy = tuple(
-        take(reply)[:, 0].reshape(kernel.shape) for reply, kernel in zip(replies, profile.rounds, strict=True)
-    )
-    return BestResponse(hide(gain), hide(take(relaxed)), hide(optimum), hide(ratio), Profile(policy), found.status)
+    policy = tuple(reply[:, 0].reshape(kernel.shape) for reply, kernel in zip(replies, profile.rounds, strict=True))
+    return BestResponse(hide(gain), hide(relaxed), hide(optimum), hide(ratio), Profile(policy), found.status)
+
+
+def _reply(
+    game: Game,
+    conversation: Conversation,
+    labels: tuple[int, ...],
+    offers: Response,
+    choice: Int[Array, " user"],
+    told: list[Array],
+    provider: Array,
+    key: Array,
+    starts: int,
+    annealing: Annealing,
+) -> list[Array]:
+    """One provider's best policies of all starts, segment by segment, `[1 segment ...]`; payoffs in common units."""
+    rivals = rivals_of(game, offers, provider, choice)
+    _, types, _, actions = game.user.shape
+    signals = told[0].shape[-1]
+    shapes = [each[:1].shape for each in told]
+    full = advises_all(conversation, labels, types, actions, signals)
+    if full and conversation.rounds == 1:
+        # More signals than actions tell nothing more.
+        signals = min(signals, actions)
+        shapes = [(*shape[:-1], signals) for shape in shapes]
+
+    def improve(start: Array) -> tuple[list[Array], Array]:
+        seed = jr.fold_in(jr.fold_in(key, start), provider)
+        if full:
+            logits = [_NOISE * each for each in normals(seed, *shapes)]
+            return advised_reply(game, rivals, full_advice(game, conversation, signals), logits, start, annealing)
+        logits = [each[:1] for each in starting_logits(seed, told, start)]
+        near = gradient_reply(game, offers, provider, logits, annealing)
+        advice = followed_advice(game, rivals, near)
+        logits = [jnp.log(jnp.maximum(each, _RARE)) for each in near]
+        return advised_reply(game, rivals, advice, logits, start, annealing)
+
+    found, values = jax.vmap(improve)(jnp.arange(starts, dtype=jnp.int32))
+    found = [_padded(each, like.shape[-1]) for each, like in zip(found, told, strict=True)]
+    plain = [jnp.stack([_silent(each[:1]), each[:1]]) for each in told]
+    found = [jnp.concatenate(both) for both in zip(plain, found, strict=True)]
+    values = jnp.concatenate([jax.vmap(lambda policy: earned(game, rivals, policy))(plain), values])
+    numbers = jnp.arange(values.shape[0], dtype=jnp.int32)[:, None]
+    place = jnp.where(values == values.max(axis=0), numbers, np.int32(values.shape[0])).min(axis=0)
+    pick = jax.vmap(lambda column, at: column[at], in_axes=(2, 0), out_axes=1)
+    return [pick(each, place) for each in found]
+
+
+# The spread of logits at the starts, and the least chance of a signal where advice takes over.
+_NOISE, _RARE = 0.5, 1e-3
+
+
+def _silent(kernel: Array) -> Array:
+    return jnp.zeros_like(kernel).at[..., 0].set(1.0)
+
+
+def _padded(kernel: Array, signals: int) -> Array:
+    """Adds signals that are never sent."""
+    return jnp.concatenate([kernel, jnp.zeros((*kernel.shape[:-1], signals - kernel.shape[-1]), kernel.dtype)], axis=-1)
 
 
 def _unit_of(game: Game, unit: Game) -> Float[Array, " provider"]:
