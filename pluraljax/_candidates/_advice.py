@@ -35,6 +35,9 @@ from ._dynamics import Annealing
 _PRICES = (6.0, 20.0, 2.0, 60.0)
 # Steps of logits per unit of the derivative, and the share of the last step that is taken again.
 _STEP, _MOMENTUM = 0.06, 0.9
+# Steps shrink with this power of the temperature in one round of prices, and stay in the next: shorter ones settle
+# where users are nearly indifferent between menus, longer ones get to the end where a policy is slow to move.
+_PACES = (0.25, 0.0)
 # Steps between two looks at what rational users do with a policy; the best that is seen is kept.
 _LOOK = 20
 # Logits this far below the largest are as good as never sent, and can still come back.
@@ -137,7 +140,9 @@ def advised_reply(
     size = _reach(game.provider[rivals.own], game.probability)
     # In a shared policy one user's regret may pay in what others do.
     size = size if game.member is None else jnp.where(game.member, _by_segment(game, size)[None], 0.0).sum(axis=1)
-    price = jnp.asarray(_PRICES, jnp.float64)[start % jnp.int32(len(_PRICES))]
+    prices, paces = jnp.int32(len(_PRICES)), jnp.int32(len(_PACES))
+    price = jnp.asarray(_PRICES, jnp.float64)[start % prices]
+    pace = jnp.asarray(_PACES, jnp.float64)[start // prices % paces]
     outside = _outside(rivals)
 
     def objective(kernels: list[Array], temperature: Array) -> Array:
@@ -157,8 +162,10 @@ def advised_reply(
     def advance(step: Array, state: tuple[list[Array], list[Array]]) -> tuple[list[Array], list[Array]]:
         logits, speed = state
         ahead = [jax.nn.softmax(at + _MOMENTUM * by, axis=-1) for at, by in zip(logits, speed, strict=True)]
-        slopes = jax.grad(objective)(ahead, cool * annealing.temperature(step))
-        speed = [_MOMENTUM * by + _STEP * g / row for by, g, row in zip(speed, slopes, weights, strict=True)]
+        temperature = annealing.temperature(step)
+        slopes = jax.grad(objective)(ahead, cool * temperature)
+        length = _STEP * (temperature / annealing.hottest) ** pace
+        speed = [_MOMENTUM * by + length * g / row for by, g, row in zip(speed, slopes, weights, strict=True)]
         moved = [at + by for at, by in zip(logits, speed, strict=True)]
         return [jnp.maximum(at - at.max(axis=-1, keepdims=True), _FLOOR) for at in moved], speed
 

@@ -142,7 +142,9 @@ def _best_response(
     relaxed = errs * scale - (now.provider_value - game.provider_baseline)
     gain = jnp.maximum(values - now.provider_value, 0.0)
     asks = conversation.queries > 1 and not is_personalized(labels)
-    optimum = Bracket(jnp.maximum(found.value.lower, gain), found.most if asks else found.value.upper)
+    upper = found.most if asks else found.value.upper
+    # Users who count as indifferent (`_ties`) may give a little more than those who surely obey.
+    optimum = Bracket(jnp.maximum(found.value.lower, jnp.minimum(gain, upper)), upper)
     room = 1e-9 * objective_range(market)
     ratio = jnp.where(optimum.upper <= room, 1.0, gain / jnp.where(optimum.upper <= room, 1.0, optimum.upper))
     hide = lambda tree: jax.tree.map(lambda leaf: jnp.where(found.status < Status.NOT_FINITE, leaf, jnp.nan), tree)
