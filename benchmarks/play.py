@@ -1,6 +1,9 @@
-"""What gradient play reaches: `python benchmarks/play.py [replies | personalized | anonymous] [--markets N]`.
+"""What gradient play reaches: `python benchmarks/play.py [QUESTION ...] [--markets N]`, questions as follows.
 
 `replies`: one provider, one round, one query; how much of the exact optimum its gradient best reply gains, by family.
+`sizes`: the same in `gaussian` markets of three sizes, with the processor's time a market.
+`menus`: the same in a market where types have to be screened (the best menu gains 1/2, the best policy without queries
+1/5): from 64 starts, one by one, and with default settings.
 `personalized`: markets with weak alignment error 0; how far below aligned utility the certified equilibria from 16
 starts are.
 `anonymous`: `opposed` markets with a common decision problem; how many starts end in equilibria below aligned utility.
@@ -9,6 +12,7 @@ starts are.
 import argparse
 import functools
 import json
+import time
 
 import jax
 import jax.random as jr
@@ -26,6 +30,11 @@ REPLY_FAMILIES = {
     "opposed": plx.families.opposed(**SMALL),
     "conic, perturbation 0.5": plx.families.conic(**SMALL, perturbation=0.5),
 }
+SIZES = ((3, 4), (6, 8), (10, 16))  # actions and states
+# One user of two types, and a provider that sees one of two evidences, all four pairs equally likely: [action, state].
+SCREENED_USER = np.array([[-3.0, 0.0, 2.0, 1.0], [2.0, -1.0, -3.0, 1.0], [3.0, -3.0, -3.0, 1.0]])
+SCREENING_PROVIDER = np.array([[3.0, -3.0, -3.0, -1.0], [-2.0, 2.0, -2.0, 1.0], [-1.0, -1.0, -1.0, -3.0]])
+SINGLE_STARTS = 64
 SHAPE = {"users": 2, "actions": 3, "states": 3}
 ALIGNED_FAMILIES = {
     "conic, perturbation 0": plx.families.conic(providers=3, **SHAPE, perturbation=0.0),
@@ -79,6 +88,52 @@ def replies(count):
             "gain above its upper end, at most": float((gain - upper).max()),
             "relaxed gain above it, at most": float((relaxed - upper).max()),
             "not OK": int((status != plx.Status.OK).sum()),
+        }
+
+
+def sizes(count):
+    for actions, states in SIZES:
+        markets, keys = draw(plx.families.gaussian(providers=1, users=1, actions=actions, states=states), count)
+        chunk = min(count, 250)
+        jax.block_until_ready(reply(*jax.tree.map(lambda leaf, size=chunk: leaf[:size], (markets, keys))))
+        begin = time.process_time()
+        ratio = in_chunks(reply, count, markets, keys)[3]
+        seconds = time.process_time() - begin
+        reached = int((ratio >= WANTED).sum())
+        yield {
+            "actions": actions,
+            "states": states,
+            "markets": count,
+            "milliseconds of processor time a market": 1e3 * seconds / count,
+            "share that reaches 99 %": reached / count,
+            "interval": interval(reached, count),
+            "hundredth quantile of ratios": float(np.quantile(ratio, 0.01)),
+            "least ratio": float(ratio.min()),
+        }
+
+
+def screening_market():
+    prior = np.zeros((1, 2, 2, 4))
+    for kind, evidence in np.ndindex(2, 2):
+        prior[0, kind, evidence, 2 * kind + evidence] = 0.25
+    return plx.Market(prior, SCREENED_USER[None], SCREENING_PROVIDER[None, None], np.ones(1))
+
+
+def menus(count):  # one market
+    market, talk = screening_market(), plx.Conversation(queries=2)
+    silent = plx.play.silent_profile(market, plx.personalized(1), talk)
+    for settings in ({"starts": 1}, {}):
+        run = lambda key, settings=settings: plx.best_response(
+            market, plx.personalized(1), talk, silent, key, **settings
+        )
+        found = jax.jit(jax.vmap(run))(jr.split(jr.key(0), SINGLE_STARTS))
+        ratio = np.asarray(found.ratio)[:, 0]
+        yield {
+            "settings": settings or "default",
+            "keys": SINGLE_STARTS,
+            "share that reaches 99 %": float((ratio >= WANTED).mean()),
+            "least gain": float(np.asarray(found.gain).min()),
+            "optimum": float(np.asarray(found.value.upper).max()),
         }
 
 
@@ -136,7 +191,7 @@ def anonymous(count):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    questions = {each.__name__: each for each in (replies, personalized, anonymous)}
+    questions = {each.__name__: each for each in (replies, sizes, menus, personalized, anonymous)}
     parser.add_argument("questions", nargs="*", metavar="QUESTION", help=", ".join(questions))
     parser.add_argument("--markets", type=int, default=1000)
     arguments = parser.parse_args()

@@ -40,10 +40,9 @@ class BestResponse(Answer):
     """Every provider's best reply to a profile, as gradients find it, and what can be gained at all.
 
     `gain` is what each provider gains by its reply when users respond rationally, never negative (it may stay), and
-    `relaxed_gain` what the softened users of the last step would have given it (they err, so it may be above the
-    optimum by about their temperature). `value` brackets the gain of the best reply with as many signals as it takes,
-    as `deviation` does, or with queries for users who share a policy bounds it as `most` does; a conversation that is
-    too small may not reach it. `ratio` is `gain` over its upper end (1 where that is zero up to 1e-9 of the range of
+    `relaxed_gain` what users who err, at the coldest temperature, would have given it. `value` brackets the gain of the
+    best reply with as many signals as it takes, as `deviation` does, or with queries for users who share a policy
+    bounds it as `most` does; a conversation that is too small may not reach it. `ratio` is `gain` over its upper end (1 where that is zero up to 1e-9 of the range of
     the provider's objective). `reply` holds the policies, in the row of their provider; where `gain` is zero they may
     be worse than staying. `status` is a `Status` code per provider; where the market's data are invalid, every number
     is NaN.
@@ -73,9 +72,12 @@ def best_response(
 ) -> BestResponse:
     """Improves each provider's policies by gradients of its objective while the other providers' stay as they are.
 
-    Users are softened, with temperatures that fall, and made rational at the end; the best of all starts is kept. The
-    exact optimum comes from `deviation`. With one type per user and one query it is the best policy; queries can set
-    users of a segment apart, and there the upper end is the bound for any conversation.
+    A reply is advice: what users are to do after each transcript, and a price on what they lose by doing so, at which
+    gradient steps make it worth following (`_candidates/_advice.py`). With a query per type and a signal per action,
+    and policies that are not shared, no other advice is better; elsewhere, what users do after play with softened users
+    is the advice. Rational users judge; the best policy of each segment is kept. The exact optimum comes from
+    `deviation`. With one type per user and one query it is the best policy; queries can set users of a segment apart,
+    and there the upper end is the bound for any conversation.
 
     **Arguments:**
 
@@ -84,8 +86,9 @@ def best_response(
     - `conversation`: the shape of the replies, and of the profile.
     - `profile`: everybody's policies now.
     - `key`: a PRNG key for the starts; default `jax.random.key(0)`.
-    - `starts`: the first is silent, the second fully informative, the others random; >= 1.
-    - `annealing`: how the gradient steps go; default `Annealing(steps=1000)`.
+    - `starts`: how many; >= 1. They differ in noise, prices and steps, and in where play with softened users starts
+      (silent, fully informative, random).
+    - `annealing`: how the gradient steps go (`rate` is that of softened play alone); default `Annealing(steps=1000)`.
 
     **Returns:** a `BestResponse`. Raises `ValueError` where shapes do not fit.
 
@@ -192,7 +195,7 @@ def _reply(
     found = [jnp.concatenate(both) for both in zip(plain, found, strict=True)]
     values = jnp.concatenate([jax.vmap(lambda policy: earned(game, rivals, policy))(plain), values])
     numbers = jnp.arange(values.shape[0], dtype=jnp.int32)[:, None]
-    place = jnp.where(values == values.max(axis=0), numbers, np.int32(values.shape[0])).min(axis=0)
+    place = jnp.where(values == values.max(axis=0, keepdims=True), numbers, np.int32(values.shape[0])).min(axis=0)
     pick = jax.vmap(lambda column, at: column[at], in_axes=(2, 0), out_axes=1)
     return [pick(each, place) for each in found]
 

@@ -15,7 +15,7 @@ ONE_WAY = plx.Conversation(signals=4)
 @jax.vmap
 def improve(market, key):
     silent = plx.play.silent_profile(market, ONE, ONE_WAY)
-    return plx.best_response(market, ONE, ONE_WAY, silent, key, starts=16, annealing=plx.play.Annealing(steps=1000))
+    return plx.best_response(market, ONE, ONE_WAY, silent, key, starts=8, annealing=plx.play.Annealing(steps=500))
 
 
 @pytest.mark.slow
@@ -26,7 +26,7 @@ def test_gradient_replies_come_near_the_optimum_and_never_above_it():
     found = improve(markets, keys)
     assert (np.asarray(found.gain) <= np.asarray(found.value.upper) + 1e-9).all()
     assert (np.asarray(found.gain) >= 0).all()
-    assert (np.asarray(found.ratio) >= 0.99).mean() >= 0.85  # 0.98 with the default steps and starts
+    assert (np.asarray(found.ratio) >= 0.99).mean() >= 0.95  # 0.996 of 1,000 with the default steps
     # The gain is what users who respond to the reply give the provider.
     said = jax.vmap(lambda market, reply: plx.payoffs(market, ONE, ONE_WAY, reply).provider_value)(markets, found.reply)
     quiet = jax.vmap(lambda m: plx.payoffs(m, ONE, None, plx.play.silent_profile(m, ONE)).provider_value)(markets)
@@ -68,6 +68,53 @@ def test_menus_beat_one_way_signals_where_that_is_proved():
     told = plx.payoffs(market, ONE, None, found.reply).provider_value
     quiet = plx.payoffs(market, ONE, None, plx.play.silent_profile(market, ONE)).provider_value
     np.testing.assert_allclose(np.asarray(told) - np.asarray(quiet), 1 / 2, atol=1e-2)
+
+
+@pytest.mark.slow
+def test_gradients_find_menus_that_screen_types_from_every_start():
+    market, talk = screening_market(), plx.Conversation(queries=2)
+    silent = plx.play.silent_profile(market, ONE, talk)
+    found = jax.jit(jax.vmap(lambda key: plx.best_response(market, ONE, talk, silent, key, starts=1)))(
+        jr.split(jr.key(0), 64)
+    )
+    gain = np.asarray(found.gain)[:, 0]
+    # Without a menu there is 1/5 to gain.
+    assert (gain >= 0.99 / 2).mean() >= 0.5
+    assert (gain <= 1 / 2 + 1e-9).all()
+    said = jax.vmap(lambda reply: plx.payoffs(market, ONE, talk, reply).provider_value)(found.reply)
+    quiet = plx.payoffs(market, ONE, talk, silent).provider_value
+    np.testing.assert_allclose(np.asarray(said)[:, 0] - np.asarray(quiet), gain, atol=1e-9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("segments", "share"), [(plx.personalized(2), 0.8), (plx.anonymous(2), 0.6)])
+def test_replies_win_users_from_others_and_are_worth_what_is_said(segments, share):
+    family = plx.families.gaussian(providers=2, users=2, actions=3, states=3)
+    markets = jax.vmap(family)(jr.split(jr.key(5), 16))
+    talk = plx.Conversation(signals=4)
+
+    @jax.jit
+    @jax.vmap
+    def reply(market):
+        start = plx.play.gradient_policies(market, segments, talk, jr.key(1), annealing=plx.play.Annealing(steps=20))
+        found = plx.best_response(market, segments, talk, start, starts=4, annealing=plx.play.Annealing(steps=300))
+        return start, plx.payoffs(market, segments, talk, start), found
+
+    start, before, found = jax.tree.map(np.asarray, reply(markets))
+    assert (found.gain <= found.value.upper + 1e-9).all()
+    assert (found.ratio >= 0.95).mean() >= share
+    for provider in range(2):
+        policy = start.policy.copy()
+        policy[:, provider] = found.reply.policy[:, provider]
+        # Those who are indifferent stay where they are.
+        choice = before.choice.argmax(axis=1)
+        after = jax.vmap(lambda m, p, c: plx.payoffs(m, segments, talk, plx.Profile(p, choice=c)).provider_value)(
+            markets, policy, choice
+        )
+        better = found.gain[:, provider] > 1e-9
+        assert better.any()
+        gained = np.asarray(after)[:, provider] - before.provider_value[:, provider]
+        np.testing.assert_allclose(gained[better], found.gain[better, provider], atol=1e-9)
 
 
 @jax.jit
