@@ -42,10 +42,10 @@ class BestResponse(Answer):
     `gain` is what each provider gains by its reply when users respond rationally, never negative (it may stay), and
     `relaxed_gain` what users who err, at the coldest temperature, would have given it. `value` brackets the gain of the
     best reply with as many signals as it takes, as `deviation` does, or with queries for users who share a policy
-    bounds it as `most` does; a conversation that is too small may not reach it. `ratio` is `gain` over its upper end (1 where that is zero up to 1e-9 of the range of
-    the provider's objective). `reply` holds the policies, in the row of their provider; where `gain` is zero they may
-    be worse than staying. `status` is a `Status` code per provider; where the market's data are invalid, every number
-    is NaN.
+    bounds it as `most` does; a conversation that is too small may not reach it. `ratio` is `gain` over its upper end (1
+    where that is zero up to 1e-9 of the range of the provider's objective). `reply` holds the policies, in the row of
+    their provider; where `gain` is zero they may be worse than staying. `status` is a `Status` code per provider; where
+    the market's data are invalid, every number is NaN.
     """
 
     attained_by = "reply"
@@ -146,8 +146,7 @@ def _best_response(
     gain = jnp.maximum(values - now.provider_value, 0.0)
     asks = conversation.queries > 1 and not is_personalized(labels)
     upper = found.most if asks else found.value.upper
-    # Users who count as indifferent (`_ties`) may give a little more than those who surely obey.
-    optimum = Bracket(jnp.maximum(found.value.lower, jnp.minimum(gain, upper)), upper)
+    optimum = Bracket(jnp.maximum(found.value.lower, gain), upper)
     room = 1e-9 * objective_range(market)
     ratio = jnp.where(optimum.upper <= room, 1.0, gain / jnp.where(optimum.upper <= room, 1.0, optimum.upper))
     hide = lambda tree: jax.tree.map(lambda leaf: jnp.where(found.status < Status.NOT_FINITE, leaf, jnp.nan), tree)
