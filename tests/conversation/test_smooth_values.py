@@ -57,7 +57,7 @@ def test_smooth_values_are_those_of_the_slow_twin_and_just_above_rational_ones()
             user, probability = np.asarray(game.user), np.asarray(game.probability)
             policies = tuple(each[0] for each in oracle.random_policies(generator, TALK, SHAPE, SHAPE.users))
             arrays = (game.user, game.probability, tuple(map(jnp.asarray, policies)))
-            program = program or found_values.lower(*arrays, jnp.float64(1.0)).compile(CHEAP)
+            program = program or found_values.lower(*arrays, jnp.float64(1.0)).compile(CHEAP)  # pyright: ignore[reportArgumentType]
             cold = np.array(
                 [slow_value(user[j], probability[j], [k[j] for k in policies], 0) for j in range(SHAPE.users)]
             )
