@@ -104,8 +104,7 @@ def followed_advice(game: Game, rivals: Rivals, kernels: Sequence[Array]) -> Adv
 def _picks(game: Game, rivals: Rivals, kernels: Sequence[Array]) -> tuple[Int[Array, " user"], Response]:
     """Whom rational users talk to, and what a policy leads to."""
     policies = [spread(kernel, game.member)[0] for kernel in kernels]
-    # In doubt they do what is worse for the provider: a policy that is kept is one that they surely follow.
-    reply = jax.vmap(respond)(game.user, policies, -game.provider[rivals.own])
+    reply = jax.vmap(respond)(game.user, policies, game.provider[rivals.own])
     everyone = jnp.arange(rivals.value.shape[0], dtype=jnp.int32)[:, None]
     values = jnp.where(everyone == rivals.own, reply.value[None], rivals.value)
     return pick_provider(values, MEANT * game.size(), rivals.wanted), reply

@@ -143,9 +143,10 @@ def _best_response(
     )
     errs = jax.vmap(lambda i, reply: relaxed_value(unit, offers, i, reply, Logit(annealing.coldest)))(everyone, replies)
     relaxed = errs * scale - (now.provider_value - game.provider_baseline)
-    gain = jnp.maximum(values - now.provider_value, 0.0)
     asks = conversation.queries > 1 and not is_personalized(labels)
     upper = found.most if asks else found.value.upper
+    # Near-ties are read for the provider, which may count for 1e-8 or so more than there is.
+    gain = jnp.clip(values - now.provider_value, 0.0, jnp.maximum(upper, 0.0))
     optimum = Bracket(jnp.maximum(found.value.lower, gain), upper)
     room = 1e-9 * objective_range(market)
     ratio = jnp.where(optimum.upper <= room, 1.0, gain / jnp.where(optimum.upper <= room, 1.0, optimum.upper))
