@@ -14,7 +14,9 @@ from ._conversation import Profile
 from ._deviation import deviation, silence
 from ._frontier import Links, Points, frontier_proof, persuasion_proof
 from ._guarantee import guarantee
+from ._inner import inner_outcome
 from ._market import Market
+from ._status import Status
 from ._worst_shared import SegmentProof, shared_proof
 
 
@@ -30,7 +32,11 @@ class FitProposal(NamedTuple):
 
 
 class GuaranteeProposal(NamedTuple):
-    """One user's guarantee: the users of her segment, her place there, its bracket, multipliers and an outcome."""
+    """One user's guarantee: the users of her segment, her place there, its bracket, multipliers and an outcome.
+
+    `inner` is one that clears all floors, if there is any, where the bracket did not close: solvers miss floors by
+    1e-13, and aligned play may have nothing to spare to make up for it.
+    """
 
     users: list[int]
     member: int
@@ -38,6 +44,7 @@ class GuaranteeProposal(NamedTuple):
     upper: float
     multipliers: np.ndarray
     outcome: np.ndarray
+    inner: np.ndarray | None = None
 
 
 class FrontierProposal(NamedTuple):
@@ -120,8 +127,22 @@ def propose_guarantees(market: Market, labels: tuple[int, ...], delta: float) ->
         # Those that float64 does not hold prove nothing in it.
         multipliers = np.where(np.isfinite(multipliers), multipliers, 0.0)
         outcome = found.outcome[user, : len(users)]
-        proposals.append(GuaranteeProposal(users, users.index(user), *bracket, multipliers, outcome))
+        inner = None if found.status[user] == Status.OK else _inner(market, users, delta)
+        proposals.append(GuaranteeProposal(users, users.index(user), *bracket, multipliers, outcome, inner))
     return proposals
+
+
+def _inner(market: Market, users: list[int], delta: float) -> np.ndarray | None:
+    """An outcome of some users, `[member type evidence action]`, that clears all floors, if one is found."""
+    prior, mass = (np.asarray(leaf, np.float64)[users] for leaf in (market.prior, market.mass))
+    own = np.asarray(market.user_value, np.float64)[users]
+    given = np.asarray(market.provider_value, np.float64)[:, users]
+    user = np.einsum("jtxy,jay->jtxa", prior, own)
+    brings = np.einsum("j,jtxy,ijay->ijtxa", mass, prior, given)
+    best = user == user.max(axis=-1, keepdims=True)
+    floors = np.where(best, brings, np.inf).min(axis=-1).sum(axis=(1, 2, 3)) - delta
+    found = inner_outcome(brings.reshape(len(brings), -1, brings.shape[-1]), floors)
+    return None if found is None else found.reshape(brings.shape[1:])
 
 
 def propose_frontiers(market: Market, delta: float) -> list[FrontierProposal]:

@@ -63,6 +63,11 @@ def repaired(
     return mixed if share < least else best
 
 
+def as_outcome(values: np.ndarray, groups: Sequence[np.ndarray], safe: Rationals) -> Rationals:
+    """Reads floats as an outcome: nowhere negative, and exactly 1 over each group."""
+    return _unit(exact(_normalised(values, groups, safe)), groups)
+
+
 def _normalised(outcome: np.ndarray, groups: Sequence[np.ndarray], safe: Rationals) -> np.ndarray:
     values = np.maximum(floats(candidate(outcome)), 0.0)
     for group in groups:

@@ -122,7 +122,7 @@ def _compiled(step: Step, tree: Any, static: Any, types: Any, device: Any, setti
     blank = [np.zeros(each.shape, each.dtype) for each in types]
     values = [None if each is None else each[1] for each in static]
     quickly = not step.optimised and sum(array.size for array in blank) <= _MOST_ELEMENTS
-    key = _key(step, tree, static, types, (device.id, quickly, *settings))
+    key = _key(step, tree, static, types, (device.id, device.device_kind, quickly, *settings))
     folder = None if key is None else user_folder(FOLDER)
     with jax.default_device(device):
         if key is None or folder is None:
@@ -143,7 +143,7 @@ def _key(step: Step, tree: Any, static: Any, types: Any, others: Any) -> str | N
     values = tuple(each[1] for each in static if each is not None)
     kinds = tuple(each is None for each in static)
     machine = (processor(), os.environ.get("XLA_FLAGS", ""))
-    return text_of((*step.key, *values), (str(tree), kinds, types, machine, others))
+    return text_of((*step.key, *values), (str(tree), kinds, types, machine, others), on_one_cpu=True)
 
 
 def _compile(

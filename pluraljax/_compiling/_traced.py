@@ -150,8 +150,11 @@ def _folder() -> Path | None:
     return Path(folder) / _FOLDER
 
 
-def text_of(key: tuple[Any, ...], arguments: Any) -> str | None:
-    """All that a programme follows from; None where that cannot be said."""
+def text_of(key: tuple[Any, ...], arguments: Any, on_one_cpu: bool = False) -> str | None:
+    """All that a programme follows from; None where that cannot be said.
+
+    One that runs on a single CPU, in a float64 scope, is the same whatever else the process has or is set to.
+    """
     names = []
     for part in key:
         owner = part if hasattr(part, "__qualname__") else type(part)
@@ -161,7 +164,7 @@ def text_of(key: tuple[Any, ...], arguments: Any) -> str | None:
         if owner is part and "<" in part.__qualname__:  # one of many of this name
             return None
         names.append(f"{module}.{owner.__qualname__}" if owner is part else repr(part))
-    text = repr((_identity(), _settings(), names, jax.tree.map(str, arguments), str(jax.tree.structure(arguments))))
+    text = repr((_identity(), _settings(on_one_cpu), names, jax.tree.map(str, arguments), str(jax.tree.structure(arguments))))
     # An address says nothing in another process.
     return None if " at 0x" in text else text
 
@@ -175,8 +178,13 @@ def _identity() -> tuple[str, ...]:
     return source.hexdigest(), *(version(name) for name in ("jax", "jaxlib", "equinox", "numpy"))
 
 
-def _settings() -> tuple[str, ...]:
+# How many devices there are, and how wide numbers are outside our scopes: the command sets the one, scripts the other.
+_OF_PROCESS = ("jax_num_cpu_devices", "jax_enable_x64")
+
+
+def _settings(on_one_cpu: bool) -> tuple[str, ...]:
     """Devices, and JAX's settings that may change what it traces: all but those on where to keep and what to log."""
-    devices = [(device.platform, device.device_kind) for device in jax.local_devices()]
+    devices = [] if on_one_cpu else [(device.platform, device.device_kind) for device in jax.local_devices()]
     values = {name: str(value) for name, value in jax.config.values.items() if not ("cache" in name or "log" in name)}
-    return (str(devices), *(f"{name}={value}" for name, value in sorted(values.items())))
+    left_out = _OF_PROCESS if on_one_cpu else ()
+    return (str(devices), *(f"{name}={value}" for name, value in sorted(values.items()) if name not in left_out))

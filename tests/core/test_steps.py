@@ -59,7 +59,7 @@ def own_cache(tmp_path, monkeypatch):
 @pytest.fixture
 def folder(own_cache, monkeypatch):
     # The functions above are none of the package's, whose source alone is known.
-    monkeypatch.setattr(_eager, "text_of", lambda *parts: repr(parts))
+    monkeypatch.setattr(_eager, "text_of", lambda *parts, **_: repr(parts))
     return own_cache
 
 

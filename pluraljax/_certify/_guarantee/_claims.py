@@ -13,7 +13,7 @@ def guarantee_claim(market: ExactMarket, proposal: Any, regime: str, delta: Frac
     """Evaluates both ends of one user's guarantee exactly."""
     segment, user = segment_of(market, proposal.users, delta), proposal.users[proposal.member]
     dual = guarantee_below(segment, proposal.member, proposal.multipliers)
-    above, outcome = guarantee_above(segment, proposal.member, proposal.outcome)
+    above, outcome = guarantee_above(segment, proposal.member, proposal.outcome, proposal.inner)
     size = market.user_range(user)
     lower = Bound(
         "lower",

@@ -11,7 +11,7 @@ import numpy as np
 
 from .._market import ExactMarket
 from .._rational import ONE, ZERO, Rationals, dot, multipliers, total, zeros
-from .._repair import repaired
+from .._repair import as_outcome, repaired
 
 
 @dataclass(frozen=True)
@@ -66,17 +66,25 @@ def guarantee_below(segment: Segment, member: int, candidate: Any) -> Dual:
     return Dual(floors + remainder, omega, remainder)
 
 
-def guarantee_above(segment: Segment, member: int, outcome: Any) -> tuple[Fraction, Rationals]:
-    """Bounds the guarantee from above by an outcome that meets every floor, after an exact repair of it."""
-    shape = segment.user.shape
+def guarantee_above(
+    segment: Segment, member: int, outcome: Any, inner: Any | None = None
+) -> tuple[Fraction, Rationals]:
+    """Bounds the guarantee from above by an outcome that meets every floor, after an exact repair of it.
+
+    What it misses is made up for by mixing with aligned play, or with `inner`, if that clears floors which aligned play
+    only just meets.
+    """
     weighted = [np.stack([rho * v for rho, v in zip(segment.mass, values, strict=True)]) for values in segment.provider]
     rows = [(values.reshape(-1), floor) for values, floor in zip(weighted, segment.floors, strict=True)]
+    shape = segment.user.shape
     groups = list(np.arange(int(np.prod(shape))).reshape(-1, shape[-1]))
-    flat = repaired(
-        np.asarray(outcome, np.float64).reshape(-1), groups, lambda _: rows, _aligned_play(segment).reshape(-1)
-    )
-    found = flat.reshape(shape)
-    return dot(segment.user[member], found[member]), found
+    start, aligned = np.asarray(outcome, np.float64).reshape(-1), _aligned_play(segment).reshape(-1)
+    safe = [aligned]
+    if inner is not None:
+        clear = as_outcome(np.asarray(inner, np.float64).reshape(-1), groups, aligned)
+        safe += [clear] * all(dot(row, clear) >= floor for row, floor in rows)
+    found = [repaired(start, groups, lambda _: rows, each).reshape(shape) for each in safe]
+    return min(((dot(segment.user[member], each[member]), each) for each in found), key=lambda pair: pair[0])
 
 
 def _aligned_play(segment: Segment) -> Rationals:
