@@ -10,7 +10,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ._printable import did_you_mean
+
 F = TypeVar("F", bound=Callable[..., Any])
+
+# How many parts the search of a study, and of a certificate, looks at where nobody says.
+PARTS = 500
 
 # A check gets the name of the argument, its value and all arguments; it returns the value in its usual form or raises.
 Check = Callable[[str, Any, dict[str, Any]], Any]
@@ -27,6 +32,10 @@ def checked(**checks: Check) -> Callable[[F], F]:
 
         @functools.wraps(function)
         def check_first(*args, **kwargs):
+            known = signature.parameters
+            for name in kwargs:
+                if name not in known and (hint := did_you_mean(name, known)):
+                    raise TypeError(f"{function.__name__}() has no argument {name!r}.{hint}")
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
             for name, check in checks.items():
@@ -75,6 +84,20 @@ def finite_slack(name: str, value: Any, _: Any = None) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{name} must be finite, got {number}.")
     return number
+
+
+def finite_seconds(name: str, value: Any, _: Any = None) -> float:
+    """The check of how long something may take."""
+    if not is_number(value) or not 0 <= float(value) < math.inf:
+        raise ValueError(f"{name} must be a finite number of seconds >= 0, got {described(value)}.")
+    return float(value)
+
+
+def num_parts(name: str, value: Any, _: Any = None) -> int:
+    """The check of how many parts a search may look at."""
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"{name} must be a number of parts >= 0, got {value!r}.")
+    return int(value)
 
 
 def integer_labels(name: str, value: Any, num_users: int) -> tuple[int, ...]:

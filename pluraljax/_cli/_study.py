@@ -9,6 +9,9 @@ _DESCRIPTION = """Asks everything about one market that can be asked within seco
 each user, if policies are personalized and if there is one for all, which providers' interests that rests on, and what
 would change it. MARKET may be a spreadsheet: docs/study.md shows one."""
 
+# How long the search goes on by itself while it gains ground.
+_SECONDS = 60
+
 _EXIT_CODES = """exit codes: 0 it is decided who is served; 1 something is undecided; 2 something is wrong with the
 arguments or the file"""
 
@@ -28,9 +31,15 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--budget",
         type=int,
-        default=500,
         metavar="N",
-        help="parts that the search for bad equilibria of one policy for all looks at (default: %(default)s)",
+        help="parts that the search for bad equilibria of one policy for all looks at (default: 500, and more as long as "
+        "the answer is open, the search gains ground and --seconds last)",
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        metavar="S",
+        help=f"how long the search may go on by itself (default: {_SECONDS}, or 0 with --budget)",
     )
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
     parser.set_defaults(run=run)
@@ -56,11 +65,18 @@ def _study(args: argparse.Namespace) -> Any:
 
     if not 0 <= args.delta < float("inf"):
         raise ValueError(f"--delta must be >= 0, got {args.delta}.")
-    if args.budget < 0:
+    if args.budget is not None and args.budget < 0:
         raise ValueError(f"--budget must be >= 0, got {args.budget}.")
+    seconds = args.seconds
+    if seconds is None:
+        seconds = _SECONDS if args.budget is None else 0
+    elif not 0 <= seconds < float("inf"):
+        raise ValueError(f"--seconds must be >= 0, got {seconds}.")
     prepare_jax()
+    from .._arguments import PARTS
     from .._market_file import load_named_market
     from .._study import study
 
     market, names = load_named_market(args.market)
-    return study(market, names, delta=args.delta, budget=args.budget)
+    budget = PARTS if args.budget is None else args.budget
+    return study(market, names, delta=args.delta, budget=budget, seconds=seconds)

@@ -27,8 +27,8 @@ _MOST_HELD = 1024
 # Elements of the arguments from which on a step may run for so long that optimised code pays.
 _MOST_ELEMENTS = 10_000
 _COMPILING = (
-    "compiling for a market of this shape (users, providers, actions, states), which takes a minute or so the first "
-    "time, and seconds for the next one"
+    "compiling for a market of this shape (users, providers, actions, states), which takes up to half a minute of one "
+    "core the first time, and seconds the next"
 )
 
 

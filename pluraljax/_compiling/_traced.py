@@ -164,7 +164,9 @@ def text_of(key: tuple[Any, ...], arguments: Any, on_one_cpu: bool = False) -> s
         if owner is part and "<" in part.__qualname__:  # one of many of this name
             return None
         names.append(f"{module}.{owner.__qualname__}" if owner is part else repr(part))
-    text = repr((_identity(), _settings(on_one_cpu), names, jax.tree.map(str, arguments), str(jax.tree.structure(arguments))))
+    text = repr(
+        (_identity(), _settings(on_one_cpu), names, jax.tree.map(str, arguments), str(jax.tree.structure(arguments)))
+    )
     # An address says nothing in another process.
     return None if " at 0x" in text else text
 

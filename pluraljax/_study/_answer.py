@@ -16,7 +16,8 @@ class Study:
 
     `users` has a row per user, in the market's order; `sentence` is about all of them, `reasons` are the conditions
     that hold, and `changes` say what would change the answer. `personalized` and `anonymous` hold the numbers behind it
-    as arrays. `strong_error` brackets the error of `plx.strong_alignment`, whose weights are `strong_weights`.
+    as arrays. `parts` is how many parts the search for the worst anonymous equilibrium looked at, or may have: as the
+    `budget` of a study, or of a certificate, it asks for the same search. `strong_error` brackets the error of `plx.strong_alignment`, whose weights are `strong_weights`.
     """
 
     names: MarketNames
@@ -29,6 +30,8 @@ class Study:
     sentence: str
     reasons: tuple[str, ...]
     changes: tuple[str, ...]
+    # The budget of the search for anonymous equilibria that this rests on; 0 where there was none.
+    parts: int
     # What the sentences of `changes` are made of: payments and exits, as plain data.
     interventions: dict[str, Any] = field(repr=False)
 
@@ -45,6 +48,7 @@ class Study:
             "reasons": self.reasons,
             "changes": self.changes,
             "delta": self.delta,
+            "parts": self.parts,
             "names": asdict(self.names),
             "users": [asdict(user) for user in self.users],
             "personalized": scheme(self.personalized),

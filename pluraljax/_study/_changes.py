@@ -156,8 +156,10 @@ def _exits(known: Known, worst: np.ndarray, sure: np.ndarray) -> tuple[list[str]
         if not (lost or doubtful or gained):
             harmless.append(provider)
     if harmless:
-        who = "Any one provider" if len(harmless) == len(providers) else together(harmless, "or")
-        sentences.append(f"{who} could leave without a change in who is served if policies are personalized.")
+        everybody = len(harmless) == len(providers)
+        who = "any one provider" if everybody else f"either one of {together(harmless)}"
+        who = shown(harmless[0]) if len(harmless) == 1 else f"{who} (not several)"
+        sentences.append(f"If policies are personalized, {who} could leave without a change in who is served.")
     return sentences, {"exits": [_row(known, name, *each) for name, *each in _each(providers, worst, after, sure)]}
 
 

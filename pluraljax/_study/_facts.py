@@ -1,5 +1,6 @@
 """What is proved of one market, and of what is left of it after exits, as NumPy arrays."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -16,14 +17,13 @@ from .._guarantee import guarantee
 from .._market import Market, benchmarks
 from .._robust import copies, staying
 from .._segments import anonymous, personalized
-from .._served import intersected
+from .._served import SERVED, has_way, intersected
 from .._signals import is_small
 from .._worst_shared import silence_by_cells, worst_equilibria
+from ._advice import after_search
 
 # Markets after exits are asked about where there are so many users, copies counted, at most.
 _MOST_COPIES = 256
-# With fewer parts a search has mostly not begun to tell: that its last half told nothing says nothing of the next.
-_TELLING = 500
 # Guarantees read with a delta of 0 may say a little more than holds for the least delta: as much counts as nothing.
 _NOTHING = 1e-6
 
@@ -53,13 +53,22 @@ class Guarantees(NamedTuple):
 class Shared(NamedTuple):
     """The worst anonymous equilibrium: a bracket, whom everybody talks to where one was found, and silence.
 
-    `limit` says what kept a search from saying more, in words.
+    `limit` says what kept a search from saying more, in words, and `parts` is the budget that it comes from; 0 without
+    a search.
     """
 
     worst: Float[np.ndarray, "end user"]
     served_by: Int[np.ndarray, "user everyone"]
     limit: str
     silence: bool | None
+    parts: int
+
+
+class Search(NamedTuple):
+    """How many parts a search looks at, and how many seconds it may go on for where more parts tell more."""
+
+    budget: int
+    seconds: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +141,7 @@ def _copied(market: Market, kept: Any) -> Market:
 
 
 def search_shared(
-    market: Market, delta: float, budget: int, silent: np.ndarray, aligned: np.ndarray, sure: np.ndarray
+    market: Market, delta: float, search: Search, silent: np.ndarray, aligned: np.ndarray, sure: np.ndarray
 ) -> Shared:
     """Searches for the worst anonymous equilibrium, on the host; `sure` is what is guaranteed.
 
@@ -145,32 +154,31 @@ def search_shared(
         lower = np.where(lower <= silent + _NOTHING * payoff_range, silent, lower)
     base = np.stack([lower, silent if silence else aligned])
     batch = jax.tree.map(lambda leaf: leaf[None], market)
-    users = anonymous(market.num_users)
-    found = worst_equilibria(batch, users, delta, budget, unsearched=base[:, None])
+    users, started = anonymous(market.num_users), time.monotonic()
+    asks = has_way(silent, aligned, payoff_range)
+
+    def further(lost: np.ndarray) -> bool:
+        """Whether it is open who is served, and there is time."""
+        is_open = (lost[0] > 1 - SERVED) & (lost[1] < 1 - SERVED) & asks
+        return bool(is_open.any()) and time.monotonic() < started + search.seconds
+
+    found = worst_equilibria(
+        batch, users, delta, search.budget, unsearched=base[:, None], further=further if search.seconds else None
+    )
+    taken = time.monotonic() - started
     worst = intersected(np.stack([found.lower[0], found.upper[0]]), base, payoff_range)
     _, types, evidences, _ = market.prior.shape
-    if budget == 0:
+    parts, looked = 0, int(found.nodes.sum())
+    if search.budget == 0:
         limit = "no search was asked for"
     elif not is_small(len(users), types, evidences, market.user_value.shape[1]):
         limit = "the market is too large for a search"
-    elif not found.nodes.any():
+    elif not looked:
         limit = "near-ties, or too many signals, rule a search out"
     else:
-        limit = _after_search(market.num_providers, budget, bool(found.left[0]), bool(found.moving[0]))
-    return Shared(worst, found.served_by[0], limit, silence)
-
-
-def _after_search(providers: int, budget: int, left: bool, moving: bool) -> str:
-    """What a search that left something open says of a longer one: most of these stay open, which has to be said."""
-    if not left:
-        return "the search came to its end, and no larger budget tells more"
-    if budget < _TELLING:
-        return f"only {budget:,} parts were looked at, and a larger budget ({_TELLING:,}, say) may tell more"
-    if moving:
-        often = ", though with several providers it often stays open" if providers > 1 else ""
-        return f"the search still made headway, so that a budget beyond {budget:,} parts may tell more{often}"
-    often = "; with several providers that is often so, whatever the budget" if providers > 1 else ""
-    return f"the last half of {budget:,} parts told next to nothing more{often}"
+        parts = max(looked, search.budget)
+        limit = after_search(market.num_providers, parts, bool(found.left[0]), bool(found.moving[0]), taken / parts)
+    return Shared(worst, found.served_by[0], limit, silence, parts)
 
 
 def is_silence_equilibrium(market: Market, segments: np.ndarray, delta: float) -> bool | None:

@@ -7,7 +7,7 @@ import numpy as np
 from jax.core import Tracer
 
 from .._activity import told_if_long
-from .._arguments import checked, finite_slack
+from .._arguments import PARTS, checked, finite_seconds, finite_slack, num_parts
 from .._market import Market, market_status, one_market
 from .._market_form import MarketNames
 from .._segments import personalized
@@ -18,6 +18,7 @@ from ._changes import find_changes
 from ._facts import (
     Arrays,
     Conditions,
+    Search,
     ask_conditions,
     ask_guarantees,
     ask_worst,
@@ -30,15 +31,8 @@ from ._parts import Scheme, UserAnswer, as_truth
 from ._sentences import Known, market_reasons, market_sentence, user_reasons, user_sentence
 
 
-def _parts(name: str, value: Any, _: Any = None) -> int:
-    """The check of how many parts a search may look at."""
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 0:
-        raise ValueError(f"{name} must be a number of parts >= 0, got {value!r}.")
-    return int(value)
-
-
-@checked(market=one_market, delta=finite_slack, budget=_parts)
-def study(market: Market, names: Any = None, *, delta: Any = 0.0, budget: int = 500) -> Study:
+@checked(market=one_market, delta=finite_slack, budget=num_parts, seconds=finite_seconds)
+def study(market: Market, names: Any = None, *, delta: Any = 0.0, budget: int = PARTS, seconds: float = 0.0) -> Study:
     """Answers for one market whom competition serves, personalized and anonymous, why, and what would change it.
 
     A user is served where every delta-equilibrium gives her at least 99 % of the way from silent to aligned, which is
@@ -55,6 +49,9 @@ def study(market: Market, names: Any = None, *, delta: Any = 0.0, budget: int = 
     - `delta`: how much a provider may leave on the table in an equilibrium, in units of its objective; >= 0.
     - `budget`: how many parts the search may look at; more can decide more, and takes longer. With 0, and for segments
       that are too large (`worst_equilibrium` says which), the anonymous half rests on guarantees and silence.
+    - `seconds`: for how long the search may go on beyond `budget`, from its start, where the answer is open and the last
+      half of its parts told more. How far it comes depends on the machine; `parts` of the answer says how far, and as
+      the `budget` that number gives the same answer anywhere. Default: not at all.
 
     **Returns:** a `Study`, which prints. Raises `ValueError` for a market whose values make no sense, with the sentence
     of its status. Where brackets stay open, it says so.
@@ -77,7 +74,7 @@ def study(market: Market, names: Any = None, *, delta: Any = 0.0, budget: int = 
         _check_values(market)
         users, actions, states = market.user_value.shape
         numbered = MarketNames.numbered(users, market.num_providers, actions, states)
-        return _answer(market, arrays, MarketNames.of(names, numbered), float(delta), budget)
+        return _answer(market, arrays, MarketNames.of(names, numbered), float(delta), Search(budget, seconds))
 
 
 def _check_values(market: Market) -> None:
@@ -90,14 +87,14 @@ def _check_values(market: Market) -> None:
     raise ValueError(f"market makes no sense, its status is {status.name}{where}: {status.sentence}")
 
 
-def _answer(market: Market, arrays: Arrays, names: MarketNames, delta: float, budget: int) -> Study:
+def _answer(market: Market, arrays: Arrays, names: MarketNames, delta: float, search: Search) -> Study:
     users, providers = market.num_users, market.num_providers
     rows, payoff_range = rows_of(users, providers), range_of(arrays[1])
     conditions = ask_conditions(arrays)
     sure = ask_guarantees(arrays, rows, delta)
     worst = ask_worst(arrays, rows, delta)
     silent, aligned = conditions.silent, conditions.aligned
-    shared = search_shared(market, delta, budget, silent, aligned, sure.together[0])
+    shared = search_shared(market, delta, search, silent, aligned, sure.together[0])
     level = served_level(silent, aligned, payoff_range)
     silence = is_silence_equilibrium(market, personalized(users), delta)
     least = np.stack([np.maximum(sure.apart, silent), aligned])
@@ -125,6 +122,7 @@ def _answer(market: Market, arrays: Arrays, names: MarketNames, delta: float, bu
         reasons=tuple(market_reasons(known)),
         changes=tuple(changes.sentences),
         interventions=changes.data,
+        parts=shared.parts,
     )
 
 

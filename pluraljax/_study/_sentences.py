@@ -164,21 +164,30 @@ def _half_sentence(users: Sequence[str], served: np.ndarray) -> str:
 
 
 def market_reasons(known: Known) -> list[str]:
-    """Which conditions hold."""
+    """Which conditions hold; of those that do not, whether everybody is served without."""
     users, fits = known.names.users, known.weakly_aligned
     if known.strongly_aligned:
         wants = _wants(known.conditions.strong_weights, known.names.providers)
         return [f"Strong alignment holds: {wants} what every user wants, with the same weights for all."]
-    if fits.all():
+    some = [name for name, fit in zip(users, fits, strict=True) if fit]
+    others = [name for name, fit in zip(users, fits, strict=True) if not fit]
+    if not others:
         weak = "Weak alignment holds for everyone: each has a mixture of providers that wants what she wants."
-    elif fits.any():
-        some = [name for name, fit in zip(users, fits, strict=True) if fit]
-        others = [name for name, fit in zip(users, fits, strict=True) if not fit]
+    elif known.personalized.everybody:
+        whom = together(others, "or") if some else "any user"
+        weak = (
+            "Weak alignment is not needed here: personalized policies serve everyone, though no mixture of providers "
+            f"wants exactly what {whom} wants."
+        )
+    elif some:
         weak = f"Weak alignment holds for {together(some)}, and not for {together(others)}."
     else:
-        weak = "Weak alignment holds for nobody: no mixture of providers wants exactly what some user wants."
-    error = known.conditions.strong_error[0]
-    return [weak, f"Strong alignment does not hold: one mixture for all misses somebody by {error:.3g} or more."]
+        weak = "Weak alignment holds for nobody: no mixture of providers wants exactly what any user wants."
+    error = f"one mixture for all misses somebody by {known.conditions.strong_error[0]:.3g} or more."
+    if known.anonymous.everybody:
+        needless = f"Strong alignment is not needed here: anonymous policies serve everyone, though {error}"
+        return [weak, needless]
+    return [weak, f"Strong alignment does not hold: {error}"]
 
 
 def user_reasons(known: Known, user: int) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from .._arguments import PARTS
 from .._printable import printable, printable_lines
 from .._served import MEANING
 from ._parts import UserAnswer
@@ -16,6 +17,10 @@ _WIDTH = 80
 _LAYOUTS = ((16, 4), (12, 4), (12, 3), (8, 3), (8, 2))
 _SHARES = ("user", "served", "at least", "worst", "served", "at least", "worst")
 _PAYOFFS = ("user", "silent", "aligned", "weak error", "worst personalized", "worst anonymous")
+_COLUMNS = (
+    "At least: a bound that needs no search. Worst: what the worst equilibrium gives, from a search; who is served goes "
+    "by both, and both are proved."
+)
 _TRUTH = {True: "yes", False: "no", None: "?"}
 
 
@@ -32,6 +37,7 @@ def as_text(study: Any) -> str:
         "",
         "Shares of the way from silent (0 %) to aligned (100 %):",
         _table(_SHARES, lambda width, _: [_shares(user, width) for user in study.users], grouped=True),
+        _wrapped(_COLUMNS),
         "",
         "Expected payoffs:",
         _table(_PAYOFFS, lambda width, digits: [_payoffs(user, width, digits) for user in study.users]),
@@ -41,7 +47,7 @@ def as_text(study: Any) -> str:
         parts += [_wrapped(user.sentence), *(_wrapped(reason, "  ") for reason in user.reasons)]
     if study.changes:
         parts += ["", "What would change it:", *(_wrapped(change, "  ") for change in study.changes)]
-    parts += ["", *_silence(study), _wrapped(MEANING)]
+    parts += ["", *_silence(study), _wrapped(MEANING), *_again(study)]
     return printable_lines("\n".join(parts))
 
 
@@ -58,7 +64,7 @@ def as_html(study: Any) -> str:
     return (
         f"<div><p><b>{html.escape(printable(study.sentence, None))}</b></p>{listed(study.reasons)}"
         f"<table><caption>Shares of the way from silent to aligned</caption>{spans}{row(_SHARES, 'th')}{shares}</table>"
-        f"<table><caption>Expected payoffs</caption>{row(_PAYOFFS, 'th')}{payoffs}</table>"
+        f"<p>{html.escape(_COLUMNS)}</p><table><caption>Expected payoffs</caption>{row(_PAYOFFS, 'th')}{payoffs}</table>"
         f"{listed(sentences)}{changes}<p>{html.escape(MEANING)}</p></div>"
     )
 
@@ -67,6 +73,13 @@ def _silence(study: Any) -> list[str]:
     said = {True: "an equilibrium", False: "no equilibrium", None: "undecided"}
     apart, together = said[study.personalized.silence], said[study.anonymous.silence]
     return [_wrapped(f"Silence of all providers is {apart} if personalized, and {together} if anonymous.")]
+
+
+def _again(study: Any) -> list[str]:
+    """How to have all of it proved again: with the parts that the search looked at."""
+    options = f" --delta {study.delta!r}" if study.delta else ""
+    options += f" --budget {study.parts}" if study.parts not in (0, PARTS) else ""
+    return [_wrapped(f"To prove it again in exact arithmetic: pluraljax certify MARKET{options}")]
 
 
 def _shares(user: UserAnswer, width: int) -> list[str]:

@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from .._arguments import checked, instance_of
+from .._arguments import checked, instance_of, num_parts
 from .._market import Market, slack
 from .._precision import float64_scope
 from .._segments import as_labels
-from ._question import check_budget, search_all
+from ._question import search_all
+from ._tree import Further
 
 
 class WorstEquilibria(NamedTuple):
@@ -44,6 +45,7 @@ def worst_equilibria(
     unsearched: Any = None,
     level: float | None = None,
     progress: Callable[[int, int], None] | None = None,
+    further: Further | None = None,
 ) -> WorstEquilibria:
     """Brackets what each user gets in her worst delta-equilibrium, for a batch of markets, on the host.
 
@@ -63,6 +65,9 @@ def worst_equilibria(
       brackets hold all the same.
     - `progress`: called after every step with the number of searches that have ended, and of all. What it raises ends
       the search.
+    - `further`: whether a search that would end by its budget, and told more in the last half of it, goes on; asked
+      every 64 parts with the shares of the way that each user never loses more than, and loses in an equilibrium. A
+      search with what it looked at for a `budget` ends with the same brackets.
 
     **Returns:** a `WorstEquilibria`.
 
@@ -80,8 +85,8 @@ def worst_equilibria(
     if not isinstance(known, tuple):
         raise ValueError("labels must be known, got traced ones.")
     base = None if unsearched is None else np.asarray(unsearched)
-    delta, budget = jnp.asarray(delta, jnp.float64), check_budget(budget)
-    searched, course = search_all(markets, known, delta, budget, progress, base, level)
+    delta, budget = jnp.asarray(delta, jnp.float64), num_parts("budget", budget)
+    searched, course = search_all(markets, known, delta, budget, progress, base, level, further=further)
     found = jax.tree.map(np.asarray, searched)
     served = np.where(found.has_profile[..., None], found.served_by, -1)
     return WorstEquilibria(found.value.lower, found.value.upper, found.status, served, found.looked, *course)

@@ -11,7 +11,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
 from .._activity import told_as_part
-from .._arguments import checked, instance_of
+from .._arguments import checked, instance_of, num_parts
 from .._bracket import Bracket
 from .._market import (
     Market,
@@ -35,7 +35,7 @@ from ._base import TOLERANCE, part_of, unsearched
 from ._pool import run_together
 from ._proof import SegmentProof, Watch
 from ._result import Drawn, WorstEquilibrium, as_profile, draw_profile, without_profile
-from ._tree import Searched, search
+from ._tree import Further, Searched, search
 
 _ROUNDING = 1e-12
 
@@ -92,7 +92,7 @@ def worst_equilibrium(
         plx.worst_equilibrium(market, plx.personalized(2)).value
     """
     leaves = jax.tree.leaves((market, delta))
-    parts = check_budget(budget)
+    parts = num_parts("budget", budget)
     is_batch = market.user_value.ndim == 4
     if len(set(segments)) == market.user_value.shape[-3]:
         apart = lambda one: worst_apart(one, segments, jnp.asarray(delta, jnp.float64))
@@ -108,13 +108,6 @@ def worst_equilibrium(
     batch = market if is_batch else jax.tree.map(lambda leaf: leaf[None], market)
     found, _ = search_all(batch, segments, jnp.asarray(delta, jnp.float64), parts, progress)
     return found if is_batch else jax.tree.map(lambda leaf: leaf[0], found)
-
-
-def check_budget(budget: Any) -> int:
-    """The number of parts to look at as an `int`; raises where it is none."""
-    if not isinstance(budget, int | np.integer) or isinstance(budget, bool) or budget < 0:
-        raise ValueError(f"budget must be a number of parts >= 0, got {budget!r}.")
-    return int(budget)
 
 
 @in_float64
@@ -141,7 +134,7 @@ def shared_proof(
     batch = jax.tree.map(lambda leaf: leaf[None], market)
     unknown, proofs = np.full((2, 1, market.num_users), np.nan), []
     found, _ = search_all(
-        batch, segments, jnp.asarray(delta, jnp.float64), check_budget(budget), None, unknown, proofs=proofs
+        batch, segments, jnp.asarray(delta, jnp.float64), num_parts("budget", budget), None, unknown, proofs=proofs
     )
     return jax.tree.map(lambda leaf: leaf[0], found), proofs
 
@@ -172,6 +165,7 @@ def _in_segment(
     known: np.ndarray | None,
     level: float | None,
     watch: Callable[[Crowd, np.ndarray], Watch] | None,
+    further: Further | None,
 ) -> _Segment:
     """Searches one segment of every market in one pool; what is large or invalid has no search."""
     told = [np.asarray(leaf) for leaf in jax.vmap(lambda one: laid_out(one, delta))(part)]
@@ -179,7 +173,7 @@ def _in_segment(
     count, members = baseline.shape
     crowds = _crowds(part, told) if budget else {}
     watches = [None if watch is None else watch(crowd, told[4][place]) for place, crowd in crowds.items()]
-    answers = _searched(crowds, budget, progress, level, watches)
+    answers = _searched(crowds, budget, progress, level, watches, further)
     left, moving = (np.zeros(count, bool) for _ in range(2))
     ends, looked = np.full((2, count, members), np.nan), np.zeros((count, members), np.int32)
     drawn: list[list[Drawn | None]] = [[None] * members for _ in range(count)]
@@ -202,6 +196,7 @@ def _searched(
     progress: Callable | None,
     level: float | None,
     watches: list[Watch | None],
+    further: Further | None,
 ) -> list[list[Searched]]:
     """Runs the searches; whoever has no `progress` of their own is told how far they are."""
     looked, whole = [0], budget * len(crowds)
@@ -210,10 +205,10 @@ def _searched(
         looked[0] += parts
 
     pairs = zip(crowds.values(), watches, strict=True)
-    searches = [search(crowd, budget, level, told, watch) for crowd, watch in pairs]
+    searches = [search(crowd, budget, level, told, watch, further) for crowd, watch in pairs]
     if progress is not None or not whole:
         return run_together(searches, progress)
-    with told_as_part(lambda: f"searching, {looked[0]:,} of {whole:,} parts"):
+    with told_as_part(lambda: f"searching, {looked[0]:,} {f'of {whole:,} ' * (looked[0] <= whole)}parts"):
         return run_together(searches)
 
 
@@ -226,10 +221,11 @@ def search_all(
     known: np.ndarray | None = None,
     level: float | None = None,
     proofs: list[SegmentProof] | None = None,
+    further: Further | None = None,
 ) -> tuple[WorstEquilibrium, Course]:
     """`worst_equilibrium` for a batch, its arguments checked, and how the searches went.
 
-    `known` are brackets without a search, if they are; with `level` the search ends earlier, see `search`. What proves
+    `known` are brackets without a search, if they are; with `level` the search ends earlier and with `further` later. What proves
     the brackets is added to `proofs`, for every segment that is searched.
     """
     count, users = markets.user_value.shape[:2]
@@ -247,7 +243,7 @@ def search_all(
         part = jax.vmap(lambda one, take=take: part_of(one, take))(markets)
         base = None if known is None else known[:, :, members]
         watch = None if proofs is None else partial(Watch.adding_to, proofs, take)
-        found = _in_segment(part, delta, budget, progress, base, level, watch)
+        found = _in_segment(part, delta, budget, progress, base, level, watch, further)
         ends[:, :, members], looked[:, members], status[:, members] = found.ends, found.looked, found.status[:, None]
         left, moving = left | found.left, moving | found.moving
         for place, row in enumerate(found.drawn):

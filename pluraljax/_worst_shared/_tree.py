@@ -30,10 +30,15 @@ _STARTS = (0.25, 1.0)
 _BEST = 3
 # An end that moved by more of the way than this, while the last half of the parts was looked at, may move on.
 _MOVED = 0.005
+# Whoever decides whether a search goes on is asked every so many parts.
+_ASKED = 64
 # From so many parts of each user where nothing cuts off the end, it starts there.
 _MOST_ENDS = 4
 # Later it starts where the programme of a part ended, after so many looks for a user.
 _TRIED = tuple(4**power for power in range(2, 16))
+
+# Whether to go on, by what is known: what share of the way nobody loses more than, and what she loses in an equilibrium.
+Further = Callable[[Float[np.ndarray, "end user"]], bool]
 
 
 @dataclass
@@ -150,10 +155,11 @@ def search(
     level: float | None = None,
     told: Callable[[int], None] | None = None,
     watch: Watch | None = None,
+    further: Further | None = None,
 ) -> Steps[list[Searched]]:
     """Searches for the worst equilibria of all users, looking at `budget` parts; `told` how many more it has looked at.
 
-    With `level`, a share of what silence costs, it ends as soon as somebody is known to lose more than that in an
+    With `further` it goes on after that, see `_beyond`. With `level`, a share of what silence costs, it ends as soon as somebody is known to lose more than that in an
     equilibrium, or everybody not to in any. `watch` keeps what proves it, and makes no other difference.
     """
     curves = Curves(crowd) if watch is None else watch.curves
@@ -163,7 +169,7 @@ def search(
     for node in (yield from _screened(tree, budget)):
         tree.put(node)
     if tree.is_open:
-        yield from _both_ends(tree, budget)
+        yield from _both_ends(tree, budget, further)
     left, moving = bool(tree.heap), tree.is_moving
     worst = [tree.worst_for(user) for user in range(tree.users)]
     if watch is not None:
@@ -173,7 +179,7 @@ def search(
     ]
 
 
-def _both_ends(tree: _Tree, budget: int) -> Steps[None]:
+def _both_ends(tree: _Tree, budget: int, further: Further | None) -> Steps[None]:
     """Looks at parts, and, where the bracket is open after a while, for equilibria."""
     few = len(tree.settings) <= _FEW
     plain = [setting for setting in tree.settings if few or setting.is_plain]
@@ -183,7 +189,33 @@ def _both_ends(tree: _Tree, budget: int) -> Steps[None]:
         yield from _grow(tree, min(budget, looks), budget)
         if settings and tree.is_open and budget and (budget >= looks or not tree.heap):
             yield from _begin(tree, settings)
-    yield from _grow(tree, budget, budget)
+    if further is not None and budget >= _HARD:
+        yield from _beyond(tree, budget, further)
+    else:
+        yield from _grow(tree, budget, budget)
+
+
+def _beyond(tree: _Tree, budget: int, further: Further) -> Steps[None]:
+    """Looks at more parts than a budget, as long as the last half of them told more and `further` says so.
+
+    Parts are taken by so many at once. None of these batches is cut short on the way, so that a search whose budget is
+    what was looked at in the end takes the very same ones.
+    """
+    looked = lambda: int(tree.looked.sum())
+    goes_on = lambda: bool(tree.heap) and further(tree.ends)
+    spare = _AT_ONCE - 1
+    yield from _grow(tree, budget, budget, spare)
+    if not (tree.is_moving and goes_on()):
+        yield from _grow(tree, budget, budget)
+        return
+    while tree.is_moving and goes_on():
+        tree.halfway, budget = tree.ends, 2 * budget
+        while looked() < budget - spare and goes_on():
+            yield from _grow(tree, min(budget, looked() + _ASKED), budget, spare)
+        if tree.heap and looked() < budget - spare:
+            # It was stopped: what the half before told is what there is to go by.
+            tree.halfway = None
+            return
 
 
 def _screened(tree: _Tree, budget: int) -> Steps[list[Node]]:
@@ -219,12 +251,12 @@ def _guaranteed(tree: _Tree, everyone: int) -> Steps[float]:
     return bound
 
 
-def _grow(tree: _Tree, budget: int, whole: int) -> Steps[None]:
+def _grow(tree: _Tree, budget: int, whole: int, spare: int = 0) -> Steps[None]:
     """Looks at the parts in which some user may lose most beyond what is found, until all is settled or spent.
 
-    `budget` is for now, and `whole` that of the search.
+    `budget` is for now, `whole` that of the search, and `spare` what may be left of it.
     """
-    while tree.heap and not tree.is_told and (left := budget - int(tree.looked.sum())) > 0:
+    while tree.heap and not tree.is_told and (left := budget - int(tree.looked.sum())) > spare:
         if tree.halfway is None and left <= whole / 2:
             tree.halfway = tree.ends
         taken = tree.take(min(left, _AT_ONCE))
