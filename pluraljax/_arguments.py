@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ._printable import did_you_mean
+from ._printable import did_you_mean, quoted
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -63,6 +63,13 @@ def described(value: Any) -> str:
     shape = getattr(value, "shape", None)
     kind = type(value).__name__ if shape is None else f"an array of shape {tuple(shape)}"
     return kind if shape is not None or len(repr(value)) > 60 else repr(value)
+
+
+def market_wanted(name: str, value: Any) -> str:
+    """What to say where a market was to come; a path is that of a file, which has to be read first."""
+    if isinstance(value, str | os.PathLike):
+        return f"{name} must be a Market, got a path: read it, market, names = plx.files.load_named_market({quoted(os.fspath(value))})."
+    return f"{name} must be a Market (observed_market makes one), got {described(value)}."
 
 
 def is_number(value: Any) -> bool:

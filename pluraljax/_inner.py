@@ -16,7 +16,7 @@ def inner_outcome(
     Each group of actions gets a probability for each. `brings` is what an action brings a provider, and `floors` what
     it gets at least in all. None where no outcome was found that clears every floor by more than rounding.
     """
-    providers, groups, actions = brings.shape
+    _, groups, actions = brings.shape
     size = np.abs(brings).sum(axis=(1, 2))
     counts = np.flatnonzero(size)
     if not len(counts):

@@ -10,7 +10,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
 from ._answer import Readable
-from ._arguments import checked, described, finite_slack
+from ._arguments import checked, described, finite_slack, market_wanted
 from ._float_bits import is_negative, is_zero, power_of_two
 from ._precision import in_float64, in_scope
 from ._served import on_scale
@@ -100,7 +100,7 @@ class Market(eqx.Module):
 def one_market(name: str, value: Any, _: dict[str, Any]) -> Market:
     """The check of an argument that is one market."""
     if not isinstance(value, Market):
-        raise ValueError(f"{name} must be a Market (observed_market makes one), got {described(value)}.")
+        raise ValueError(market_wanted(name, value))
     extra = np.ndim(value.user_value) - 3
     if extra:
         raise ValueError(

@@ -152,6 +152,14 @@ class Certificate:
     def __str__(self) -> str:
         return "\n".join(_lines(self))
 
+    def brief(self) -> str:
+        """Writes the conclusion, how many claims are proved, and those that are not."""
+        lines = _beginning(self)
+        for claim in self.claims:
+            if claim.verdict != PROVED:
+                lines += _head_lines(claim, "   ")
+        return "\n".join(lines).rstrip("\n")
+
     def as_data(self) -> dict[str, Any]:
         """Makes dictionaries and lists for JSON; rationals are strings p/q next to floats."""
         return {
@@ -174,28 +182,41 @@ def _counts(certificate: Certificate) -> dict[str, int]:
 _WIDTH = 110
 
 
-def _lines(certificate: Certificate) -> list[str]:
+def _counted(certificate: Certificate) -> str:
     counts = ", ".join(f"{count} {verdict}" for verdict, count in _counts(certificate).items() if count)
-    counted = f"{len(certificate.claims)} claims: {counts}."
+    return f"{len(certificate.claims)} claims: {counts}."
+
+
+def _beginning(certificate: Certificate) -> list[str]:
     lines = [certificate.subject]
     for section in (each for each in certificate.sections if not each.is_numbered):
-        lines += ["", section.title, *(f"   {word}" for word in (*section.words, counted)), ""]
-    lines += certificate.words
+        words = (*section.words, _counted(certificate))
+        lines += ["", section.title, *(f"   {word}" for word in words), ""]
+    return lines
+
+
+def _lines(certificate: Certificate) -> list[str]:
+    lines = [*_beginning(certificate), *certificate.words]
     for number, section in enumerate((each for each in certificate.sections if each.is_numbered), start=1):
         lines += ["", f"{number}. {section.title}", *(f"   {word}" for word in section.words)]
         for claim in section.claims:
-            lines += ["", *_claim_lines(claim, "   ")]
-    return [*lines, "", counted]
+            lines += ["", *_head_lines(claim, "   "), *_proof_lines(claim, "   ")]
+    return [*lines, "", _counted(certificate)]
 
 
-def _claim_lines(claim: Claim | Question, indent: str) -> list[str]:
+def _head_lines(claim: Claim | Question, indent: str) -> list[str]:
+    """The statement with its verdict, and why: of what is counted there is one verdict each."""
     head = f"{indent}{claim.statement}"
     lines = [f"{head}{' ' * max(_WIDTH - len(head) - len(claim.verdict), 2)}{claim.verdict}"]
-    if claim.reason:
-        lines.append(f"{indent}  {claim.verdict}: {claim.reason}")
+    return [*lines, f"{indent}  why: {claim.reason}"] if claim.reason else lines
+
+
+def _proof_lines(claim: Claim | Question, indent: str) -> list[str]:
+    lines: list[str] = []
     if isinstance(claim, Question):
+        # What a question rests on is no claim of its own.
         for part in claim.claims:
-            lines += _claim_lines(part, indent + "  ")
+            lines += [f"{indent}  {part.statement}", *_proof_lines(part, indent + "  ")]
         return lines
     for bound in claim.bounds:
         relation = ">=" if bound.side == "lower" else "<="

@@ -27,14 +27,13 @@ _BOTH = {
     (None, None): f"may be served or not, whether policies are personalized or anonymous: {_OPEN}",
 }
 _SEARCHES = "What is not known here may be settled by a search of more parts, which `budget` asks for."
+_APART = "All of this is proved: it rests on exact bounds, and on none of the claims that are not."
 _WIDTH = 105
 _ONE = {True: "is served", False: "is not served", None: "may be served or not"}
 _IF = {"segmented": "with these segments"}
 
 
-def conclusion(
-    market: ExactMarket, regimes: Sequence[str], claims: Sequence[Claim | Question], names: Sequence[str] | None = None
-) -> Section:
+def conclusion(market: ExactMarket, regimes: Sequence[str], claims: Sequence[Claim | Question]) -> Section:
     """Says of every user whether it is proved that she is served, and what is proved of her worst equilibrium.
 
     **Arguments:**
@@ -42,9 +41,8 @@ def conclusion(
     - `market`: what is certified.
     - `regimes`: what segments are called that were looked at.
     - `claims`: everything that was claimed; exact ends count whatever float64 said.
-    - `names`: of the users.
     """
-    said = [_sentence(market, user, regimes, claims, names) for user in range(market.num_users)]
+    said = [_sentence(market, user, regimes, claims) for user in range(market.num_users)]
     left, asked = sum(each for _, each in said), market.num_users * len(regimes)
     words = [
         *(line for sentence, _ in said for line in textwrap.wrap(sentence, _WIDTH, subsequent_indent="  ")),
@@ -53,6 +51,7 @@ def conclusion(
             if left
             else []
         ),
+        *([_APART] if not left and any(each.verdict != PROVED for each in claims) else []),
         "Served: every equilibrium gives her at least 99 % of the way from what she gets in silence to what a",
         "perfectly aligned model would give her. Worst: what her worst equilibrium gives, of that way.",
     ]
@@ -64,10 +63,9 @@ def _sentence(
     user: int,
     regimes: Sequence[str],
     claims: Sequence[Claim | Question],
-    names: Sequence[str] | None,
 ) -> tuple[str, int]:
     """The sentence about a user, and how much of it is open."""
-    who = f"User {user}" if names is None else f"{names[user]} (user {user})"
+    who = f"User {user}" if market.names.users is None else market.names.user(user)
     outcomes = market.outcomes_of(user)
     silent, way = outcomes.silent, outcomes.aligned - outcomes.silent
     nothing = ZERO * market.user_range(user)

@@ -8,11 +8,14 @@ import numpy as np
 
 from ._outcomes import User
 from ._rational import ONE, ZERO, Rationals, dot, exact, total, zeros
+from ._words import Names
 
 # What a user's prior may sum to besides 1: what float32 data do.
 PRIOR_SUM_TOLERANCE = Fraction(1e-6)
 # delta is never read as less than this share of the range of a provider's payoffs from a user, in a state.
 LEAST_SLACK = Fraction(1e-9)
+# Everything goes by its number.
+_NUMBERED = Names()
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class ExactMarket:
     mass: Rationals
     user: Rationals
     provider: Rationals
+    names: Names = _NUMBERED
 
     @property
     def num_users(self) -> int:
@@ -75,8 +79,11 @@ def _stakes(prior: Rationals, value: Rationals) -> Rationals:
     return result
 
 
-def exact_market(market: Any) -> ExactMarket:
-    """Reads anything with the four arrays of a `Market`; raises `ValueError` for values that make no sense."""
+def exact_market(market: Any, names: Names = _NUMBERED) -> ExactMarket:
+    """Reads anything with the four arrays of a `Market`, and what proofs call what is in it.
+
+    Raises `ValueError` for values that make no sense.
+    """
     prior, user_value, provider_value, mass = (
         exact(getattr(market, name)) for name in ("prior", "user_value", "provider_value", "mass")
     )
@@ -85,7 +92,7 @@ def exact_market(market: Any) -> ExactMarket:
     provider = np.stack(
         [np.stack([_stakes(p, value) for p, value in zip(prior, rows, strict=True)]) for rows in provider_value]
     )
-    return ExactMarket(prior, user_value, provider_value, mass, user, provider)
+    return ExactMarket(prior, user_value, provider_value, mass, user, provider, names)
 
 
 def _check(prior: Rationals, mass: Rationals) -> None:

@@ -1,10 +1,10 @@
 """Certifies one market: float64 numbers and candidates from the library, then everything again in rationals."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from .._arguments import described, finite_slack, integer_labels
+from .._arguments import PARTS, described, finite_slack, integer_labels, market_wanted, num_parts
 from ._alignment._claims import Alignment, check_alignment, theorem_claims
 from ._claims import PROVED, Certificate, Section
 from ._conclusion import conclusion
@@ -24,7 +24,7 @@ from ._guarantee._claims import benchmark_words, guarantee_claim
 from ._market import ExactMarket, exact_market
 from ._rational import rounded
 from ._shared._claims import shared_claims
-from ._words import name_users, short
+from ._words import Names, short
 
 
 def certify(
@@ -35,10 +35,10 @@ def certify(
     weights: str = "cone",
     offset: str = "constant",
     scale: str = "unit",
-    budget: int = 300,
+    budget: int = PARTS,
     profile: Any = None,
     subject: str = "market",
-    users: Sequence[str] | None = None,
+    names: Any = None,
 ) -> Certificate:
     """Proves what pluraljax says about one market again, in exact rational arithmetic.
 
@@ -57,10 +57,12 @@ def certify(
     - `profile`: a `Profile`, to be proved or refuted as a delta-equilibrium, for `segments`, or else for those that its
       number of policies says: personalized or anonymous.
     - `subject`: what to call the market.
-    - `users`: what users are called in the conclusion; elsewhere they have numbers.
+    - `names`: what users, providers and actions are called, as for `study`; default: they have numbers. Keys of claims
+      have numbers in any case.
 
     **Returns:** a `Certificate`: `str` of it is a proof to read, which begins with a conclusion, `.as_data()` the same
-    for JSON. Raises `ValueError` for arguments that make no sense, and for names that are not as many as users.
+    for JSON. Raises `ValueError` for arguments that make no sense, and for names that are not as many as what they are
+    for.
 
     Example::
 
@@ -69,13 +71,11 @@ def certify(
         print(proof)  # every number with the inequality that proves it
     """
     if any(not hasattr(market, name) for name in ("prior", "user_value", "provider_value", "mass")):
-        raise ValueError(f"market must be a Market (observed_market makes one), got {described(market)}.")
-    delta = finite_slack("delta", delta)
+        raise ValueError(market_wanted("market", market))
+    delta, budget = finite_slack("delta", delta), num_parts("budget", budget)
     regimes = _regimes(market, segments)
     labels = None if profile is None else _labels_of_profile(market, profile, regimes)
-    exact, slack = exact_market(market), Fraction(float(delta))
-    if users is not None and len(users) != exact.num_users:
-        raise ValueError(f"users must be {exact.num_users} names, got {len(users)}.")
+    exact, slack = exact_market(market, _named(market, names)), Fraction(float(delta))
     choice = {"weights": weights, "offset": offset, "scale": scale}
     sections = [Section("Benchmarks", benchmark_words(exact), [])]
     aligned = _check_alignments(market, exact, regimes, choice)
@@ -94,7 +94,7 @@ def certify(
     if labels is not None:
         sections.append(_profile_section(market, exact, labels, profile, slack))
     claims = [claim for section in sections for claim in section.claims]
-    sections.insert(0, conclusion(exact, list(regimes), claims, users))
+    sections.insert(0, conclusion(exact, list(regimes), claims))
     return Certificate(subject, _market_words(exact, slack), sections)
 
 
@@ -114,6 +114,19 @@ def _regimes(market: Any, segments: Any) -> dict[str, Labels]:
     if _is_personalized(chosen):
         return {"personalized": chosen}
     return {"anonymous" if len(set(chosen)) == 1 else "segmented": chosen}
+
+
+def _named(market: Any, names: Any) -> Names:
+    """Reads a `MarketNames`, or a mapping of lists of texts."""
+    users, actions = market.user_value.shape[:2]
+    sizes = {"users": users, "providers": market.provider_value.shape[0], "actions": actions}
+    given = names if isinstance(names, Mapping) else {axis: getattr(names, axis, None) for axis in sizes}
+    if names is not None and all(each is None for each in given.values()):
+        raise ValueError(f"names must be a MarketNames, or a mapping with lists of names, got {described(names)}.")
+    for axis, size in sizes.items():
+        if (listed := given.get(axis)) is not None and len(listed) != size:
+            raise ValueError(f"names of {axis} must be {size}, as many as the market has, got {len(listed)}.")
+    return Names(*(given.get(axis) for axis in sizes))
 
 
 class ProfileError(ValueError):
@@ -163,7 +176,8 @@ def _market_words(market: ExactMarket, delta: Fraction) -> list[str]:
         "Bounds are exact and shown rounded outward, multipliers to six digits (all digits: --json). A claim is PROVED",
         "when float64 reported nothing beyond them, up to 1e-9 of the range of payoffs and 1e-12 of their size, and",
         "they are at most 1e-6 of the range apart (worst equilibria: of the way from silent to aligned, 1e-3 of it",
-        "where users share a policy). Only what is equal is a tie.",
+        "where users share a policy). Only what is equal is a tie. Numbers in brackets, as in floor (1) and",
+        "theorem (4), are those of formulas in docs/mathematics.md.",
     ]
 
 
@@ -248,7 +262,9 @@ def _shared_section(
     searched = {user for proposal in proposals for user in proposal.proof.members}
     missing = [user for user in range(exact.num_users) if user not in searched]
     if missing:
-        words.append(f"There is no search, and no claim, for {name_users(missing)}: see the guarantee, and silence.")
+        words.append(
+            f"There is no search, and no claim, for {exact.names.several(missing)}: see the guarantee, and silence."
+        )
     return Section(f"Worst {regime} equilibrium", words, claims)
 
 
@@ -267,7 +283,7 @@ def _silence_section(market: Any, exact: ExactMarket, regimes: Mapping[str, Labe
     for regime, labels in regimes.items():
         proposal = propose_deviations(market, labels, float(delta))
         gains = _gains(exact, stakes, standing, proposal, delta, f"silence/{regime}")
-        questions.append(silence_question(gains, regime, tied))
+        questions.append(silence_question(gains, regime, tied, exact.names))
     words = ["What a provider gains by telling users something when nobody else does, in units of its objective."]
     return Section("Silence", words, questions)
 

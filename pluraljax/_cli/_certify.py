@@ -41,9 +41,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--budget",
         type=int,
-        default=300,
         metavar="N",
-        help="parts that the search looks at where users share policies (default: 300)",
+        help="parts that the search looks at where users share policies (default: 500, as in a study)",
+    )
+    parser.add_argument(
+        "--brief", action="store_true", help="print the conclusion, how many claims are proved, and those that are not"
     )
     parser.add_argument("--json", action="store_true", help="print everything as JSON, fractions as p/q")
     parser.set_defaults(run=run)
@@ -60,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
 
         print(json.dumps(certificate.as_data(), indent=1))
     else:
-        say(certificate)
+        say(certificate.brief() if args.brief else certificate)
     return 0 if certificate.is_proved else 1
 
 
@@ -69,9 +71,10 @@ def _certificate(args: argparse.Namespace) -> Any:
 
     if not 0 <= args.delta < float("inf"):
         raise ValueError(f"--delta must be >= 0, got {args.delta}.")
-    if args.budget < 0:
+    if args.budget is not None and args.budget < 0:
         raise ValueError(f"--budget must be >= 0, got {args.budget}.")
     prepare_jax()
+    from .._arguments import PARTS
     from .._market_file import load_named_market
 
     market, names = load_named_market(args.market)
@@ -85,9 +88,9 @@ def _certificate(args: argparse.Namespace) -> Any:
     from .._certify import ProfileError, certify
 
     options = {"weights": args.weights, "offset": args.offset, "scale": args.scale, "profile": profile}
-    options["budget"] = args.budget
+    options["budget"] = PARTS if args.budget is None else args.budget
     if not args.market.endswith(".npz"):
-        options["users"] = names.users
+        options["names"] = names
     try:
         with told_if_long("certify: computing numbers, and proving them in exact arithmetic"):
             return certify(market, segments, args.delta, subject=f"certificate of {args.market}", **options)

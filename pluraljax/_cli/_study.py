@@ -32,8 +32,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--budget",
         type=int,
         metavar="N",
-        help="parts that the search for bad equilibria of one policy for all looks at (default: 500, and more as long as "
-        "the answer is open, the search gains ground and --seconds last)",
+        help="parts that the search for bad equilibria of one policy for all looks at (default: 500, and more as long "
+        "as the answer is open, the search gains ground and --seconds last)",
     )
     parser.add_argument(
         "--seconds",

@@ -1,4 +1,7 @@
-"""Markets from a spreadsheet: a row for each payoff, in the columns who, user, action, state and payoff."""
+"""Markets from a spreadsheet: a row for each payoff, in the columns who, user, action, state and payoff.
+
+Or a wide one: a column for each state in place of the columns state and payoff.
+"""
 
 import io
 from collections.abc import Iterable
@@ -35,7 +38,8 @@ def read_csv_form(path: Path) -> Form:
 
     `who` is `user`, for what users get themselves, or the name of a provider. An empty `user` or `state`, or `*`, means
     all of them; both columns may be left out. Rows whose `who` is `prior` hold probabilities of states, those with
-    `mass` how many people a user stands for. What users' own rows name are the users and actions of the market, and
+    `mass` how many people a user stands for. In place of `state` and `payoff` there may be a column for each state,
+    with its name; a row of `mass` then has one entry. What users' own rows name are the users and actions of the market, and
     what `prior` rows name are its states. Raises `ValueError` with the file and the line for whatever is wrong.
     """
     rows = _read_rows(path)
@@ -55,7 +59,9 @@ def _read_rows(path: Path) -> list[_Row]:
     lines = csv_rows(path, io.StringIO(_text(path), newline=""))
     where, spelled = next(lines, ("line 1", []))
     header = [name.lower() for name in spelled]
-    _check_header(path, where, header, spelled)
+    if states := _wide_states(header, spelled):
+        header = [name if name in _COLUMNS else own for name, own in zip(header, spelled, strict=True)]
+    _check_header(path, where, header, spelled, states)
     rows: list[_Row] = []
     for where, entries in lines:
         # Spreadsheets write rows of nothing.
@@ -66,8 +72,29 @@ def _read_rows(path: Path) -> list[_Row]:
             raise ValueError(f"{path}, {where}: {len(entries)} entries under {len(header)} columns.{hint}")
         if len(rows) >= MOST_ROWS:
             raise ValueError(f"{path} has more than {MOST_ROWS:,} rows, the most that are read.")
-        rows.append(_row(path, where, dict(zip(header, entries, strict=True))))
+        named = dict(zip(header, entries, strict=True))
+        rows += _wide_rows(path, where, named, states) if states else [_row(path, where, named)]
     return rows
+
+
+def _wide_states(header: list[str], spelled: list[str]) -> tuple[str, ...]:
+    """The states that a header names, where there are columns for them; none where it is the usual one."""
+    if "payoff" in header or "state" in header:
+        return ()
+    others = [own for name, own in zip(header, spelled, strict=True) if name not in _COLUMNS]
+    misspelt = any(_is_number(name) or not name or did_you_mean(name.lower(), _COLUMNS) for name in others)
+    return () if misspelt or len(others) < 2 else tuple(others)
+
+
+def _wide_rows(path: Path, where: str, entries: dict[str, str], states: tuple[str, ...]) -> list[_Row]:
+    """The rows that one of a wide table stands for."""
+    shared = {name: entry for name, entry in entries.items() if name not in states}
+    if shared["who"] != _MASS:
+        return [_row(path, where, shared | {"state": state, "payoff": entries[state]}) for state in states]
+    masses = [entries[state] for state in states if entries[state]]
+    if len(masses) != 1:
+        raise ValueError(f"{path}, {where}: a mass is one number, in any of the columns of states, got {len(masses)}.")
+    return [_row(path, where, shared | {"payoff": masses[0]})]
 
 
 def _text(path: Path) -> str:
@@ -83,26 +110,28 @@ def _text(path: Path) -> str:
         raise ValueError(f"{path}, line {line}: not in UTF-8 ({error.reason}).") from None
 
 
-def _check_header(path: Path, where: str, header: list[str], spelled: list[str]) -> None:
-    if repeated := sorted(repeated_names(header)):
+def _check_header(path: Path, where: str, header: list[str], spelled: list[str], states: tuple[str, ...]) -> None:
+    if repeated := sorted(repeated_names([name.lower() for name in header])):
         raise ValueError(f"{path}, {where}: its columns {listed(repeated)} appear twice.")
     needs = f"the first line must name the columns: {','.join(_COLUMNS)}"
     if any(_is_number(name) for name in header):
         raise ValueError(f"{path}, {where}: {needs}; here it holds a number already.")
-    lacking = [name for name in _NEEDED if name not in header]
+    needed = _NEEDED[:-1] if states else _NEEDED
+    lacking = [name for name in needed if name not in header]
     unknown = [name for name in spelled if name.lower() not in _COLUMNS]
-    if unknown and "payoff" in lacking and not any(did_you_mean(name, ["payoff"]) for name in unknown):
+    if unknown and not states and "payoff" in lacking and not any(did_you_mean(name, ["payoff"]) for name in unknown):
         raise ValueError(
             f"{path}, {where}: there is no column 'payoff'. A row holds one payoff: give each number under "
-            f"{listed(unknown)} a row of its own, with whose it is in the columns 'who' and 'user'; {needs}."
+            f"{listed(unknown)} a row of its own, with whose it is in the columns 'who' and 'user'; {needs}. Or leave "
+            "out the columns 'state' and 'payoff', and have a column for each state."
         )
     for name in header:
-        if name not in _COLUMNS:
+        if name not in (*_COLUMNS, *states):
             # A column that is there already is not what was meant.
             hint = did_you_mean(name, [each for each in _COLUMNS if each not in header])
             raise ValueError(f"{path}, {where}: there is no column {quoted(name)}.{hint} Known: {', '.join(_COLUMNS)}.")
     if lacking:
-        raise ValueError(f"{path} needs the columns {', '.join(_NEEDED)}; {listed(lacking)} is missing.")
+        raise ValueError(f"{path} needs the columns {', '.join(needed)}; {listed(lacking)} is missing.")
 
 
 def _is_number(text: str) -> bool:
@@ -127,7 +156,8 @@ def _row(path: Path, where: str, entries: dict[str, str]) -> _Row:
     elif who == _PRIOR and state is None:
         problem = "no state; every probability is that of one state"
     else:
-        return _Row(where, who, user, action or "", state, finite_number(path, where, "payoff", entries["payoff"]))
+        what = {_PRIOR: "a probability", _MASS: "a mass"}.get(who, "payoff")
+        return _Row(where, who, user, action or "", state, finite_number(path, where, what, entries["payoff"]))
     raise ValueError(f"{path}, {where}: {problem}.")
 
 

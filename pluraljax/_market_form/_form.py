@@ -142,7 +142,7 @@ def finite_number(path: Path, where: str, what: str, entry: Any) -> float:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        hint = decimal_comma(entry)
+        hint = decimal_comma(entry) or _percent(entry)
         raise ValueError(f"{path}, {where}: {what} must be a finite number, got {quoted(entry)}.{hint}")
     return number
 
@@ -152,3 +152,11 @@ def _check_size(path: Path, payoffs: int, prior: int) -> None:
     for what, size in (("payoffs, all named users and providers counted,", payoffs), ("probabilities", prior)):
         if size > MOST_ENTRIES:
             raise ValueError(f"{path}: the market has {size:,} {what} and at most {MOST_ENTRIES:,} are allowed here.")
+
+
+def _percent(entry: Any) -> str:
+    """What to write in place of a percentage, in a sentence with a blank before it; nothing where it is none."""
+    try:
+        return f" Write {float(entry.strip().removesuffix('%')) / 100:.9g}." if entry.strip().endswith("%") else ""
+    except (AttributeError, ValueError):
+        return ""

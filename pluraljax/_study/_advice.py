@@ -24,7 +24,7 @@ def after_search(providers: int, parts: int, left: bool, moving: bool, seconds: 
 
 def _round(number: float) -> int:
     """A number whose first digit says enough, rounded up."""
-    unit = 10 ** int(math.floor(math.log10(number)))
+    unit = 10 ** math.floor(math.log10(number))
     return unit * math.ceil(number / unit - 1e-9)
 
 

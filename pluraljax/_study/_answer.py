@@ -17,7 +17,8 @@ class Study:
     `users` has a row per user, in the market's order; `sentence` is about all of them, `reasons` are the conditions
     that hold, and `changes` say what would change the answer. `personalized` and `anonymous` hold the numbers behind it
     as arrays. `parts` is how many parts the search for the worst anonymous equilibrium looked at, or may have: as the
-    `budget` of a study, or of a certificate, it asks for the same search. `strong_error` brackets the error of `plx.strong_alignment`, whose weights are `strong_weights`.
+    `budget` of a study, or of a certificate, it asks for the same search. `strong_error` brackets the error of
+    `plx.strong_alignment`, whose weights are `strong_weights`.
     """
 
     names: MarketNames

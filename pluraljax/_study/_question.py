@@ -49,9 +49,9 @@ def study(market: Market, names: Any = None, *, delta: Any = 0.0, budget: int = 
     - `delta`: how much a provider may leave on the table in an equilibrium, in units of its objective; >= 0.
     - `budget`: how many parts the search may look at; more can decide more, and takes longer. With 0, and for segments
       that are too large (`worst_equilibrium` says which), the anonymous half rests on guarantees and silence.
-    - `seconds`: for how long the search may go on beyond `budget`, from its start, where the answer is open and the last
-      half of its parts told more. How far it comes depends on the machine; `parts` of the answer says how far, and as
-      the `budget` that number gives the same answer anywhere. Default: not at all.
+    - `seconds`: for how long the search may go on beyond `budget`, from its start, where the answer is open and the
+      last half of its parts told more. How far it comes depends on the machine; `parts` of the answer says how far, and
+      as the `budget` that number gives the same answer anywhere. Default: not at all.
 
     **Returns:** a `Study`, which prints. Raises `ValueError` for a market whose values make no sense, with the sentence
     of its status. Where brackets stay open, it says so.

@@ -18,8 +18,8 @@ _LAYOUTS = ((16, 4), (12, 4), (12, 3), (8, 3), (8, 2))
 _SHARES = ("user", "served", "at least", "worst", "served", "at least", "worst")
 _PAYOFFS = ("user", "silent", "aligned", "weak error", "worst personalized", "worst anonymous")
 _COLUMNS = (
-    "At least: a bound that needs no search. Worst: what the worst equilibrium gives, from a search; who is served goes "
-    "by both, and both are proved."
+    "At least: a bound that needs no search. Worst: what the worst equilibrium gives, from a search; who is served "
+    "goes by both, and both are proved."
 )
 _TRUTH = {True: "yes", False: "no", None: "?"}
 
@@ -64,7 +64,8 @@ def as_html(study: Any) -> str:
     return (
         f"<div><p><b>{html.escape(printable(study.sentence, None))}</b></p>{listed(study.reasons)}"
         f"<table><caption>Shares of the way from silent to aligned</caption>{spans}{row(_SHARES, 'th')}{shares}</table>"
-        f"<p>{html.escape(_COLUMNS)}</p><table><caption>Expected payoffs</caption>{row(_PAYOFFS, 'th')}{payoffs}</table>"
+        f"<p>{html.escape(_COLUMNS)}</p>"
+        f"<table><caption>Expected payoffs</caption>{row(_PAYOFFS, 'th')}{payoffs}</table>"
         f"{listed(sentences)}{changes}<p>{html.escape(MEANING)}</p></div>"
     )
 

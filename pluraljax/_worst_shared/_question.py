@@ -225,8 +225,8 @@ def search_all(
 ) -> tuple[WorstEquilibrium, Course]:
     """`worst_equilibrium` for a batch, its arguments checked, and how the searches went.
 
-    `known` are brackets without a search, if they are; with `level` the search ends earlier and with `further` later. What proves
-    the brackets is added to `proofs`, for every segment that is searched.
+    `known` are brackets without a search, if they are; with `level` the search ends earlier and with `further` later.
+    What proves the brackets is added to `proofs`, for every segment that is searched.
     """
     count, users = markets.user_value.shape[:2]
     names = sorted(set(labels))

@@ -37,7 +37,7 @@ _MOST_ENDS = 4
 # Later it starts where the programme of a part ended, after so many looks for a user.
 _TRIED = tuple(4**power for power in range(2, 16))
 
-# Whether to go on, by what is known: what share of the way nobody loses more than, and what she loses in an equilibrium.
+# Whether to go on; what share of the way each user never loses more than, and loses in an equilibrium.
 Further = Callable[[Float[np.ndarray, "end user"]], bool]
 
 
@@ -159,8 +159,9 @@ def search(
 ) -> Steps[list[Searched]]:
     """Searches for the worst equilibria of all users, looking at `budget` parts; `told` how many more it has looked at.
 
-    With `further` it goes on after that, see `_beyond`. With `level`, a share of what silence costs, it ends as soon as somebody is known to lose more than that in an
-    equilibrium, or everybody not to in any. `watch` keeps what proves it, and makes no other difference.
+    With `further` it goes on after that, see `_beyond`. With `level`, a share of what silence costs, it ends as soon as
+    somebody is known to lose more than that in an equilibrium, or everybody not to in any. `watch` keeps
+    what proves it, and makes no other difference.
     """
     curves = Curves(crowd) if watch is None else watch.curves
     if crowd.num_providers == 1:

@@ -10,7 +10,7 @@ from .._claims import Bound, Claim, allowance
 from .._guarantee._ends import segment_of, theorem_bound
 from .._market import ExactMarket, value_range
 from .._rational import ONE, Rationals, as_float, at_least, candidate
-from .._words import by_provider, name_users, short
+from .._words import Names, by_provider, short
 from ._errors import Direction, allowed_weights, error_below, errors_at, lay_out
 
 
@@ -25,6 +25,8 @@ class Alignment:
     claim: Claim
 
 
+# Keys of claims do not depend on names.
+_NUMBERED = Names()
 # Said where the lower end does not hold for all weights, however large.
 _CAPPED = ", for weights up to 1e6 range(u) / range(v)"
 
@@ -44,7 +46,7 @@ def check_alignment(
         # Hull weights leave providers' payoffs in the residual.
         values += [market.provider_value[i, j] for i in range(market.num_providers) for j in proposal.users]
     size, allowed = max(value_range(v) for v in values), max(allowance(v) for v in values)
-    who = name_users(proposal.users)
+    who, key = market.names.several(proposal.users), _NUMBERED.several(proposal.users)
     lower = Bound(
         "lower",
         direction.bound,
@@ -62,7 +64,7 @@ def check_alignment(
         {"weights": weights, "scale": scale, "errors": errors},
     )
     among = "" if direction.caps is None or direction.bound == 0 else _CAPPED
-    claim = Claim(f"{condition}/{who}", f"least alignment error of {who}{among}", [lower, upper], size)
+    claim = Claim(f"{condition}/{key}", f"least alignment error of {who}{among}", [lower, upper], size)
     return Alignment(proposal.users, weights, scale, errors, claim)
 
 
@@ -107,7 +109,7 @@ def theorem_claims(market: ExactMarket, alignment: Alignment, regime: str, delta
         claims.append(
             Claim(
                 f"theorem/{regime}/user {user}",
-                f"utility of user {user} in every {regime} equilibrium, by the alignment theorem",
+                f"utility of {market.names.user(user)} in every {regime} equilibrium, by the alignment theorem",
                 [bound],
                 market.user_range(user),
             )

@@ -9,19 +9,21 @@ from .._claims import OPEN, PROVED, REFUTED, Bound, Claim, Question, Verdict, al
 from .._conversations import Stakes, Standing
 from .._market import LEAST_SLACK, ExactMarket
 from .._rational import ZERO, rounded
-from .._words import name_users, short
+from .._words import Names, short
 from ._gains import Ceiling, Rival, ceiling, rival
 from ._replies import Reply, reply_value
+
+_NUMBERED = Names()
 
 
 @dataclass(frozen=True)
 class Gain:
-    """What one provider gains: a bracket, and a bound on the gain by any conversation at all.
+    """What one provider, by its name, gains: a bracket, and a bound on the gain by any conversation at all.
 
     `slack` is what it may gain in an equilibrium, `delta` without the least that this is ever read as.
     """
 
-    provider: int
+    provider: str
     lower: Fraction
     upper: Fraction
     private: Fraction
@@ -46,8 +48,8 @@ def gain_of(
         upper += max(most.public - found.present, ZERO)
         private += max(most.private - found.present, ZERO)
         several = several or len(segment.members) > 1
-        below.append(_reply_words(found, reply))
-        above += _ceiling_words(found, most, public is not None)
+        below.append(_reply_words(market.names, found, reply))
+        above += _ceiling_words(market.names, found, most, public is not None)
     scale = sum(
         (market.mass[j] * market.provider_range(provider, j) for j in range(market.num_users)),
         ZERO,
@@ -60,7 +62,7 @@ def gain_of(
         above.append(f"by any conversation at all, even one that treats users apart: {rounded(private, up=True)}")
     claim = Claim(
         f"gain/{key}/provider {provider}",
-        f"most that provider {provider} gains by deviating"
+        f"most that {market.names.provider(provider)} gains by deviating"
         + (", with one public signal per segment" if several else ""),
         [
             Bound("lower", lower, float(proposal.lower[provider]), allowed, below, data),
@@ -68,30 +70,30 @@ def gain_of(
         ],
         scale,
     )
-    return Gain(provider, lower, upper, private, delta, max(delta, LEAST_SLACK * scale), claim)
+    return Gain(market.names.provider(provider), lower, upper, private, delta, max(delta, LEAST_SLACK * scale), claim)
 
 
-def _reply_words(found: Rival, reply: Reply) -> str:
-    who = name_users(found.members)
+def _reply_words(names: Names, found: Rival, reply: Reply) -> str:
+    who = names.several(found.members)
     if reply.value <= found.present:
         return f"from {who}: nothing better was found than {short(found.present)} now"
-    won = name_users(reply.won) if reply.won else "nobody"
+    won = names.several(reply.won) if reply.won else "nobody"
     return (
         f"from {who}: a policy that leaves it with {won} brings {short(reply.value)} in place of {short(found.present)}"
     )
 
 
-def _ceiling_words(found: Rival, most: Ceiling, public: bool) -> list[str]:
+def _ceiling_words(names: Names, found: Rival, most: Ceiling, public: bool) -> list[str]:
     words = []
     for m, user in enumerate(found.members):
         height, slope = most.lines[m]
         words.append(
-            f"user {user}: an offer worth r brings at most {short(height)} - {short(slope)} r, and has to be worth "
-            f"{short(found.outside[m])}; elsewhere she brings {short(found.elsewhere[m])}"
+            f"{names.user(user)}: an offer worth r brings at most {short(height)} - {short(slope)} r, and has to be "
+            f"worth {short(found.outside[m])}; elsewhere she brings {short(found.elsewhere[m])}"
         )
     if public:
         words.append("for each set of users won, multipliers of obedience and participation bound one policy for all")
-    words.append(f"at most {short(most.public)} from {name_users(found.members)}, {short(found.present)} now")
+    words.append(f"at most {short(most.public)} from {names.several(found.members)}, {short(found.present)} now")
     return words
 
 
@@ -102,7 +104,7 @@ def equilibrium_question(gains: list[Gain], key: str, what: str) -> Question:
     return Question(key, quantity, found.verdict, found.reason, [gain.claim for gain in gains])
 
 
-def silence_question(gains: list[Gain], regime: str, tied: Sequence[int] = ()) -> Question:
+def silence_question(gains: list[Gain], regime: str, tied: Sequence[int] = (), names: Names = _NUMBERED) -> Question:
     """Settles what silence is: the claim is whichever of the two answers is proved.
 
     `tied` lists the users who have several best actions when they know nothing; the answer is for the first of them.
@@ -111,7 +113,9 @@ def silence_question(gains: list[Gain], regime: str, tied: Sequence[int] = ()) -
     word = "no" if found.verdict == REFUTED else "a"
     quantity = f"silence is {word} delta-equilibrium{found.deltas}, {regime}{found.deviations}"
     if tied:
-        quantity += f", where {name_users(tied)} {'does' if len(tied) == 1 else 'do'} the first of several best actions"
+        quantity += (
+            f", where {names.several(tied)} {'does' if len(tied) == 1 else 'do'} the first of several best actions"
+        )
     verdict = PROVED if found.verdict == REFUTED else found.verdict
     return Question(f"silence/{regime}", quantity, verdict, found.reason, [gain.claim for gain in gains])
 
@@ -132,12 +136,12 @@ class _Settled(NamedTuple):
 def _settle(gains: list[Gain]) -> _Settled:
     for gain in gains:
         if gain.lower > gain.slack:
-            words = f"provider {gain.provider} gains at least {rounded(gain.lower, up=False)}"
+            words = f"{gain.provider} gains at least {rounded(gain.lower, up=False)}"
             return _Settled(REFUTED, f"{words}, more than {short(gain.slack)}")
     for gain in gains:
         if gain.upper > gain.slack:
             between = f"between {rounded(gain.lower, up=False)} and {rounded(gain.upper, up=True)}"
-            return _Settled(OPEN, f"provider {gain.provider} gains {between}, and {short(gain.slack)} is allowed")
+            return _Settled(OPEN, f"{gain.provider} gains {between}, and {short(gain.slack)} is allowed")
     if all(gain.private <= gain.slack for gain in gains):
         most = max(gain.private for gain in gains)
         reason = f"nobody gains more than {rounded(most, up=True)} by any conversation"
@@ -160,5 +164,7 @@ def standing_words(market: ExactMarket, standing: Standing) -> list[str]:
     words = []
     for j, (value, choice) in enumerate(zip(standing.user_value, standing.choice, strict=True)):
         baseline = sum(market.user[j, :, :, 0].ravel().tolist(), ZERO)
-        words.append(f"user {j} talks to provider {choice} and gets {short(value + baseline)}")
+        words.append(
+            f"{market.names.user(j)} talks to {market.names.provider(choice)} and gets {short(value + baseline)}"
+        )
     return words

@@ -7,7 +7,7 @@ from .._claims import TOLERANCE, Bound, Claim, allowance
 from .._market import ExactMarket
 from .._outcomes import Multipliers
 from .._rational import ZERO, rounded
-from .._words import by_provider, short
+from .._words import Names, by_provider, short
 from ._curves import Equilibrium, Frontiers, Line, Link, Point, chain, equilibrium_at
 
 # Said where the outcome found is no equilibrium for the delta that was asked for, but for the least one that counts.
@@ -26,13 +26,14 @@ def worst_claim(market: ExactMarket, user: int, proposal: Any, delta: Fraction) 
         reached,
         float(proposal.lower),
         allowance(market.user_value[user]),
-        _chain_words(frontiers, links),
+        _chain_words(market.names, frontiers, links),
         {"silent": frontiers.user.silent, "slack": slack, "links": [_link_data(link) for link in links]},
     )
     span = frontiers.user.aligned - frontiers.user.silent
     return Claim(
         f"worst/user {user}",
-        f"utility of user {user} in her worst personalized equilibrium" + (_LEAST_SLACK if needed > delta else ""),
+        f"utility of {market.names.user(user)} in her worst personalized equilibrium"
+        + (_LEAST_SLACK if needed > delta else ""),
         [lower, upper],
         span + TOLERANCE * size,
     )
@@ -56,23 +57,23 @@ def _upper(market: ExactMarket, user: int, frontiers: Frontiers, proposal: Any) 
         "slack": frontiers.slack,
         "lines": [_line_data(line) for line in found.lines],
     }
-    bound = Bound("upper", found.level, reported, allowed, _equilibrium_words(frontiers, found), data)
+    bound = Bound("upper", found.level, reported, allowed, _equilibrium_words(market.names, frontiers, found), data)
     return bound, max(found.gains) * market.mass[user]
 
 
-def _equilibrium_words(frontiers: Frontiers, found: Equilibrium) -> list[str]:
+def _equilibrium_words(names: Names, frontiers: Frontiers, found: Equilibrium) -> list[str]:
     beaten = frontiers.user.silent if frontiers.num_providers == 1 else found.level
     words = ["all providers offer one outcome, which she obeys exactly; lines above the curves bound other offers (5)"]
     rows = zip(found.lines, found.gains, frontiers.slack, strict=True)
     for i, (line, gain, slack) in enumerate(rows):
         words.append(
-            f"provider {i}: phi(r) <= {short(line.height)} - {short(line.slope)} r, at {short(beaten)} "
+            f"{names.provider(i)}: phi(r) <= {short(line.height)} - {short(line.slope)} r, at {short(beaten)} "
             f"{short(line.at(beaten))}; gains at most {rounded(gain, up=True, digits=6)} of {short(slack)} allowed"
         )
     return words
 
 
-def _chain_words(frontiers: Frontiers, links: list[Link]) -> list[str]:
+def _chain_words(names: Names, frontiers: Frontiers, links: list[Link]) -> list[str]:
     if not links:
         return ["she never gets less than with silence"]
     words = [
@@ -86,16 +87,16 @@ def _chain_words(frontiers: Frontiers, links: list[Link]) -> list[str]:
         words += [
             f"[{short(link.start)}, {short(link.reach)}): {chords}",
             f"  multipliers: providers {by_provider(link.prices.floors[:-1].tolist())}, her utility "
-            f"{short(link.prices.floors[-1])}, {_incentive_words(link.prices)}: what is left is worth at least "
+            f"{short(link.prices.floors[-1])}, {_incentive_words(names, link.prices)}: what is left is worth at least "
             f"{short(link.cleared)}",
         ]
     return words
 
 
-def _incentive_words(prices: Multipliers) -> str:
+def _incentive_words(names: Names, prices: Multipliers) -> str:
     several = prices.obedience.shape[0] > 1
     terms = [
-        f"{f'type {t} ' if several else ''}{a}->{b} {short(prices.obedience[t, a, b])}"
+        f"{f'type {t} ' if several else ''}{names.action(a)}->{names.action(b)} {short(prices.obedience[t, a, b])}"
         for t, a, b in zip(*prices.obedience.nonzero(), strict=True)
     ]
     lies = int((prices.recoding.sum(axis=(2, 3)) != 0).sum())
@@ -123,13 +124,13 @@ def monopoly_claim(market: ExactMarket, provider: int, user: int, proposal: Any)
         allowed,
         [
             "sum over (type, evidence) of the largest V + incentives, less multiplier x silent utility",
-            f"multipliers: {_incentive_words(line.prices)}, her utility {short(line.slope)}",
+            f"multipliers: {_incentive_words(market.names, line.prices)}, her utility {short(line.slope)}",
         ],
         _line_data(line),
     )
     return Claim(
         f"most/provider {provider}/user {user}",
-        f"most that provider {provider} can get from user {user}",
+        f"most that {market.names.provider(provider)} can get from {market.names.user(user)}",
         [lower, upper],
         size,
     )

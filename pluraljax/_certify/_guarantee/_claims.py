@@ -5,7 +5,7 @@ from typing import Any
 
 from .._claims import Bound, Claim, allowance
 from .._market import ExactMarket
-from .._words import by_provider, name_users, short
+from .._words import Names, by_provider, short
 from ._ends import Dual, Segment, guarantee_above, guarantee_below, segment_of
 
 
@@ -20,7 +20,7 @@ def guarantee_claim(market: ExactMarket, proposal: Any, regime: str, delta: Frac
         dual.bound,
         proposal.lower,
         allowance(market.user_value[user]),
-        _dual_words(segment, dual, user),
+        _dual_words(market.names, segment, dual),
         {"multipliers": dual.multipliers, "floors": segment.floors, "remainder": dual.remainder},
     )
     upper = Bound(
@@ -33,18 +33,19 @@ def guarantee_claim(market: ExactMarket, proposal: Any, regime: str, delta: Frac
     )
     return Claim(
         f"guarantee/{regime}/user {user}",
-        f"guarantee of user {user} in every {regime} equilibrium",
+        f"guarantee of {market.names.user(user)} in every {regime} equilibrium",
         [lower, upper],
         size,
     )
 
 
-def _dual_words(segment: Segment, dual: Dual, user: int) -> list[str]:
+def _dual_words(names: Names, segment: Segment, dual: Dual) -> list[str]:
     terms = [
         f"{short(w)} x {short(floor)}" for w, floor in zip(dual.multipliers.tolist(), segment.floors, strict=True) if w
     ]
     words = [
-        f"each provider gets at least its floor (1) from {name_users(segment.members)}: {by_provider(segment.floors)}",
+        f"each provider gets at least its floor (1) from {names.several(segment.members)}: "
+        f"{by_provider(segment.floors)}",
         f"multipliers {by_provider(dual.multipliers.tolist())}; by (3), sum of multiplier x floor and of the least "
         f"U - mass sum_i w_i V_i:",
         " + ".join([*terms, short(dual.remainder)]).replace("+ -", "- ") + f" = {short(dual.bound)}",
@@ -57,5 +58,5 @@ def benchmark_words(market: ExactMarket) -> list[str]:
     words = []
     for j in range(market.num_users):
         user = market.outcomes_of(j)
-        words.append(f"user {j}: aligned {short(user.aligned)}, silent {short(user.silent)}")
+        words.append(f"{market.names.user(j)}: aligned {short(user.aligned)}, silent {short(user.silent)}")
     return words

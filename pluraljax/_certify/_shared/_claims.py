@@ -8,7 +8,7 @@ from .._claims import TOLERANCE, Bound, Claim, allowance
 from .._conversations import stakes_of
 from .._market import LEAST_SLACK, ExactMarket
 from .._rational import ZERO, rounded
-from .._words import by_provider, name_users, short
+from .._words import Names, by_provider, short
 from ._bounds import Loss
 from ._cover import Part
 from ._lower import Cover, Leaf, Lower
@@ -57,7 +57,9 @@ def _claim(
     aligned, span = market.outcomes_of(user).aligned, crowd.way[place]
     allowed = allowance(market.user_value[user])
     most = cover.most_lost(place, aligned - Fraction(low))
-    lower = Bound("lower", aligned - most.most, low, allowed, _cover_words(members, most), _cover_data(cover, most))
+    lower = Bound(
+        "lower", aligned - most.most, low, allowed, _cover_words(market.names, members, most), _cover_data(cover, most)
+    )
     attained = cover.proof.attained[place]
     found = None if attained is None else equilibrium_of(crowd, attained)
     if found is None:
@@ -66,56 +68,58 @@ def _claim(
             words = ["no outcome is worth more to her than what she does when told everything"]
         upper, needed = Bound("upper", aligned, high, allowed, words), ZERO
     else:
-        words, data = _profile_words(crowd, members, found), _profile_data(crowd, found)
+        words, data = _profile_words(market.names, crowd, members, found), _profile_data(crowd, found)
         upper = Bound("upper", aligned - found.lost[place], high, allowed, words, data)
         needed = max(found.gains)
     return Claim(
         f"worst/{regime}/user {user}",
-        f"utility of user {user} in her worst {regime} equilibrium" + (_LEAST_SLACK if needed > delta else ""),
+        f"utility of {market.names.user(user)} in her worst {regime} equilibrium"
+        + (_LEAST_SLACK if needed > delta else ""),
         [lower, upper],
         span + TOLERANCE * market.user_range(user),
         _KNOWN,
     )
 
 
-def _cover_words(members: Sequence[int], lower: Lower) -> list[str]:
+def _cover_words(names: Names, members: Sequence[int], lower: Lower) -> list[str]:
     empty = sum(leaf.by is not None and leaf.by.is_empty for leaf in lower.leaves)
     words = [
         f"she loses at most {short(lower.most)} against full information: {len(lower.leaves)} parts cover all",
         f"profiles, {empty} of them hold no equilibrium, and (11) bounds what she loses in the others, most of all in",
     ]
     largest = sorted(lower.leaves, key=lambda leaf: -leaf.most)[:_SHOWN]
-    return [*words, *(_leaf_words(members, leaf) for leaf in largest)]
+    return [*words, *(_leaf_words(names, members, leaf) for leaf in largest)]
 
 
-def _leaf_words(members: Sequence[int], leaf: Leaf) -> str:
-    where = f"part {'-'.join(map(str, leaf.part.path))}, {_allowed_words(leaf.part)}"
+def _leaf_words(names: Names, members: Sequence[int], leaf: Leaf) -> str:
+    where = f"part {'-'.join(map(str, leaf.part.path))}, {_allowed_words(names, members, leaf.part)}"
     if leaf.by is None:
         return f"{where}: {short(leaf.most)}, at a corner of its simplex"
     terms, largest = [], max((each.price for each in leaf.by.inequalities), default=ZERO)
     for each in leaf.by.inequalities:
         if each.price < _NOTABLE * largest:
             continue
-        won = name_users([j for j, comes in zip(members, each.won, strict=True) if comes])
-        terms.append(f"{short(each.price)} x (provider {each.provider} wins {won})")
+        won = names.several([j for j, comes in zip(members, each.won, strict=True) if comes])
+        terms.append(f"{short(each.price)} x ({names.provider(each.provider)} wins {won})")
     what = "nothing" if leaf.by.is_empty else short(leaf.most)
     return f"{where}: {what}, by {' + '.join(terms) or 'what policies can do at all'}"
 
 
-def _allowed_words(part: Part) -> str:
+def _allowed_words(names: Names, members: Sequence[int], part: Part) -> str:
     if len(set(part.allowed)) == 1 and len(part.allowed[0]) > 1:
         return "whoever serves whom"
-    return "users with providers " + ", ".join(" or ".join(map(str, sorted(who))) for who in part.allowed)
+    pairs = zip(members, part.allowed, strict=True)
+    return ", ".join(f"{names.user(j)} with {names.either(sorted(who))}" for j, who in pairs)
 
 
-def _profile_words(crowd: Crowd, members: Sequence[int], found: Equilibrium) -> list[str]:
+def _profile_words(names: Names, crowd: Crowd, members: Sequence[int], found: Equilibrium) -> list[str]:
     profile, words = found.profile, ["a profile in which nobody envies and no provider gains more than delta (13):"]
     for i, offer in enumerate(profile.offers):
         served = [j for j, server in zip(members, profile.served_by, strict=True) if server == i]
-        who = f"serves {name_users(served)}" if served else "serves nobody"
+        who = f"serves {names.several(served)}" if served else "serves nobody"
         words.append(
-            f"provider {i} offers policy {offer}, {who}, gains at most {rounded(found.gains[i], up=True, digits=6)} "
-            f"of {short(crowd.slack[i])} allowed"
+            f"{names.provider(i)} offers policy {offer}, {who}, gains at most "
+            f"{rounded(found.gains[i], up=True, digits=6)} of {short(crowd.slack[i])} allowed"
         )
     for place, policy in enumerate(profile.policies):
         words.append(f"policy {place}: {len(policy.rays)} signals with weights {by_provider(_weights(crowd, policy))}")
