@@ -68,7 +68,8 @@ def described(value: Any) -> str:
 def market_wanted(name: str, value: Any) -> str:
     """What to say where a market was to come; a path is that of a file, which has to be read first."""
     if isinstance(value, str | os.PathLike):
-        return f"{name} must be a Market, got a path: read it, market, names = plx.files.load_named_market({quoted(os.fspath(value))})."
+        path = quoted(os.fspath(value))
+        return f"{name} must be a Market, got the path {path}: plx.files.load_named_market reads market and names."
     return f"{name} must be a Market (observed_market makes one), got {described(value)}."
 
 

@@ -181,7 +181,7 @@ def _identity() -> tuple[str, ...]:
 
 
 # How many devices there are, and how wide numbers are outside our scopes: the command sets the one, scripts the other.
-_OF_PROCESS = ("jax_num_cpu_devices", "jax_enable_x64")
+_OF_PROCESS = tuple(f"jax_{name}" for name in ("num_cpu_devices", "enable_x64"))
 
 
 def _settings(on_one_cpu: bool) -> tuple[str, ...]:

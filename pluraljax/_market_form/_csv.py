@@ -3,6 +3,7 @@
 Or a wide one: a column for each state in place of the columns state and payoff.
 """
 
+import difflib
 import io
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,6 +21,8 @@ _NEEDED = ("who", "action", "payoff")
 # Whose payoffs these rows hold; everybody else is a provider. The other two rows are about users, and no payoffs.
 _USER, _PRIOR, _MASS = "user", "prior", "mass"
 _ALL = ("", "*")
+# How much of a name has to be the same for a slip: "users" and "payof" are slips, and "hot" is none of "who".
+_ALIKE = 0.8
 # A market in which there is nothing to be known.
 _ONE_STATE = ("always",)
 
@@ -39,8 +42,9 @@ def read_csv_form(path: Path) -> Form:
     `who` is `user`, for what users get themselves, or the name of a provider. An empty `user` or `state`, or `*`, means
     all of them; both columns may be left out. Rows whose `who` is `prior` hold probabilities of states, those with
     `mass` how many people a user stands for. In place of `state` and `payoff` there may be a column for each state,
-    with its name; a row of `mass` then has one entry. What users' own rows name are the users and actions of the market, and
-    what `prior` rows name are its states. Raises `ValueError` with the file and the line for whatever is wrong.
+    with its name; a row of `mass` then has one entry. What users' own rows name are the users and actions of the
+    market, and what `prior` rows name are its states. Raises `ValueError` with the file and the line for whatever is
+    wrong.
     """
     rows = _read_rows(path)
     names = _names_of(path, rows)
@@ -82,8 +86,14 @@ def _wide_states(header: list[str], spelled: list[str]) -> tuple[str, ...]:
     if "payoff" in header or "state" in header:
         return ()
     others = [own for name, own in zip(header, spelled, strict=True) if name not in _COLUMNS]
-    misspelt = any(_is_number(name) or not name or did_you_mean(name.lower(), _COLUMNS) for name in others)
-    return () if misspelt or len(others) < 2 else tuple(others)
+    if len(others) < 2 or any(_is_number(name) or not name or _is_misspelt(name.lower()) for name in others):
+        return ()
+    return tuple(others)
+
+
+def _is_misspelt(name: str) -> bool:
+    """Whether it is one of the usual columns with a slip, which no state is called like."""
+    return bool(difflib.get_close_matches(name, _COLUMNS, n=1, cutoff=_ALIKE))
 
 
 def _wide_rows(path: Path, where: str, entries: dict[str, str], states: tuple[str, ...]) -> list[_Row]:

@@ -156,11 +156,18 @@ def _exits(known: Known, worst: np.ndarray, sure: np.ndarray) -> tuple[list[str]
         if not (lost or doubtful or gained):
             harmless.append(provider)
     if harmless:
-        everybody = len(harmless) == len(providers)
-        who = "any one provider" if everybody else f"either one of {together(harmless)}"
-        who = shown(harmless[0]) if len(harmless) == 1 else f"{who} (not several)"
+        who = _any_one(harmless, everybody=len(harmless) == len(providers))
         sentences.append(f"If policies are personalized, {who} could leave without a change in who is served.")
     return sentences, {"exits": [_row(known, name, *each) for name, *each in _each(providers, worst, after, sure)]}
+
+
+def _any_one(names: list[str], *, everybody: bool) -> str:
+    """Each of some providers, but only by itself: together their exits were not asked about."""
+    if len(names) == 1:
+        return shown(names[0])
+    if len(names) == 2:
+        return f"either one of {together(names)} (not both)"
+    return f"any one {'provider' if everybody else f'of {together(names)}'} (not several)"
 
 
 def _copy(known: Known, worst: np.ndarray, sure: np.ndarray) -> tuple[list[str], dict[str, Any]]:

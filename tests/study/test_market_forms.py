@@ -27,6 +27,22 @@ Max,Bo,tea,hot,7
 Max,Bo,tea,cold,8
 Max,Bo,coffee,*,9
 """
+# The same with a column for each state.
+WIDE = """who,user,action,hot,cold
+prior,,,0.25,0.75
+mass,Ann,,2,
+mass,Bo,,,1
+user,Ann,tea,1,3
+user,Ann,coffee,2,2
+user,Bo,tea,1.5,1.5
+user,Bo,coffee,0,-2e0
+Zoe,*,tea,0,0
+Zoe,,coffee,1,1
+Max,Ann,tea,5,5
+Max,Ann,coffee,6,6
+Max,Bo,tea,7,8
+Max,Bo,coffee,9,9
+"""
 TOML = """
 actions = ["tea", "coffee"]
 states = ["hot", "cold"]
@@ -63,7 +79,8 @@ def write(folder, text, name="market.csv"):
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("market.csv", CSV), ("market.toml", TOML), ("MARKET.CSV", CSV), ("bom.csv", "\ufeff" + CSV)]
+    ("name", "text"),
+    [("market.csv", CSV), ("market.toml", TOML), ("MARKET.CSV", CSV), ("bom.csv", "\ufeff" + CSV), ("wide.csv", WIDE)],
 )
 def test_a_form_is_read_as_it_stands(tmp_path, name, text):
     market, names = plx.files.load_named_market(write(tmp_path, text, name))
@@ -137,6 +154,13 @@ BAD_CSV = {
         "who,action,state,Ann,Users\nuser,tea,hot,1,2\n",
         "there is no column 'payoff'. A row holds one payoff: give each number under 'Ann', 'Users' a row of its own",
     ),
+    "a percentage": (
+        changed("hot,0.25", "hot,25%"),
+        "line 2: a probability must be a finite number, got '25%'. Write 0.25.",
+    ),
+    "no mass": (changed("mass,Ann,,,2", "mass,Ann,,,two"), "line 4: a mass must be a finite number, got 'two'"),
+    "a wide mass twice": (WIDE.replace("mass,Ann,,2,", "mass,Ann,,2,3"), "line 3: a mass is one number, in any of the"),
+    "a wide hole": (WIDE.replace("tea,1,3", "tea,1,"), "payoff must be a finite number, got ''"),
     "a column that is no column": ("who,user,action,payoff,users\n", "there is no column 'users'. Known: who, user,"),
     "no rows": ("who,action,payoff\n", "has no rows under its header"),
     "a column is missing": (changed("state,payoff", "state,payof"), "no column 'payof'. Did you mean 'payoff'?"),

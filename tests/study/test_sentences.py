@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import pluraljax as plx
-from pluraljax._study import _facts
+from pluraljax._study._advice import after_search
 from pluraljax._study._sentences import sentence_of_halves
 
 RIGHT = np.eye(2)
@@ -54,7 +54,8 @@ def test_everybody_is_served_by_aligned_providers(answers):
     np.testing.assert_allclose(worst(found.anonymous), ALIGNED, atol=1e-6)
     assert found.is_decided
     assert found.changes == (
-        "Any one provider could leave without a change in who is served if policies are personalized.",
+        "If policies are personalized, either one of Zoe and Max (not both) could leave without a change in who is "
+        "served.",
     )
 
 
@@ -167,29 +168,45 @@ def test_each_half_has_its_sentence_and_the_known_one_comes_first(apart, togethe
 
 
 @pytest.mark.parametrize(
-    ("providers", "budget", "left", "moving", "wanted"),
+    ("providers", "parts", "left", "moving", "seconds", "wanted"),
     [
-        (3, 48, True, False, "only 48 parts were looked at, and a larger budget (500, say) may tell more"),
-        (
-            3,
-            5000,
-            True,
-            True,
-            "a budget beyond 5,000 parts may tell more, though with several providers it often stays open",
-        ),
+        (3, 48, True, False, 0.01, "only 48 parts were looked at, and --budget 500 (about 5 seconds) may tell more"),
+        (3, 500, True, True, 0.004, "the search still gains ground: give it --budget 2000 (about 8 seconds)"),
+        (3, 5152, True, True, 0.012, "the search still gains ground: give it --budget 30000 (about 6 minutes)"),
+        (2, 40000, True, True, 0.04, "the search still gains ground: give it --budget 200000 (about 3 hours)"),
+        (2, 500, True, True, 0.0001, "the search still gains ground: give it --budget 2000 (about a second)"),
         (
             3,
             5000,
             True,
             False,
+            1.0,
             "told next to nothing more; with several providers that is often so, whatever the budget",
         ),
-        (1, 5000, True, False, "the last half of 5,000 parts told next to nothing more"),
-        (3, 5000, False, True, "the search came to its end, and no larger budget tells more"),
+        (1, 5000, True, False, 1.0, "the last half of 5,000 parts told next to nothing more"),
+        (3, 5000, False, True, 1.0, "the search came to its end, and no larger budget tells more"),
     ],
 )
-def test_a_larger_budget_is_advised_where_the_search_still_made_headway(providers, budget, left, moving, wanted):
-    assert _facts._after_search(providers, budget, left, moving).endswith(wanted)
+def test_a_larger_budget_is_advised_with_its_time(providers, parts, left, moving, seconds, wanted):
+    assert after_search(providers, parts, left, moving, seconds).endswith(wanted)
+
+
+def test_conditions_that_nobody_needs_are_no_bad_news(answers):
+    """Everybody is served without one mixture for both; the other half goes by weak alignment, and not everybody is."""
+    assert answers["protected"].reasons[1] == (
+        "Strong alignment is not needed here: anonymous policies serve everyone, though one mixture for all misses "
+        "somebody by 0.5 or more."
+    )
+    assert answers["protected"].personalized.everybody is False
+
+
+def test_the_columns_and_the_way_to_a_proof_are_said(answers):
+    text = str(answers["opposed"])
+    assert "At least: a bound that needs no search. Worst: what the worst equilibrium gives" in text
+    assert text.endswith("To prove it again in exact arithmetic: pluraljax certify MARKET")
+    patient = plx.study(market(PROTECTED), NAMES, budget=700, delta=0.001)
+    assert patient.parts == 700
+    assert str(patient).endswith("pluraljax certify MARKET --delta 0.001 --budget 700")
 
 
 def test_units_and_constants_do_not_matter(answers):
@@ -238,6 +255,8 @@ def test_a_copy_may_compete_with_the_only_provider():
         ({"delta": -1.0}, "delta must be >= 0, got -1"),
         ({"delta": float("inf")}, "delta must be finite"),
         ({"budget": -1}, "budget must be a number of parts >= 0, got -1"),
+        ({"seconds": -1}, "seconds must be a finite number of seconds >= 0, got -1"),
+        ({"market": "shop.csv"}, "got the path 'shop.csv': plx.files.load_named_market reads market and names"),
         ({"budget": True}, "budget must be a number of parts >= 0, got True"),
         ({"names": 3}, "names must be a MarketNames, or a mapping with lists of names, got 3"),
         ({"names": {"user": ["Ann", "Bo"]}}, "names has the key 'user'. Did you mean 'users'?"),

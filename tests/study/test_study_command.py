@@ -5,12 +5,14 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import pluraljax as plx
+from pluraljax._market_form import MarketNames
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "study.md").read_text()
@@ -56,16 +58,25 @@ def results():
 def test_the_page_shows_what_is_printed(results):
     code, text = results[0]
     assert code == 0
-    assert text.split() == blocks("text")[1].split()
+    assert text.split() == blocks("text")[2].split()
     assert max(map(len, text.splitlines())) <= 80
 
 
 def test_the_page_shows_the_file(results):
     """Its excerpt is in the file, line for line."""
     lines = SHOP.read_text().splitlines()
-    excerpt = [line for line in blocks("text")[0].splitlines() if line != "..."]
+    excerpt = [line for line in blocks("text")[1].splitlines() if line != "..."]
     assert lines[0] == excerpt[0]
     assert set(excerpt) <= set(lines)
+
+
+def test_the_first_table_of_the_page_is_a_market(tmp_path):
+    """It is indented there, as part of a list."""
+    (tmp_path / "market.csv").write_text(textwrap.dedent(f"   {blocks('text')[0].lstrip()}"))
+    market, names = plx.files.load_named_market(tmp_path / "market.csv")
+    assert names == MarketNames(("Ann", "Ben"), ("Shop", "Guide"), ("buy", "wait"), ("worth it", "overpriced"))
+    np.testing.assert_array_equal(market.user_value[0], [[5, -3], [0, 0]])
+    np.testing.assert_array_equal(market.provider_value[1], [[[5, -3], [0, 0]], np.zeros((2, 2))])
 
 
 def test_json_says_the_same(results):
@@ -114,6 +125,7 @@ def test_the_page_s_toml_is_a_market(tmp_path):
         (["no.csv"], "pluraljax study: no.csv: there is no such file."),
         ([str(SHOP), "--delta", "-1"], "--delta must be >= 0, got -1"),
         ([str(SHOP), "--budget", "-1"], "--budget must be >= 0, got -1"),
+        ([str(SHOP), "--seconds", "-1"], "--seconds must be >= 0, got -1"),
     ],
 )
 def test_wrong_arguments_are_one_sentence(arguments, wanted):
