@@ -16,7 +16,7 @@ def after_search(providers: int, parts: int, left: bool, moving: bool, seconds: 
         more = _TELLING
         return f"only {parts:,} parts were looked at, and --budget {more} ({_about(more * seconds)}) may tell more"
     if moving:
-        more = _round(_MORE * parts)
+        more = _round(float(_MORE * parts))
         return f"the search still gains ground: give it --budget {more} ({_about(more * seconds)})"
     often = "; with several providers that is often so, whatever the budget" if providers > 1 else ""
     return f"the last half of {parts:,} parts told next to nothing more{often}"

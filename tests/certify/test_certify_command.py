@@ -138,7 +138,7 @@ def test_a_profile_is_proved_or_refuted(results):
     code, text = results["told"]
     assert code == 1
     assert "user 0 talks to provider 0 and gets 1" in text
-    refuted = re.search(r"REFUTED: provider 0 gains at least (\S+), more than 1e-09", text)
+    refuted = re.search(r"why: provider 0 gains at least (\S+), more than 1e-09", text)
     assert refuted is not None
     assert float(refuted[1]) == pytest.approx(0.25, abs=1e-9)
     assert text.rstrip().endswith("7 claims: 6 PROVED, 1 REFUTED.")
@@ -147,7 +147,7 @@ def test_a_profile_is_proved_or_refuted(results):
 def test_what_is_not_proved_is_open_and_exits_with_1(results):
     code, text = results["planted"]
     assert code == 1
-    reported = re.search(r"OPEN: float64 reported (\S+) as the lower end, 0.01 beyond what is proved", text)
+    reported = re.search(r"why: float64 reported (\S+) as the lower end, 0.01 beyond what is proved", text)
     assert reported is not None
     assert float(reported[1]) == pytest.approx(0.01)
     assert text.rstrip().endswith("5 PROVED, 1 OPEN.")

@@ -8,6 +8,7 @@ import pytest
 from pluraljax._certify import _conclusion
 from pluraljax._certify._claims import Bound, Certificate, Claim, Question, Section
 from pluraljax._certify._market import exact_market
+from pluraljax._certify._words import Names
 from pluraljax._served import SERVED, ZERO
 from pluraljax._study import _sentences
 
@@ -46,7 +47,7 @@ CLAIMS = [
 
 
 def sentences(claims, regimes=("personalized", "anonymous"), names=None):
-    words = _conclusion.conclusion(exact_market(Arrays), regimes, claims, names).words
+    words = _conclusion.conclusion(exact_market(Arrays, Names(names)), regimes, claims).words
     assert max(map(len, words)) <= 107
     return "\n".join(words).replace("\n  ", " ").splitlines()[:4]
 
@@ -83,7 +84,7 @@ def test_worst_equilibria_of_users_who_share_decide_what_the_guarantee_does_not(
 
 def test_silence_that_is_an_equilibrium_serves_nobody():
     found = sentences([*CLAIMS, silence("anonymous", "a")], names=["Ann", "Bo", "Cy", "Di"])
-    assert found[2] == "Cy (user 2) is served neither way (worst: 50 to 75 % personalized, 0 % anonymous)."
+    assert found[2] == "Cy is served neither way (worst: 50 to 75 % personalized, 0 % anonymous)."
 
 
 def test_segments_have_words_of_their_own():
@@ -109,3 +110,38 @@ def test_a_certificate_begins_with_it(counted):
     assert lines[:4] == ["market", "", "Conclusion", f"   {end.words[0]}"]
     assert lines.index(f"   {counted}") < lines.index("words") < lines.index("1. Proof")
     assert lines[-1] == counted
+
+
+def test_what_is_marked_is_what_is_counted():
+    """A question's parts have no verdicts, and reasons do not repeat them; what is brief leaves out what is proved."""
+    wide = claim("one", lower=0.0, upper=1.0)
+    question = Question("two", "silence is no delta-equilibrium, anonymous", "PROVED", "somebody gains", [wide])
+    end = _conclusion.conclusion(exact_market(Arrays), ["personalized"], [*CLAIMS, silence("personalized", "a")])
+    certificate = Certificate("market", [], [end, Section("Proof", [], [wide, question])])
+    text, brief = str(certificate), certificate.brief()
+    for shown, proved in ((text, 1), (brief, 0)):
+        lines = shown.splitlines()
+        assert "   2 claims: 1 PROVED, 1 OPEN." in lines
+        assert sum(line.endswith(" OPEN") for line in lines) == 1
+        assert sum(line.endswith(" PROVED") for line in lines) == proved
+        assert "     why: both ends hold, but are 1 apart (known: 1e-06)" in lines
+    assert text.count("by hand") == 4
+    assert "by hand" not in brief
+    assert not certificate.is_proved
+
+
+def test_a_conclusion_does_not_rest_on_what_is_open():
+    wide = claim("one", lower=0.0, upper=1.0)
+    for left, wanted in (([], False), ([wide], True)):
+        known = [*CLAIMS, silence("personalized", "a"), *left]
+        words = _conclusion.conclusion(exact_market(Arrays), ["personalized"], known).words
+        assert (_conclusion._APART in words) is wanted
+
+
+def test_names_are_those_of_a_list():
+    names = Names(["Ann", "Bo", "Cy\n"], ["Zoe", "Max"], ["tea", "coffee"])
+    assert (names.user(0), names.provider(1), names.action(1)) == ("Ann", "Max", "coffee")
+    assert names.several([0, 2]) == "Ann and Cy\\n"
+    assert names.either([0, 1]) == "Zoe or Max"
+    assert Names().several([0, 1, 2]) == "users 0-2"
+    assert Names(["x"] * 10).several(list(range(10))).endswith("x and 3 others")

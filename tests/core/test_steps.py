@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import pluraljax as plx
-from pluraljax._compiling import _eager, _serialized
+from pluraljax._compiling import _eager, _serialized, _traced
 from pluraljax._compiling._quiet import without_noise
 from pluraljax._precision import in_float64
 
@@ -123,6 +123,22 @@ def test_random_keys_are_kept_with_what_they_are_for(folder, compiled, kind, num
     other = jax.random.key(7, impl={"rbg": "threefry2x32", "threefry2x32": "rbg"}[kind])
     assert not np.array_equal(drawn(other if number is None else jax.random.split(other, number), 2.0), found)
     assert len(compiled) == 2
+
+
+def test_devices_and_switches_of_the_process_have_no_programmes_of_their_own(monkeypatch):
+    """The command asks for a device per core, and scripts for 64-bit numbers; what several devices run follows from that."""
+    keys = lambda: [_traced.text_of((with_words,), (np.ones(2),), on_one_cpu=one) for one in (True, False)]
+    monkeypatch.setattr(with_words, "__module__", "pluraljax.made")
+    alone, among = keys()
+    monkeypatch.setattr(
+        jax.config, "values", dict(jax.config.values) | {"jax_num_cpu_devices": 7, "jax_enable_x64": None}
+    )
+    after = keys()
+    assert alone is not None
+    assert alone == after[0]
+    assert among != after[1]
+    monkeypatch.setattr(jax.config, "values", dict(jax.config.values) | {"jax_default_matmul_precision": "highest"})
+    assert keys()[0] != alone
 
 
 def test_shapes_and_settings_have_programmes_of_their_own(folder, compiled):

@@ -482,6 +482,29 @@ def test_a_batch_for_a_scan_holds_the_same_numbers():
         worst_equilibria(cases.as_market(cases.build("gaussian", 0, SHAPE)), TOGETHER)
 
 
+def test_a_search_that_goes_on_ends_as_one_with_that_budget(monkeypatch):
+    """It asks whether to, beyond its budget only, and takes the same parts in the same order."""
+    from pluraljax._worst_shared import _tree
+
+    monkeypatch.setattr(_tree, "_MOVED", -1.0)
+    batch = numbers(cases.stack([cases.build("gaussian", seed, SHAPE) for seed in range(12)]))
+    for market in range(12):
+        one, asked = jax.tree.map(lambda leaf, at=market: leaf[at : at + 1], batch), []
+        further = lambda ends, asked=asked: asked.append(ends) or len(asked) < 4
+        rows = worst_equilibria(one, TOGETHER, budget=67, further=further)
+        looked = int(rows.nodes.sum())
+        if not asked:
+            assert looked <= 67
+            continue
+        same = worst_equilibria(one, TOGETHER, budget=looked)
+        assert looked > 67 - 8
+        np.testing.assert_array_equal([rows.lower, rows.upper], [same.lower, same.upper])
+        np.testing.assert_array_equal(rows.nodes, same.nodes)
+        if looked > 67:
+            return
+    pytest.fail("none of these searches went on")
+
+
 def test_progress_is_told():
     told = []
     ask(registry()[1][-3:], progress=lambda done, total: told.append((done, total)))

@@ -95,10 +95,10 @@ def _chain_words(names: Names, frontiers: Frontiers, links: list[Link]) -> list[
 
 def _incentive_words(names: Names, prices: Multipliers) -> str:
     several = prices.obedience.shape[0] > 1
-    terms = [
-        f"{f'type {t} ' if several else ''}{names.action(a)}->{names.action(b)} {short(prices.obedience[t, a, b])}"
-        for t, a, b in zip(*prices.obedience.nonzero(), strict=True)
-    ]
+    terms = []
+    for t, a, b in zip(*(axis.tolist() for axis in prices.obedience.nonzero()), strict=True):
+        who = f"type {t} " if several else ""
+        terms.append(f"{who}{names.action(a)}->{names.action(b)} {short(prices.obedience[t, a, b])}")
     lies = int((prices.recoding.sum(axis=(2, 3)) != 0).sum())
     terms += [f"{lies} kinds of lie"] * bool(lies)
     return "obedience " + (", ".join(terms) or "0")
