@@ -80,7 +80,7 @@ def _again(study: Any) -> list[str]:
     """How to have all of it proved again: with the parts that the search looked at."""
     options = f" --delta {study.delta!r}" if study.delta else ""
     options += f" --budget {study.parts}" if study.parts not in (0, PARTS) else ""
-    return [_wrapped(f"To prove it again in exact arithmetic: pluraljax certify MARKET{options}")]
+    return ["To prove it again in exact arithmetic:", f"  pluraljax certify MARKET{options}"]
 
 
 def _shares(user: UserAnswer, width: int) -> list[str]:

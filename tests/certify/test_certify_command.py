@@ -138,7 +138,7 @@ def test_a_profile_is_proved_or_refuted(results):
     code, text = results["told"]
     assert code == 1
     assert "user 0 talks to provider 0 and gets 1" in text
-    refuted = re.search(r"why: provider 0 gains at least (\S+), more than 1e-09", text)
+    refuted = re.search(r"REFUTED\n +why: provider 0 gains at least (\S+), more than 1e-09", text)
     assert refuted is not None
     assert float(refuted[1]) == pytest.approx(0.25, abs=1e-9)
     assert text.rstrip().endswith("7 claims: 6 PROVED, 1 REFUTED.")

@@ -126,7 +126,7 @@ def test_random_keys_are_kept_with_what_they_are_for(folder, compiled, kind, num
 
 
 def test_devices_and_switches_of_the_process_have_no_programmes_of_their_own(monkeypatch):
-    """The command asks for a device per core, and scripts for 64-bit numbers; what several devices run follows from that."""
+    """The command asks for a device per core, scripts for 64-bit numbers; what runs on several devices follows from it."""
     keys = lambda: [_traced.text_of((with_words,), (np.ones(2),), on_one_cpu=one) for one in (True, False)]
     monkeypatch.setattr(with_words, "__module__", "pluraljax.made")
     alone, among = keys()

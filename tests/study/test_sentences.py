@@ -203,7 +203,7 @@ def test_conditions_that_nobody_needs_are_no_bad_news(answers):
 def test_the_columns_and_the_way_to_a_proof_are_said(answers):
     text = str(answers["opposed"])
     assert "At least: a bound that needs no search. Worst: what the worst equilibrium gives" in text
-    assert text.endswith("To prove it again in exact arithmetic: pluraljax certify MARKET")
+    assert text.endswith("To prove it again in exact arithmetic:\n  pluraljax certify MARKET")
     patient = plx.study(market(PROTECTED), NAMES, budget=700, delta=0.001)
     assert patient.parts == 700
     assert str(patient).endswith("pluraljax certify MARKET --delta 0.001 --budget 700")

@@ -487,9 +487,8 @@ def test_a_search_that_goes_on_ends_as_one_with_that_budget(monkeypatch):
     from pluraljax._worst_shared import _tree
 
     monkeypatch.setattr(_tree, "_MOVED", -1.0)
-    batch = numbers(cases.stack([cases.build("gaussian", seed, SHAPE) for seed in range(12)]))
-    for market in range(12):
-        one, asked = jax.tree.map(lambda leaf, at=market: leaf[at : at + 1], batch), []
+    for place in np.flatnonzero((searched().status == plx.Status.OPEN).any(axis=1)):
+        one, asked = numbers(cases.stack(registry()[1][place : place + 1])), []
         further = lambda ends, asked=asked: asked.append(ends) or len(asked) < 4
         rows = worst_equilibria(one, TOGETHER, budget=67, further=further)
         looked = int(rows.nodes.sum())
