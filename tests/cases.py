@@ -253,3 +253,20 @@ DEGENERATE = tuple(name for name in CASES if name not in RANDOM)
 def many(names, count, shape=Shape()):  # noqa: B008
     """`count` markets that take turns among the named cases."""
     return [build(names[i % len(names)], i, shape) for i in range(count)]
+
+
+# Five investors (fund, index fund, bond, cash) in a boom, a flat market and a crash; nobody who advises cares for them.
+_OWN = [
+    [[8, 2, -6], [6.5, 0.5, -5], [2, 2.5, 1], [0, 0.7, 1.8]],
+    [[5, 1, -9], [4.2, 1.6, -4], [2.2, 2.9, 1.5], [0.3, 1, 2.4]],
+    [[9, 3, -3], [7, 1.4, -3.5], [1.7, 2.2, 0.4], [0.1, 0.4, 1.1]],
+    [[3, -1, -12], [3.6, 0.8, -6], [2.1, 3.1, 2], [1, 1.9, 3.3]],
+    [[6, 2.6, -4], [7.5, 1.1, -2.5], [1.2, 1.9, 0.6], [0.2, 0.9, 2.9]],
+]
+_PAID = [[0, 3, 1, 0], [1.5, 0, 0, 0], [0, 0, 0, 0.8]]
+
+
+def investors():
+    """A market whose anonymous half takes thousands of parts; full information only just meets all floors."""
+    paid = np.broadcast_to(np.array(_PAID)[:, None, :, None], (3, 5, 4, 3))
+    return plx.observed_market(np.array(_OWN, float), paid, np.array([0.45, 0.35, 0.2]))

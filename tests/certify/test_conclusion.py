@@ -131,10 +131,9 @@ def test_what_is_marked_is_what_is_counted():
 
 
 def test_a_conclusion_does_not_rest_on_what_is_open():
-    wide = claim("one", lower=0.0, upper=1.0)
-    for left, wanted in (([], False), ([wide], True)):
-        known = [*CLAIMS, silence("personalized", "a"), *left]
-        words = _conclusion.conclusion(exact_market(Arrays), ["personalized"], known).words
+    told = [claim(f"guarantee/personalized/user {user}", lower=1.0) for user in range(3)]
+    for claims, wanted in ((told, False), ([*told, claim("one", lower=0.0, upper=1.0)], True), (told[1:], False)):
+        words = _conclusion.conclusion(exact_market(Arrays), ["personalized"], claims).words
         assert (_conclusion._APART in words) is wanted
 
 

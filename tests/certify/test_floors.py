@@ -2,32 +2,18 @@
 
 from fractions import Fraction
 
+import cases
 import numpy as np
 import pytest
 
-import pluraljax as plx
 from pluraljax._certify._guarantee._ends import guarantee_above, guarantee_below, segment_of
 from pluraljax._certify._market import exact_market
 from pluraljax._inner import inner_outcome
 from pluraljax._proposals import _inner
 
-# Five investors (fund, index fund, bond, cash) in a boom, a flat market and a crash; nobody who advises cares for them.
-OWN = [
-    [[8, 2, -6], [6.5, 0.5, -5], [2, 2.5, 1], [0, 0.7, 1.8]],
-    [[5, 1, -9], [4.2, 1.6, -4], [2.2, 2.9, 1.5], [0.3, 1, 2.4]],
-    [[9, 3, -3], [7, 1.4, -3.5], [1.7, 2.2, 0.4], [0.1, 0.4, 1.1]],
-    [[3, -1, -12], [3.6, 0.8, -6], [2.1, 3.1, 2], [1, 1.9, 3.3]],
-    [[6, 2.6, -4], [7.5, 1.1, -2.5], [1.2, 1.9, 0.6], [0.2, 0.9, 2.9]],
-]
-PAID = [[0, 3, 1, 0], [1.5, 0, 0, 0], [0, 0, 0, 0.8]]
 # What a solver found for the third of them: the floor of the first provider is missed by 1e-13.
 SHARE = 5 / 9 - 3.4e-13
 FOUND = [[0, 2, 0], [0, 2, 0], [3, 3, 1], [None, 2, 0], [1, 0, 0]]
-
-
-def market():
-    paid = np.broadcast_to(np.array(PAID)[:, None, :, None], (3, 5, 4, 3))
-    return plx.observed_market(np.array(OWN, float), paid, np.array([0.45, 0.35, 0.2]))
 
 
 def found():
@@ -40,7 +26,7 @@ def found():
 
 
 def test_an_outcome_that_clears_all_floors_makes_up_for_what_another_misses():
-    given = market()
+    given = cases.investors()
     segment = segment_of(exact_market(given), list(range(5)), Fraction(0))
     below = guarantee_below(segment, 2, np.zeros(3)).bound
     assert float(below) == pytest.approx(-0.515)

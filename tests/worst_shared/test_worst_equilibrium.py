@@ -482,26 +482,18 @@ def test_a_batch_for_a_scan_holds_the_same_numbers():
         worst_equilibria(cases.as_market(cases.build("gaussian", 0, SHAPE)), TOGETHER)
 
 
-def test_a_search_that_goes_on_ends_as_one_with_that_budget(monkeypatch):
+def test_a_search_that_goes_on_ends_as_one_with_that_budget():
     """It asks whether to, beyond its budget only, and takes the same parts in the same order."""
-    from pluraljax._worst_shared import _tree
-
-    monkeypatch.setattr(_tree, "_MOVED", -1.0)
-    for place in np.flatnonzero((searched().status == plx.Status.OPEN).any(axis=1)):
-        one, asked = numbers(cases.stack(registry()[1][place : place + 1])), []
-        further = lambda ends, asked=asked: asked.append(ends) or len(asked) < 4
-        rows = worst_equilibria(one, TOGETHER, budget=67, further=further)
-        looked = int(rows.nodes.sum())
-        if not asked:
-            assert looked <= 67
-            continue
-        same = worst_equilibria(one, TOGETHER, budget=looked)
-        assert looked > 67 - 8
-        np.testing.assert_array_equal([rows.lower, rows.upper], [same.lower, same.upper])
-        np.testing.assert_array_equal(rows.nodes, same.nodes)
-        if looked > 67:
-            return
-    pytest.fail("none of these searches went on")
+    batch, everybody, asked = jax.tree.map(lambda leaf: np.asarray(leaf)[None], cases.investors()), plx.anonymous(5), []
+    rows = worst_equilibria(batch, everybody, budget=67, further=lambda ends: asked.append(ends) or len(asked) < 4)
+    looked = int(rows.nodes.sum())
+    assert len(asked) == 4
+    assert 67 < looked <= 67 + 2 * 64 + 7
+    same = worst_equilibria(batch, everybody, budget=looked)
+    np.testing.assert_array_equal([rows.lower, rows.upper], [same.lower, same.upper])
+    np.testing.assert_array_equal(rows.nodes, same.nodes)
+    # Where nobody wants more, the budget is what is looked at.
+    assert worst_equilibria(batch, everybody, budget=67, further=lambda _: False).nodes.sum() == 67
 
 
 def test_progress_is_told():
