@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from typing import Any
 
 QUESTIONS = {
     "weak alignment": "plx.weak_alignment(market)",
@@ -50,10 +51,21 @@ def cpu_seconds(call: str, cache: str) -> float:
     return float(done.stdout)
 
 
+def first_and_next(name: str) -> list[float]:
+    """CPU seconds in a process with nothing kept, and in the one after it."""
+    with tempfile.TemporaryDirectory() as cache:
+        return [cpu_seconds(QUESTIONS[name], cache) for _ in range(2)]
+
+
+def measure(quick: bool) -> dict[str, Any]:
+    """The section `first-calls` of `python -m benchmarks`: one question where it has to be quick."""
+    rows = [[name, *first_and_next(name)] for name in list(QUESTIONS)[: 1 if quick else None]]
+    return {"columns": ["question", "first call, CPU s", "next process, CPU s"], "rows": rows, "notes": []}
+
+
 def main() -> None:
     for name in sys.argv[1:] or QUESTIONS:
-        with tempfile.TemporaryDirectory() as cache:
-            first, second = (cpu_seconds(QUESTIONS[name], cache) for _ in range(2))
+        first, second = first_and_next(name)
         print(
             json.dumps({"what": name, "first call, CPU s": round(first, 2), "next process": round(second, 2)}),
             flush=True,

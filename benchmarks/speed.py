@@ -1,6 +1,6 @@
 """How much faster the questions are than HiGHS, one programme at a time: `python benchmarks/speed.py [NAME ...]`.
 
-One core, batches of 1,000 markets, both sides in the same run. pluraljax answers the whole question, both ends of its
+CPU seconds on one core, batches of 1,000 markets, both sides in the same run. pluraljax answers the whole question, both ends of its
 bracket included; HiGHS solves one programme, keeps one model, and has presolve off. For the public programme pluraljax
 looks at every set of users that may be won, and HiGHS at the one that matters. For the frontier HiGHS bisects intervals
 with the emptiness test, down to 1e-3 of the way from silent to aligned, and stops as soon as it meets an interval that
@@ -34,22 +34,22 @@ WANTED = {
 }
 
 
-def draw(providers, actions, states, alignment, users=1):
+def draw(providers, actions, states, alignment, users=1, markets=MARKETS):
     family = plx.families.gaussian(
         providers=providers, users=users, actions=actions, states=states, alignment=alignment, prior="dirichlet"
     )
-    return jax.vmap(family)(jax.random.split(jax.random.key(0), MARKETS))
+    return jax.vmap(family)(jax.random.split(jax.random.key(0), markets))
 
 
-def clock(function, *arguments, repeats=20):
-    """Seconds of the first call, the best of some later ones, and the result."""
-    begin = time.perf_counter()
+def clock(function, *arguments, repeats=20, budget=5.0):
+    """CPU seconds of the first call, the least of some later ones (until they took `budget` in all), and the result."""
+    begin = time.process_time()
     result = jax.block_until_ready(function(*arguments))
-    first, times = time.perf_counter() - begin, []
-    for _ in range(repeats):
-        begin = time.perf_counter()
+    first, times = time.process_time() - begin, []
+    while len(times) < repeats and (not times or sum(times) < budget):
+        begin = time.process_time()
         jax.block_until_ready(function(*arguments))
-        times.append(time.perf_counter() - begin)
+        times.append(time.process_time() - begin)
     return first, min(times), result
 
 
@@ -84,10 +84,10 @@ class Programme:
 
     def solve(self):
         """Returns the optimum, and the seconds that HiGHS took to read the coefficients and to solve."""
-        begin = time.perf_counter()
+        begin = time.process_time()
         self.solver.passModel(self.lp)
         self.solver.run()
-        return self.solver.getInfo().objective_function_value, time.perf_counter() - begin
+        return self.solver.getInfo().objective_function_value, time.process_time() - begin
 
 
 class Persuader(Programme):
@@ -150,22 +150,23 @@ class Fitter(Programme):
 def compare(name, question, markets, ends, programme, passes=5):
     """Times a question against a programme; `ends` reads both ends of the bracket `[market]`."""
     first, seconds, found = clock(jax.jit(jax.vmap(question)), markets)
-    runs = [[programme(i) for i in range(MARKETS)] for _ in range(passes)]
-    exact = min(sum(seconds for _, seconds in run) for run in runs) / MARKETS
+    count = len(markets.mass)
+    runs = [[programme(i) for i in range(count)] for _ in range(passes)]
+    exact = min(sum(seconds for _, seconds in run) for run in runs) / count
     lower, upper = (np.asarray(end) for end in ends(found))
     value = np.array([value for value, _ in runs[0]])
-    return report(name, first, seconds, exact) | {
+    return report(name, first, seconds / count, exact) | {
         "largest width": float((upper - lower).max()),
         "farthest that HiGHS is outside": float(np.maximum(lower - value, value - upper).max()),
     }
 
 
-def persuasion():
-    markets = draw(1, 4, 8, alignment=0.0)
+def persuasion(markets=MARKETS, evidences=8, actions=4):
+    markets = draw(1, actions, evidences, alignment=0.0, markets=markets)
     user, provider = arrays(markets)
-    persuader = Persuader(1, 8, 4)
+    persuader = Persuader(1, evidences, actions)
     return compare(
-        "persuasion, 8 evidences x 4 actions",
+        f"persuasion, {evidences} evidences x {actions} actions",
         plx.persuasion,
         markets,
         lambda found: (found.value.lower[:, 0, 0], found.value.upper[:, 0, 0]),
@@ -173,10 +174,10 @@ def persuasion():
     )
 
 
-def alignment():
-    markets = draw(5, 4, 8, alignment=1.0)
-    user = np.asarray(markets.user_value).reshape(MARKETS, -1)
-    provider = np.asarray(markets.provider_value).reshape(MARKETS, 5, -1)
+def alignment(markets=MARKETS):
+    markets = draw(5, 4, 8, alignment=1.0, markets=markets)
+    user = np.asarray(markets.user_value).reshape(len(markets.mass), -1)
+    provider = np.asarray(markets.provider_value).reshape(len(markets.mass), 5, -1)
     fitter = Fitter(5, user.shape[1])
     return compare(
         "weak alignment, 8 states x 4 actions x 5 providers",
@@ -187,12 +188,12 @@ def alignment():
     )
 
 
-def public():
-    markets = draw(1, 3, 8, alignment=0.0, users=4)
+def public(markets=MARKETS):
+    markets = draw(1, 3, 8, alignment=0.0, users=4, markets=markets)
     user, provider = arrays(markets)
     persuader, mass = Persuader(4, 8, 3), np.asarray(markets.mass)
     silent = (provider[:, 0].sum(axis=2) * mass[..., None])[
-        np.arange(MARKETS)[:, None], np.arange(4)[None], user.sum(axis=2).argmax(axis=-1)
+        np.arange(len(mass))[:, None], np.arange(4)[None], user.sum(axis=2).argmax(axis=-1)
     ].sum(axis=-1)
     return compare(
         "public persuasion, 4 users x 3 actions x 8 states",
@@ -204,8 +205,9 @@ def public():
     )
 
 
-def frontier(delta):
-    markets = draw(4, 4, 4, alignment=1.0)
+def frontier(delta, markets=MARKETS):
+    markets = draw(4, 4, 4, alignment=1.0, markets=markets)
+    sample = min(SAMPLE, len(markets.mass))
     apart = plx.personalized(markets.num_users)
     ask = jax.jit(jax.vmap(lambda market: plx.worst_equilibrium(market, apart, delta)))
     first, seconds, found = clock(ask, markets)
@@ -213,21 +215,22 @@ def frontier(delta):
     span = np.asarray(jax.vmap(lambda m: plx.benchmarks(m).aligned - plx.benchmarks(m).silent)(markets))[:, 0]
     spread = np.ptp(np.asarray(markets.provider_value), axis=(2, 3, 4))
     make_oracle = oracle_class()
-    begin, solved = time.perf_counter(), 0
-    for i in range(SAMPLE):
+    begin, solved = time.process_time(), 0
+    for i in range(sample):
         oracle = make_oracle(user[i], provider[i])
         oracle.bisect(np.maximum(delta, 1e-9 * spread[i]))
         solved += oracle.solved
-    exact = (time.perf_counter() - begin) / SAMPLE
-    return report(f"frontier, 4 providers, 4 x 4, delta {delta:g}", first, seconds, exact) | {
-        "programmes of HiGHS per market": solved / SAMPLE,
+    exact = (time.process_time() - begin) / sample
+    each = seconds / len(markets.mass)
+    return report(f"frontier, 4 providers, 4 x 4, delta {delta:g}", first, each, exact) | {
+        "programmes of HiGHS per market": solved / sample,
         "largest width, share of the span": float((np.asarray(found.value.width)[:, 0] / np.maximum(span, 1e-9)).max()),
         "open": int((np.asarray(found.status) == plx.Status.OPEN).sum()),
     }
 
 
 def report(name, first, seconds, exact):
-    micro = 1e6 * seconds / MARKETS
+    micro = 1e6 * seconds
     return {
         "what": name,
         "microseconds a market": micro,
@@ -242,9 +245,29 @@ QUESTIONS = {
     "persuasion": persuasion,
     "alignment": alignment,
     "public": public,
-    "frontier": lambda: frontier(0.0),
-    "frontier-delta": lambda: frontier(0.02),
+    "frontier": lambda **given: frontier(0.0, **given),
+    "frontier-delta": lambda **given: frontier(0.02, **given),
 }
+
+
+def measure(quick):
+    """The section `questions` of `python -m benchmarks`: two of them, with few markets, where it has to be quick."""
+    asked = ("persuasion", "alignment") if quick else tuple(QUESTIONS)
+    found = [QUESTIONS[name](markets=64 if quick else MARKETS) for name in asked]
+    widths = [each.get("largest width", each.get("largest width, share of the span")) for each in found]
+    columns = ["question", "us a market", "HiGHS, us", "times faster", "widest"]
+    rows = [
+        [
+            each["what"],
+            each["microseconds a market"],
+            each["HiGHS, microseconds a market"],
+            each["times faster"],
+            width,
+        ]
+        for each, width in zip(found, widths, strict=True)
+    ]
+    notes = ["Of the frontier the widest bracket is a share of the way from silent to aligned."]
+    return {"columns": columns, "rows": rows, "notes": [] if quick else notes}
 
 
 def main():
