@@ -67,7 +67,8 @@ def measure(names: Sequence[str], quick: bool) -> dict[str, Any]:
         for name in names:
             section = importlib.import_module(f".{SECTIONS[name]}", __package__)
             sections[name] = section.measure(quick)
-            print(f"\n{name}: {section.__doc__.splitlines()[0]}\n\n{as_text(sections[name])}", flush=True)
+            title = str(section.__doc__).partition(": `")[0].partition("\n")[0]
+            print(f"\n{name}: {title}\n\n{as_text(sections[name])}", flush=True)
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "machine": machine(),

@@ -1,12 +1,12 @@
 """What a pivot of the batched simplex costs, beside what this machine can do at best, measured in the same run.
 
-A pivot reads and writes a condensed tableau, `rows + 1` by `columns + 2` float64, and changes each entry by two products
-and a difference: 3 flops and 16 bytes an entry, counted here; what is padded, compared and copied comes on top. The
-time of a pivot is a slope: of two programmes of one kind, one with few pivots and one with many, copies of each are
-solved, which take the same number in every lane. What a solve costs besides (starting, reading, checking) is the rest.
+A pivot reads and writes a condensed tableau, `rows + 1` by `columns + 2` float64, and changes each entry by two
+products and a difference: 3 flops and 16 bytes an entry, counted here; what is padded, compared and copied comes on
+top. The time of a pivot is a slope: of two programmes of one kind, one with few pivots and one with many, copies of
+each are solved, which take the same number in every lane. What a solve costs besides (starting, reading, checking) is
+the rest.
 """
 
-import math
 from typing import Any
 
 import jax
@@ -15,7 +15,7 @@ import numpy as np
 
 import pluraljax as plx
 
-from .solvers import all_posed
+from .solvers import KINDS, all_posed
 from .speed import clock
 
 COLUMNS = ["what", "pivots", "us", "flops", "bytes", "GF/s", "GB/s", "of GB/s, %"]
@@ -70,8 +70,8 @@ def pivot(programs: plx.solvers.LinearProgram) -> dict[str, float]:
 def counted_by_xla(programs: plx.solvers.LinearProgram) -> tuple[float, float]:
     """Flops and bytes that XLA counts in solving a programme, where it has every loop turn once."""
     few = jax.tree.map(lambda leaf: leaf[:_LANES], programs)
-    counts: Any = jax.jit(plx.solvers.simplex).lower(few).compile().cost_analysis() or {}
-    return counts.get("flops", math.nan) / _LANES, counts.get("bytes accessed", math.nan) / _LANES
+    counts: Any = jax.jit(plx.solvers.simplex).lower(few).compile().cost_analysis()
+    return counts["flops"] / _LANES, counts["bytes accessed"] / _LANES
 
 
 def measure(quick: bool) -> dict[str, Any]:
@@ -81,15 +81,14 @@ def measure(quick: bool) -> dict[str, Any]:
         ["triad in cache", None, None, None, None, None, cache / 1e9, 100.0],
         ["triad in memory", None, None, None, None, None, memory / 1e9, 100 * memory / cache],
     ]
-    notes = []
-    for posed in all_posed(64 if quick else 256)[: 1 if quick else None]:
+    for name, posed in list(zip(KINDS, all_posed(64 if quick else 256), strict=True))[: 1 if quick else None]:
         programs = plx.solvers.LinearProgram(*map(jnp.asarray, posed.batch))
         found, (flops, moved) = pivot(programs), counted_by_xla(programs)
         seconds, entries = found["seconds"], found["entries"]
         rate = _BYTES * entries / seconds
         rows.append(
             [
-                posed.name.partition(",")[0] + ", a pivot",
+                f"{name}, a pivot",
                 found["pivots"],
                 1e6 * seconds,
                 _FLOPS * entries,
@@ -101,4 +100,4 @@ def measure(quick: bool) -> dict[str, Any]:
         )
         rows.append([" besides", None, 1e6 * found["besides"], None, None, None, None, None])
         rows.append([" XLA, loops once", None, None, round(flops), round(moved), None, None, None])
-    return {"columns": COLUMNS, "rows": rows, "notes": notes}
+    return {"columns": COLUMNS, "rows": rows, "notes": []}

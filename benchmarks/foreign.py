@@ -32,10 +32,10 @@ class CannotPose(Exception):
 
 @dataclass(frozen=True)
 class Peer:
-    """A solver: what it is called in tables, the package that it is in, and its adapter."""
+    """A solver: what it is called in tables, the module that it is in, and its adapter."""
 
     name: str
-    package: str
+    module: str
     prepare: Callable[[Batch], Solve]
     games_only: bool = False
 
@@ -172,7 +172,7 @@ def _pygambit(batch: Batch) -> Solve:
         rows, columns = matrix.shape
         pays = " ".join(f"{matrix[i, j]!r} {-matrix[i, j]!r}" for j in range(columns) for i in range(rows))
         text = f'NFG 1 R "matrix game" {{ "1" "2" }} {{ {rows} {columns} }}\n\n{pays}\n'
-        return pygambit.read_nfg(io.StringIO(text))
+        return pygambit.read_nfg(io.StringIO(text))  # pyright: ignore[reportAttributeAccessIssue]
 
     games = [read(np.array(matrix, float).astype(object)) for matrix in batch[0]]
     _, rows, columns = batch[0].shape

@@ -35,7 +35,8 @@ def personalized_frontier(actions: int) -> tuple[Callable, Any]:
 
 
 # What grows: how it is asked, the sizes, those of a quick run, and how many markets at once.
-QUESTIONS = {
+Question = tuple[Callable[[int], tuple[Callable, Any]], tuple[int, ...], tuple[int, ...], int]
+QUESTIONS: dict[str, Question] = {
     "guarantee, anonymous: users": (anonymous_guarantee, (2, 4, 8, 16, 32), (2, 4), 256),
     "weak alignment: providers": (weak_alignment, (2, 4, 8, 16, 32), (2, 4), 256),
     "frontier: actions": (personalized_frontier, (3, 4, 6, 8, 12), (), 64),
@@ -45,7 +46,8 @@ SQUARES = {8: 256, 12: 128, 16: 64, 24: 16, 32: 8}
 QUICK_SQUARES = {4: 32, 6: 32}
 
 
-def microseconds(question: Callable, family: Any, markets: int) -> float:
+def microseconds(asked: tuple[Callable, Any], markets: int) -> float:
+    question, family = asked
     drawn = jax.vmap(family)(jax.random.split(jax.random.key(0), markets))
     _, seconds, _ = clock(jax.jit(jax.vmap(question)), drawn, repeats=10)
     return 1e6 * seconds / markets
@@ -71,7 +73,7 @@ def measure(quick: bool) -> dict[str, Any]:
         sizes = few if quick else full
         if not sizes:
             continue
-        times = [microseconds(*make(size), markets) for size in sizes]
+        times = [microseconds(make(size), markets) for size in sizes]
         rows += [[name, size, time, None, None] for size, time in zip(sizes, times, strict=True)]
         notes.append(f"{name}: time grows as size to the power {exponent(sizes, times):.2f}.")
     name, squares = "persuasion: evidences = actions", QUICK_SQUARES if quick else SQUARES

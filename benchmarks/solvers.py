@@ -5,10 +5,15 @@ through the same certified bounds. A matrix game is asked besides, which solvers
 each of the two strategies guarantees. Times are CPU seconds on one core, the best of some runs, compilation left out.
 """
 
-from collections.abc import Callable
+import math
+import multiprocessing
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
+from multiprocessing.connection import Connection
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -17,20 +22,21 @@ import pluraljax as plx
 from .foreign import OWN, PEERS, Batch, CannotPose, Peer
 from .speed import clock
 
-COLUMNS = ["programme", "solver", "us each", "times as long", "closed, %", "widest"]
+COLUMNS = ["programme", "solver", "us each", "ratio", "closed, %", "widest"]
+KINDS = ("persuasion", "weak alignment", "matrix game")
+SOLVERS = (OWN, *PEERS)
+PATIENCE = 60  # seconds; some loops of others' have no limit
 
 
 @dataclass(frozen=True)
 class Posed:
     """Programmes of one kind, and what evaluates answers to them: the width of each bracket, and if it closed."""
 
-    name: str
     batch: Batch
     evaluate: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
-    game: bool = False
 
 
-def posed_by(name: str, question: Callable[..., Any], market: plx.Market) -> Posed:
+def posed_by(question: Callable[..., Any], market: plx.Market) -> Posed:
     """The programmes that a question poses about a market, one for each of its users."""
     seen = []
 
@@ -47,9 +53,9 @@ def posed_by(name: str, question: Callable[..., Any], market: plx.Market) -> Pos
         back = lambda rows: jnp.asarray(np.nan_to_num(rows).reshape(*lead, -1), "float64")
         nothing = jnp.zeros(lead, "int32")
         found = question(market, solver=lambda _: plx.solvers.Solution(back(primal), back(dual), nothing, nothing))
-        return np.asarray(found.width).ravel(), np.asarray(found.status).ravel() != plx.Status.OPEN
+        return np.asarray(found.upper - found.lower).ravel(), np.asarray(found.status).ravel() != plx.Status.OPEN
 
-    return Posed(name, (flat(program.matrix), flat(program.limit), flat(program.cost)), evaluate)
+    return Posed((flat(program.matrix), flat(program.limit), flat(program.cost)), evaluate)
 
 
 def matrix_games(size: int, count: int) -> Posed:
@@ -64,14 +70,15 @@ def matrix_games(size: int, count: int) -> Posed:
         lower = np.einsum("gi,gij->gj", mixed(dual), matrix).min(axis=1)
         return upper - lower, upper - lower < 1e-6
 
-    return Posed(f"matrix game, {size} x {size}", (matrix, ones, ones), evaluate, game=True)
+    return Posed((matrix, ones, ones), evaluate)
 
 
 def all_posed(count: int) -> list[Posed]:
+    """Programmes of each of `KINDS`: 8 evidences, 4 actions; 32 payoffs, 5 providers; 8 actions of each player."""
     draw = lambda **given: plx.families.gaussian(users=count, actions=4, states=8, prior="dirichlet", **given)(0)
     return [
-        posed_by("persuasion, 8 evidences x 4 actions", plx.persuasion, draw(providers=1, alignment=0.0)),
-        posed_by("weak alignment, 32 payoffs x 5 providers", plx.weak_alignment, draw(providers=5, alignment=1.0)),
+        posed_by(plx.persuasion, draw(providers=1, alignment=0.0)),
+        posed_by(plx.weak_alignment, draw(providers=5, alignment=1.0)),
         matrix_games(8, count),
     ]
 
@@ -81,24 +88,74 @@ def timed(peer: Peer, posed: Posed) -> dict[str, Any]:
     solve = peer.prepare(posed.batch)
     _, seconds, (primal, dual) = clock(solve, repeats=10)
     width, closed = posed.evaluate(primal, dual)
-    return {"us": 1e6 * seconds / len(width), "closed": float(100 * closed.mean()), "widest": float(width.max())}
+    widest = float(width.max())
+    return {
+        "us": 1e6 * seconds / len(width),
+        "closed": float(100 * closed.mean()),
+        "widest": widest if math.isfinite(widest) else None,
+    }
+
+
+def attempt(peer: Peer, posed: Posed) -> dict[str, Any]:
+    """What was measured, or why nothing was."""
+    try:
+        return timed(peer, posed)
+    except CannotPose as error:
+        return {"why": f"cannot pose them: {error}"}
+    except Exception as error:  # whatever a solver of others raises is what there is to say of it
+        return {"why": f"failed: {' '.join(str(error).split())[:120] or repr(error)}"}
+
+
+def work(sent: Connection, tasks: list[tuple[int, int]], count: int) -> None:
+    """Sends what each task gives, one after the other: programmes of one kind, by one solver."""
+    with jax.enable_x64(True):
+        posed = all_posed(count)
+        sent.send("posed")
+        for kind, solver in tasks:
+            sent.send(attempt(SOLVERS[solver], posed[kind]))
+
+
+def results(tasks: list[tuple[int, int]], count: int) -> Iterator[dict[str, Any]]:
+    """What each task gives, from a process that is started again where a solver does not come back."""
+    start = multiprocessing.get_context("spawn")
+    while tasks:
+        received, sent = start.Pipe(duplex=False)
+        process = start.Process(target=work, args=(sent, tasks, count), daemon=True)
+        process.start()
+        sent.close()
+        try:
+            received.recv()
+            while tasks and received.poll(PATIENCE):
+                yield received.recv()
+                tasks = tasks[1:]
+            if tasks:
+                yield {"why": f"no answer within {PATIENCE} s"}
+        except EOFError:
+            yield {"why": "its process ended"}
+        process.kill()
+        process.join()
+        tasks = tasks[1:]
 
 
 def measure(quick: bool) -> dict[str, Any]:
-    rows, failed = [], {}
-    for posed in all_posed(64 if quick else 256):
-        own = None
-        for peer in (OWN, *(each for each in PEERS if posed.game or not each.games_only)):
-            try:
-                found = timed(peer, posed)
-            except ModuleNotFoundError as error:
-                failed[peer.name] = f"not installed (no {error.name})"
-            except CannotPose as error:
-                failed[peer.name] = f"cannot pose them: {error}"
-            except Exception as error:  # whatever a solver of others raises is what there is to say of it
-                failed[peer.name] = f"failed on {posed.name}: {str(error).splitlines()[0] if str(error) else error!r}"
-            else:
-                own = own or found["us"]
-                rows.append([posed.name, peer.name, found["us"], found["us"] / own, found["closed"], found["widest"]])
-    notes = [f"{name}: {reason}." for name, reason in failed.items()]
-    return {"columns": COLUMNS, "rows": rows, "notes": notes}
+    installed = [find_spec(peer.module) is not None for peer in SOLVERS]
+    kinds = range(len(KINDS))
+    here = [
+        (kind, i)
+        for i, peer in enumerate(SOLVERS)
+        if installed[i]
+        for kind in (kinds[-1:] if peer.games_only else kinds)
+    ]
+    rows, notes = [], {}
+    own: dict[int, float] = {}
+    for (kind, i), found in zip(here, results(here, 64 if quick else 256), strict=True):
+        name, programmes = SOLVERS[i].name, KINDS[kind]
+        if "why" in found:
+            notes.setdefault(f"{name} {found['why']}", []).append(programmes)
+            continue
+        ratio = found["us"] / own.setdefault(kind, found["us"])
+        rows.append((kind, [programmes, name, found["us"], ratio, found["closed"], found["widest"]]))
+    lacking = [peer.name for peer, there in zip(SOLVERS, installed, strict=True) if not there]
+    told = [f"{why} ({', '.join(programmes)})." for why, programmes in notes.items()]
+    told += [f"Not installed: {', '.join(lacking)}."] if lacking else []
+    return {"columns": COLUMNS, "rows": [row for _, row in sorted(rows, key=lambda row: row[0])], "notes": told}

@@ -1,10 +1,10 @@
 """How much faster the questions are than HiGHS, one programme at a time: `python benchmarks/speed.py [NAME ...]`.
 
-CPU seconds on one core, batches of 1,000 markets, both sides in the same run. pluraljax answers the whole question, both ends of its
-bracket included; HiGHS solves one programme, keeps one model, and has presolve off. For the public programme pluraljax
-looks at every set of users that may be won, and HiGHS at the one that matters. For the frontier HiGHS bisects intervals
-with the emptiness test, down to 1e-3 of the way from silent to aligned, and stops as soon as it meets an interval that
-it cannot clear (which is less than the bracket that pluraljax returns).
+CPU seconds on one core, batches of 1,000 markets, both sides in the same run. pluraljax answers the whole question,
+both ends of its bracket included; HiGHS solves one programme, keeps one model, and has presolve off. For the public
+programme pluraljax looks at every set of users that may be won, and HiGHS at the one that matters. For the frontier
+HiGHS bisects intervals with the emptiness test, down to 1e-3 of the way from silent to aligned, and stops as soon as it
+meets an interval that it cannot clear (which is less than the bracket that pluraljax returns).
 """
 
 import importlib.util

@@ -78,9 +78,7 @@ def measure(quick: bool) -> dict[str, Any]:
     if unknown := found["spent"].keys() - times.keys():
         raise RuntimeError(f"Stages that are not known: {', '.join(sorted(unknown))}.")
     times |= {"everything else": found["total"] - sum(times.values()), "all": found["total"]}
-    rows = [
-        [name, 1e6 * seconds / config.markets, 100 * seconds / found["total"]] for name, seconds in times.items()
-    ]
+    rows = [[name, 1e6 * seconds / config.markets, 100 * seconds / found["total"]] for name, seconds in times.items()]
     sizes = config.grid[0].parameters
     notes = [
         f"{config.markets:,} gaussian markets, {sizes['providers']} providers, {sizes['users']} users, "
