@@ -123,16 +123,13 @@ def _qpax(batch: Batch, tolerance: float | None = None) -> Solve:
     return _mapped(one, batch)
 
 
-def _linrax(batch: Batch, tolerance: float | None = None) -> Solve:
+def _linrax(batch: Batch) -> Solve:
     import linrax  # pyright: ignore[reportMissingImports]
-
-    options = {} if tolerance is None else {"dual_tol": tolerance}
 
     def one(matrix, limit, cost):
         rows, columns = matrix.shape
-        found, _ = linrax.linprog(
-            -cost, A_ub=matrix, b_ub=limit, A_eq=jnp.zeros((0, columns)), b_eq=jnp.zeros(0), **options
-        )
+        no_rows = {"A_eq": jnp.zeros((0, columns)), "b_eq": jnp.zeros(0)}
+        found, _ = linrax.linprog(-cost, A_ub=matrix, b_ub=limit, **no_rows)
         # It returns no prices: they are the reduced costs of the slacks in its last tableau.
         return found.x, found.tableau[-1, columns : columns + rows]
 
@@ -192,7 +189,6 @@ PEERS = (
     Peer("QuantEcon linprog_simplex", "quantecon", _quantecon),
     Peer("pygambit lp_solve", "pygambit", _pygambit, games_only=True),
     Peer("linrax", "linrax", _linrax),
-    Peer("linrax, tolerance 1e-12", "linrax", partial(_linrax, tolerance=1e-12)),
     Peer("qpax", "qpax", _qpax),
     Peer("qpax, tolerance 1e-7", "qpax", partial(_qpax, tolerance=1e-7)),
     Peer("mpax r2HPDHG", "mpax", _mpax),

@@ -256,18 +256,13 @@ def measure(quick):
     found = [QUESTIONS[name](markets=64 if quick else MARKETS) for name in asked]
     widths = [each.get("largest width", each.get("largest width, share of the span")) for each in found]
     columns = ["question", "us a market", "HiGHS, us", "times faster", "widest"]
+    numbers = ("microseconds a market", "HiGHS, microseconds a market", "times faster")
     rows = [
-        [
-            each["what"],
-            each["microseconds a market"],
-            each["HiGHS, microseconds a market"],
-            each["times faster"],
-            width,
-        ]
-        for each, width in zip(found, widths, strict=True)
+        [name, *(each[number] for number in numbers), width]
+        for name, each, width in zip(asked, found, widths, strict=True)
     ]
-    notes = ["Of the frontier the widest bracket is a share of the way from silent to aligned."]
-    return {"columns": columns, "rows": rows, "notes": [] if quick else notes}
+    notes = [f"{name}: {each['what']}." for name, each in zip(asked, found, strict=True)]
+    return {"columns": columns, "rows": rows, "notes": notes}
 
 
 def main():

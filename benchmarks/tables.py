@@ -23,14 +23,14 @@ def as_word(entry: Any) -> str:
 
 
 def as_text(section: Mapping[str, Any]) -> str:
-    """A table for the terminal, columns padded, and its notes; lines are cut to 80 columns."""
+    """A table for the terminal, columns padded, and its notes."""
     lines = [section["columns"], *([as_word(entry) for entry in row] for row in section["rows"])]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     numbers = _numeric(section)
     show = lambda word, width, number: word.rjust(width) if number else word.ljust(width)
     told = ["  ".join(map(show, line, widths, numbers)).rstrip() for line in lines]
     notes = [textwrap.fill(note, _WIDTH, subsequent_indent="  ") for note in section["notes"]]
-    return "\n".join([*(line[:_WIDTH] for line in told), *notes])
+    return "\n".join([*told, *notes])
 
 
 def as_markdown(section: Mapping[str, Any]) -> str:
@@ -59,8 +59,9 @@ def fill_page(page: str, measured: Mapping[str, Any]) -> str:
 def as_machine(measured: Mapping[str, Any]) -> str:
     """What was measured with, in a sentence."""
     versions = ", ".join(f"{name} {version}" for name, version in measured["versions"].items())
+    run = "a small run (`--quick`)" if measured["quick"] else "one run"
     return textwrap.fill(
-        f"Measured on {measured['date']}, on one core of {measured['machine']}, in one run of "
+        f"Measured on {measured['date']}, on one core of {measured['machine']}, in {run} of "
         f"{measured['minutes']:.0f} minutes, with {versions}.",
         120,
     )
