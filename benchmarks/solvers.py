@@ -25,7 +25,7 @@ from .speed import clock
 COLUMNS = ["programme", "solver", "us each", "ratio", "closed, %", "widest"]
 KINDS = ("persuasion", "weak alignment", "matrix game")
 SOLVERS = (OWN, *PEERS)
-PATIENCE = 60  # seconds; some loops of others' have no limit
+PATIENCE = 120  # seconds; some loops of others' have no limit
 
 
 @dataclass(frozen=True)

@@ -261,8 +261,7 @@ def measure(quick):
         [name, *(each[number] for number in numbers), width]
         for name, each, width in zip(asked, found, widths, strict=True)
     ]
-    notes = [f"{name}: {each['what']}." for name, each in zip(asked, found, strict=True)]
-    return {"columns": columns, "rows": rows, "notes": notes}
+    return {"columns": columns, "rows": rows, "notes": [f"In full: {'; '.join(each['what'] for each in found)}."]}
 
 
 def main():
