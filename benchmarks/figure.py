@@ -54,4 +54,4 @@ def _solvers(panel: Any, section: Mapping[str, Any]) -> None:
     panel.set(xscale="log", xlabel="microseconds a programme (open: brackets stay open)")
     panel.set_yticks(range(len(names)), names)
     panel.set_title("The same programmes")
-    panel.legend(frameon=False, loc="upper right", fontsize="small")
+    panel.legend(frameon=False, loc="lower left", fontsize="small")
