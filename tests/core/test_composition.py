@@ -96,6 +96,8 @@ ON_HOST = frozenset(
         # These take programmes, which are arrays as they come.
         "highs",
         "simplex",
+        "simplex_in_kernel",
+        "conclusion",
         "least_subsidy",
         "load_market",
         "load_named_market",
