@@ -13,7 +13,7 @@ from pluraljax._candidates._kernel import fits, pivot_in_kernel
 from pluraljax._candidates._simplex import RUNNING, pivot_together, solve_lanes
 
 # Tableaux that are pivoted; programmes that are solved.
-COUNT, SOME = 3000, 600
+COUNT, SOME = 10_000, 600
 ROWS, COLUMNS = 11, 9
 KERNEL = "__gpu$xla.gpu.triton"
 
@@ -49,6 +49,7 @@ def solved(programs):
         return [jax.tree.map(np.asarray, solve(programs, way)) for way in ways]
 
 
+@pytest.mark.slow
 def test_it_takes_the_same_pivots(solved):
     (want, _), (got, _) = solved
     ends = want.ended % len(SolverStatus)
@@ -63,6 +64,7 @@ def test_it_takes_the_same_pivots(solved):
     np.testing.assert_array_equal(np.isnan(got.entries), np.isnan(want.entries))
 
 
+@pytest.mark.slow
 def test_its_solutions_are_those_of_the_other_one(solved):
     want, got = (solution for _, solution in solved)
     assert isinstance(got, Solution)
@@ -74,6 +76,7 @@ def test_its_solutions_are_those_of_the_other_one(solved):
     np.testing.assert_allclose(got.dual[done], want.dual[done], rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_programme_that_does_not_end_is_given_up(solved, programs, monkeypatch):
     (want, _), _ = solved
     monkeypatch.setattr(_simplex, "most_pivots", lambda rows, columns: 3)
@@ -100,6 +103,7 @@ def test_questions_are_lowered_to_it_for_a_gpu_only(platform, kernels):
     assert (KERNEL in text) == kernels
 
 
+@pytest.mark.slow
 def test_on_a_cpu_it_is_the_other_one_to_the_bit(programs):
     few = jax.tree.map(lambda leaf: leaf[:64], programs)
     found = [solver(few) for solver in (plx.solvers.simplex, plx.solvers.simplex_in_kernel)]

@@ -222,7 +222,8 @@ def test_rows_of_invalid_markets_hold_nothing_of_it(monkeypatch):
         return stand_in.measure(market, given.delta) | {"status": status}
 
     monkeypatch.setattr(Conditions, "measure", odd)
-    found = plx.scan(tiny(equilibria=False, markets=60, measurements=[own()]), progress=False)
+    with pytest.warns(UserWarning, match="of 60 markets are invalid: their rows hold no numbers. NOT_FINITE"):
+        found = plx.scan(tiny(equilibria=False, markets=60, measurements=[own()]), progress=False)
     bad = found.status.values == plx.Status.NOT_FINITE
     assert 0 < bad.sum() < 60
     np.testing.assert_array_equal(np.isnan(found.fair), bad)

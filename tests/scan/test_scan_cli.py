@@ -64,7 +64,7 @@ def test_help_documents_exit_codes(capsys):
 
 @pytest.mark.parametrize(
     ("arguments", "wanted"),
-    [([], "required"), (["scam"], "invalid choice: 'scam'"), (["scan", "--market"], "--market")],
+    [([], "required"), (["scam"], "no command 'scam'. Did you mean 'scan'?"), (["scan", "--market"], "--market")],
 )
 def test_wrong_arguments_exit_with_2(arguments, wanted, capsys):
     with pytest.raises(SystemExit) as stopped:
