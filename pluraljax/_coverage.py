@@ -161,8 +161,7 @@ def _pose(market: Market, baseline: Any) -> LinearProgram:
         # What providers have at the baseline above what they count from.
         taken = jnp.take_along_axis(stand.provider_loss, action[None, :, None], axis=-1)[..., 0]
         spare = jnp.maximum(-taken.sum(axis=-1), 0.0)
-        alone, nothing = _alone(stand, probability), jnp.zeros_like(spare)
-        return pose_guarantee(alone, action[None], spare, nothing, _only_member()).as_linear()
+        return pose_guarantee(_alone(stand, probability), action[None], spare, jnp.zeros_like(spare), _only_member())
 
     return jax.vmap(one)(stand, base.action, _probability(seen.market))
 

@@ -1,6 +1,7 @@
 """What every equilibrium guarantees each user, however providers may personalize."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -24,11 +25,11 @@ from ._bracket import Bracket
 from ._candidates import (
     GroupedProgram,
     GuaranteeCandidate,
-    LinearProgram,
     Solution,
     Solver,
     SolverStatus,
     answered,
+    pose_by_group,
     pose_guarantee,
     read_guarantee,
     simplex,
@@ -116,7 +117,7 @@ _CLEAR = 4.0
 # tableaux, and without, when markets are many.
 _MOST_MEMORY, _MOST_FOR_GROUPS = 2**27, 2**17  # bytes
 # Measured: from so many entries on, a tableau of all rows takes longer than one with a row for each provider.
-_LARGE = 3_000
+_LARGE = 2**13
 
 
 def _solve_block(block: SegmentStakes, delta: Float[Array, " provider"], solver: Solver) -> Solution:
@@ -150,17 +151,16 @@ def _solve_block(block: SegmentStakes, delta: Float[Array, " provider"], solver:
 
 
 def _solve_densely(block: SegmentStakes, delta: Array, places: Any, solver: Solver) -> Solution:
-    return solver(_pose_densely(block, delta, places))
+    return solver(_pose(block, delta, places, pose_guarantee))
 
 
 def _solve_by_group(block: SegmentStakes, delta: Array, places: Any, solver: Solver) -> Solution:
     """What is left unsolved gets the tableau of all rows, where that can be told."""
-    programs = _pose(block, delta, places)
-    found = _solve_grouped(lax.stop_gradient(programs))
+    found = _solve_grouped(lax.stop_gradient(_pose(block, delta, places, pose_by_group)))
     if isinstance(found.status, Tracer) or (found.status == SolverStatus.OPTIMAL).all():
         return found
     left = found.status != SolverStatus.OPTIMAL
-    again = solver(_pose_densely(block, delta, places).idle_where(~left))
+    again = solver(_pose(block, delta, places, pose_guarantee).idle_where(~left))
     pick = lambda new, old: jnp.where(left.reshape(-1, *(1,) * (old.ndim - 1)), new, old)
     return jax.tree.map(pick, again, found)
 
@@ -233,12 +233,15 @@ def _targets(stakes: SegmentStakes) -> Float[Array, "target member"]:
 
 @in_float64
 def _pose(
-    block: SegmentStakes, delta: Float[Array, " provider"], places: Int[Array | np.ndarray, " place"]
-) -> GroupedProgram:
+    block: SegmentStakes,
+    delta: Float[Array, " provider"],
+    places: Int[Array | np.ndarray, " place"],
+    pose: Callable[..., Any],
+) -> Any:
     """One programme for each place among segments and members: the largest loss of that member."""
     members = block.mass.shape[-1]
 
-    def one(place: Array) -> GroupedProgram:
+    def one(place: Array) -> Any:
         stakes = jax.tree.map(lambda leaf: leaf[place // members], block)
         target = (jnp.arange(members, dtype=jnp.int32) == place % members).astype(jnp.float64)
         aligned = aligned_action(stakes)
@@ -247,14 +250,9 @@ def _pose(
         )
         spare = jnp.einsum("m,ims->i", stakes.mass, taken[..., 0]) - floors(stakes, delta)
         room = jnp.where(equalities(stakes, delta), 0.0, _CLEAR * floor_rounding(stakes))
-        return pose_guarantee(stakes, aligned, spare, room, target)
+        return pose(stakes, aligned, spare, room, target)
 
     return jax.vmap(one)(jnp.asarray(places))
-
-
-@in_float64
-def _pose_densely(block: SegmentStakes, delta: Float[Array, " provider"], places: Any) -> LinearProgram:
-    return _pose(block, delta, places).as_linear()
 
 
 @in_float64

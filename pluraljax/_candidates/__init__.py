@@ -22,6 +22,7 @@ from ._fit import read_scaled_fit as read_scaled_fit
 from ._grouped import GroupedProgram as GroupedProgram
 from ._grouped import solve_grouped as solve_grouped
 from ._guarantee import GuaranteeCandidate as GuaranteeCandidate
+from ._guarantee import pose_by_group as pose_by_group
 from ._guarantee import pose_guarantee as pose_guarantee
 from ._guarantee import read_guarantee as read_guarantee
 from ._lanes import LANES_ON_CPU as LANES_ON_CPU

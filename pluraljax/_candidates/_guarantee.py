@@ -6,7 +6,7 @@ from jaxtyping import Array, Float, Int
 
 from .._stakes import SegmentStakes
 from ._grouped import GroupedProgram
-from ._program import Solution
+from ._program import LinearProgram, Solution
 
 
 class _Moves(eqx.Module):
@@ -54,13 +54,33 @@ def pose_guarantee(
     spare: Float[Array, " provider"],
     room: Float[Array, " provider"],
     target: Float[Array, " member"],
-) -> GroupedProgram:
+) -> LinearProgram:
     """Poses the largest loss of the target below aligned play; x = 0 is aligned play itself.
 
     `spare` is what aligned play leaves above each provider's floor, and `room` by how much more than nothing an outcome
-    should clear it, so that rounding does not decide whether it does: x = 0 may miss that. Groups are the situations of
-    all members, options the mass that is moved to each other action, and rows the floors.
+    should clear it, so that rounding does not decide whether it does: x = 0 may miss that. Columns: mass moved to each
+    other action. Rows: a situation's mass, then each provider's floor.
     """
+    moves = _moves(stakes, aligned, target)
+    members, situations, others = moves.user_loss.shape
+    unit = _largest(_weight(stakes))
+    situation = jnp.repeat(jnp.eye(members * situations, dtype=jnp.float64), others, axis=1)
+    losses = (moves.provider_loss / moves.provider_unit[:, None, None, None]).reshape(
+        stakes.provider.shape[0], members * situations * others
+    )
+    limit = [_weight(stakes).reshape(-1), (jnp.maximum(spare, 0.0) - room) / moves.provider_unit]
+    cost = moves.user_loss.reshape(-1) / moves.user_unit
+    return LinearProgram(jnp.concatenate([situation, losses]), jnp.concatenate(limit) / unit, cost)
+
+
+def pose_by_group(
+    stakes: SegmentStakes,
+    aligned: Int[Array, "member situation"],
+    spare: Float[Array, " provider"],
+    room: Float[Array, " provider"],
+    target: Float[Array, " member"],
+) -> GroupedProgram:
+    """The programme of `pose_guarantee`: groups are the situations of all members, options the other actions."""
     moves = _moves(stakes, aligned, target)
     unit = _largest(_weight(stakes))
     members, situations, others = moves.user_loss.shape
