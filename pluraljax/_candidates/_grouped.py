@@ -15,7 +15,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from ._lanes import in_lanes
-from ._program import RESIDUAL_TOLERANCE, LinearProgram, Solution, SolverStatus
+from ._program import RESIDUAL_TOLERANCE, Solution, SolverStatus
 from ._simplex import OPTIMALITY, RUNNING, SMALLEST_PIVOT, TIE, least
 
 # What lanes side by side on a CPU may take of its cache.
@@ -32,16 +32,6 @@ class GroupedProgram(eqx.Module):
     limit: Float[Array, "*batch row"]
     room: Float[Array, "*batch group"]
     cost: Float[Array, "*batch option group"]
-
-    def as_linear(self) -> LinearProgram:
-        """The same with a row for each group, before the others; columns group by group."""
-        options, groups = self.cost.shape[-2:]
-        by_group = lambda leaf: jnp.swapaxes(leaf, -1, -2).reshape(*leaf.shape[:-2], groups * options)
-        within = jnp.repeat(jnp.eye(groups, dtype=jnp.float64), options, axis=1)
-        use = by_group(self.use)
-        within = jnp.broadcast_to(within, (*use.shape[:-2], *within.shape))
-        matrix = jnp.concatenate([within, use], axis=-2)
-        return LinearProgram(matrix, jnp.concatenate([self.room, self.limit], axis=-1), by_group(self.cost))
 
 
 class _Data(NamedTuple):
@@ -279,5 +269,6 @@ def _lanes(programs: GroupedProgram) -> int:
     return min(max(_CACHE // (8 * (rows + 2) * (options + 1) * groups), 4), _MOST_LANES)
 
 
-# Solves programmes along a leading axis; variables and duals come in the order of `as_linear`.
+# Solves programmes along a leading axis. Variables come group by group, duals of groups before those of rows: as for a
+# matrix with a row for each group, before the others.
 solve_grouped = in_lanes(_solve_lanes, _lanes)

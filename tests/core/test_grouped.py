@@ -103,14 +103,6 @@ def test_ties_of_every_kind(solve, program):
     check([program], found)
 
 
-def test_the_matrix_of_all_rows_is_what_is_solved():
-    program = random_program(np.random.default_rng(2), "generic")
-    with jax.enable_x64(True):
-        linear = posed([program]).as_linear()
-    for one, other in zip((linear.matrix, linear.limit, linear.cost), dense(program), strict=True):
-        np.testing.assert_array_equal(one[0], other)
-
-
 def test_neighbours_do_not_matter_and_bad_data_end_unsolved(solve):
     rng = np.random.default_rng(3)
     programs = [random_program(rng, "generic") for _ in range(64)]
@@ -126,6 +118,22 @@ def test_neighbours_do_not_matter_and_bad_data_end_unsolved(solve):
 def crowd():
     """So many users that their guarantees are posed by group."""
     return plx.families.gaussian(providers=3, users=24, actions=3, states=3, shared=1.0)(jax.random.key(4))
+
+
+def test_both_ways_to_pose_a_guarantee_say_the_same(crowd):
+    module = sys.modules["pluraljax._guarantee"]
+    with jax.enable_x64(True):
+        (block,) = module._lay_out(crowd, plx.anonymous(24))
+        delta = module._delta_of(crowd, jnp.float64(0.01))
+        places = np.arange(3, dtype=np.int32)
+        grouped = module._pose(block, delta, places, module.pose_by_group)
+        linear = module._pose(block, delta, places, module.pose_guarantee)
+    groups, by_group = grouped.room.shape[1], lambda leaf: np.moveaxis(np.asarray(leaf), -1, -2)
+    use = by_group(grouped.use).reshape(3, 3, -1)
+    within = np.broadcast_to(np.repeat(np.eye(groups), grouped.cost.shape[1], axis=1), (3, groups, use.shape[-1]))
+    np.testing.assert_allclose(np.concatenate([within, use], axis=1), linear.matrix, rtol=1e-15, atol=1e-15)
+    np.testing.assert_allclose(np.concatenate([grouped.room, grouped.limit], axis=1), linear.limit, rtol=1e-15)
+    np.testing.assert_allclose(by_group(grouped.cost).reshape(3, -1), linear.cost, rtol=1e-15)
 
 
 def test_guarantees_of_many_users_are_those_of_highs(crowd):
