@@ -24,8 +24,8 @@ MISSED = 1e-7
 # At most so many inequalities are added between two solutions, so often.
 _ADDED, _SOLUTIONS = 6, 6
 _ROUNDING = 1e-11
-# Who serves whom is settled before space is split where it matters at least this share as much.
-_EAGER = 0.2
+# A bound does not hang on inequalities with multipliers below this.
+_MATTERS = 1e-9
 
 
 @dataclass(frozen=True)
@@ -160,16 +160,62 @@ class Simplex:
 
 def look(ground: Ground, node: Node, targets: tuple[int, ...], enough: float) -> Steps[Look | None]:
     """Bounds what the targets lose together in a node, until `enough`; None if the node holds no equilibrium."""
+    valid = valid_in(node, ground.curves)
+    end = yield from _ended(ground, node, targets, enough, valid, {pair for pair in node.used if valid[pair]})
+    if end.by is not None:
+        ground.keep(node, targets if end.is_feasible else (), end.heard, *end.by, end.bound)
+    if not end.is_feasible:
+        return None
+    bounds = tuple(min(old, end.bound) if user in targets else old for user, old in enumerate(node.bounds))
+    return Look(bounds, end.room, end.earned, end.missed, end.shares, frozenset(end.used), end.ended)
+
+
+@dataclass
+class _End:
+    """Where the programme of a node ends, with the rows and multipliers of its best bound; see `Look`."""
+
+    heard: Heard
+    simplex: Simplex
+    room: Float[np.ndarray, " user"]
+    earned: Float[np.ndarray, "provider user"]
+    missed: Float[np.ndarray, "provider set"]
+    used: set[tuple[int, int]] = field(default_factory=set)
+    bound: float = np.inf
+    by: tuple[Posed, np.ndarray] | None = None
+    ended: bool = True
+    is_feasible: bool = True
+
+    @property
+    def shares(self) -> Float[np.ndarray, " corner"]:
+        shares = self.simplex.shares @ np.concatenate([[1.0], self.room[self.simplex.moving]])
+        return np.clip(shares, 0.0, 1.0)
+
+    def prices(self) -> Float[np.ndarray, "provider set"]:
+        """How much the bound hangs on each inequality."""
+        found = np.zeros(self.missed.shape)
+        if self.by is not None and len(self.by[0].pairs):
+            posed, dual = self.by
+            last = len(self.heard.columns.used) + len(posed.limit)
+            np.maximum.at(found, tuple(posed.pairs.T), dual[last - len(posed.pairs) : last])
+        return found
+
+
+def _ended(
+    ground: Ground,
+    node: Node,
+    targets: tuple[int, ...],
+    enough: float,
+    among: Bool[np.ndarray, "provider set"],
+    fresh: set[tuple[int, int]],
+) -> Steps[_End]:
+    """Solves the programme of a node, until `enough`. Inequalities `among` some are added as they are missed."""
     crowd, curves = ground.crowd, ground.curves
     heard, simplex = ground.heard(policies_of(node)), Simplex(node.corners)
     posed, goal = _alone(heard, simplex), heard.lost[list(targets)].sum(axis=0)
-    valid = valid_in(node, curves)
-    used: set[tuple[int, int]] = set()
-    fresh, bound, by = {pair for pair in node.used if valid[pair]}, np.inf, None
-    place, missed, ended = _centre(crowd, node), np.zeros(valid.shape), True
+    end = _End(heard, simplex, *_centre(crowd, node), np.zeros(among.shape))
     for turn in range(_SOLUTIONS):
         more = yield from _added(curves, simplex, heard, pairs_of(sorted(fresh)))
-        used |= fresh
+        end.used |= fresh
         if turn and not len(more.limit):
             break
         posed = posed.with_more(more)
@@ -177,23 +223,18 @@ def look(ground: Ground, node: Node, targets: tuple[int, ...], enough: float) ->
         upper = heard.columns.upper(posed.rows, posed.limit, goal, answer)
         if not answer.feasible[0]:
             if upper < -_ROUNDING:
-                ground.keep(node, (), heard, posed, answer.dual[0], upper)
-                return None
-            place, missed, ended = _centre(crowd, node), np.zeros(valid.shape), False
+                end.is_feasible, end.bound, end.by = False, upper, (posed, answer.dual[0])
+                break
+            (end.room, end.earned), end.missed, end.ended = _centre(crowd, node), np.zeros(among.shape), False
             break
-        if upper < bound:
-            bound, by = upper, (posed, answer.dual[0])
-        place = _place(heard, answer.primal[0])
-        if bound <= enough:
+        if upper < end.bound:
+            end.bound, end.by = upper, (posed, answer.dual[0])
+        end.room, end.earned = _place(heard, answer.primal[0])
+        if end.bound <= enough:
             break
-        missed = yield from _missed(crowd, curves, *place)
-        fresh = _worst(valid, missed, used)
-    if by is not None:
-        ground.keep(node, targets, heard, *by, bound)
-    room, earned = place
-    shares = simplex.shares @ np.concatenate([[1.0], room[simplex.moving]])
-    bounds = tuple(min(old, bound) if user in targets else old for user, old in enumerate(node.bounds))
-    return Look(bounds, room, earned, missed, np.clip(shares, 0.0, 1.0), frozenset(used), ended)
+        end.missed = yield from _missed(crowd, curves, end.room, end.earned)
+        fresh = _worst(among, end.missed, end.used)
+    return end
 
 
 def _alone(heard: Heard, simplex: Simplex) -> Posed:
@@ -240,42 +281,43 @@ def _worst(valid: np.ndarray, missed: np.ndarray, used: set[tuple[int, int]]) ->
     return {pair for _, pair in open_pairs[:_ADDED]}
 
 
-def branches(ground: Ground, node: Node, seen: Look) -> Steps[list[Node]]:
-    """The parts that a node is split into, by who serves whom or in space; none where nothing would cut."""
-    crowd, curves = ground.crowd, ground.curves
+def branches(ground: Ground, node: Node, target: int, enough: float, seen: Look) -> Steps[list[Node]]:
+    """The parts that a node is split into, by who serves whom or in space; none where nothing would cut.
+
+    Who serves whom is settled where the inequalities that may yet hold would be `enough`, all together: the first is
+    the one that this hangs on most. Elsewhere no map from users to providers would do, and space is split where the
+    programme with all of them ends.
+    """
+    curves = ground.curves
     valid = valid_in(node, curves)
-    in_space = float(np.where(valid, seen.missed, 0.0).max())
-    node = replace(node, bounds=seen.bounds, used=seen.used)
-    choices = [
-        (-seen.missed[pair], pair)
-        for pair in marked(~valid & (seen.missed > max(MISSED, _EAGER * in_space)))
-        if not node.decided(pair[0], curves.sets[pair[1]])
-    ]
-    pair = yield from _cutting(crowd, curves, node, seen, pairs_of([pair for _, pair in sorted(choices)[:_ADDED]]))
-    if pair is not None:
-        won = curves.sets[pair[1]]
+    may = valid | np.array([[not node.decided(i, won) for won in curves.sets] for i in range(len(valid))])
+    used, node = node.used | seen.used, replace(node, bounds=seen.bounds, used=seen.used)
+    if not may[~valid].any():
+        missed = float(np.where(valid, seen.missed, 0.0).max())
+        return _halves(ground, node, seen.shares) if missed > MISSED or not seen.ended else []
+    fresh = {pair for pair in used if may[pair]} | _worst(may, seen.missed, set(seen.used))
+    hoped = yield from _ended(ground, node, (target,), enough, may, fresh)
+    prices = hoped.prices()
+    node = replace(node, used=node.used | set(marked(prices > _MATTERS)))
+    matters = np.where(valid, 0.0, prices)
+    missed = float(np.where(may, hoped.missed, 0.0).max())
+    settles = not hoped.is_feasible or hoped.bound <= enough
+    if matters.max() > _MATTERS and (settles or missed <= MISSED):
+        provider, which = np.unravel_index(int(matters.argmax()), matters.shape)
+        pair, won = (int(provider), int(which)), curves.sets[which]
         if ground.watch is not None:
             ground.watch.split(node.path, ByServer(pair[0], won))
         return list(_by_server(node, pair[0], won, pair))
-    if in_space > MISSED or choices or not seen.ended:
-        ends, share = _edge(node, seen.shares)
-        if ground.watch is not None:
-            ground.watch.split(node.path, InSpace(ends, share))
-        return list(_in_space(node, ends, share))
+    if settles or missed > MISSED or not (hoped.ended and seen.ended):
+        return _halves(ground, node, seen.shares if settles else hoped.shares)
     return []
 
 
-def _cutting(
-    crowd: Crowd, curves: Curves, node: Node, seen: Look, pairs: Int[np.ndarray, "pair 2"]
-) -> Steps[tuple[int, int] | None]:
-    """The first inequality that would cut off where the programme of a node ended, if it held."""
-    values = yield from curves.points(node.corners, pairs)
-    for (provider, which), at in zip(pairs.tolist(), values.T, strict=True):
-        if np.isfinite(at).all():
-            now = seen.earned[provider][curves.sets[which]].sum() + crowd.slack[provider]
-            if at @ seen.shares > now + MISSED:
-                return provider, which
-    return None
+def _halves(ground: Ground, node: Node, shares: Float[np.ndarray, " corner"]) -> list[Node]:
+    ends, share = _edge(node, shares)
+    if ground.watch is not None:
+        ground.watch.split(node.path, InSpace(ends, share))
+    return list(_in_space(node, ends, share))
 
 
 def _by_server(node: Node, provider: int, won: np.ndarray, pair: tuple[int, int]) -> Iterator[Node]:

@@ -286,11 +286,14 @@ def _grow(tree: _Tree, budget: int, whole: int, spare: int = 0) -> Steps[None]:
 
 def _split(tree: _Tree, node: Node, target: int, seen: Look) -> Steps[list[Node]]:
     """The parts that are left of a node after a look at it for a target."""
-    node = replace(node, bounds=seen.bounds, used=seen.used)
-    if seen.bounds[target] <= float(tree.least[target]) + TOLERANCE:
+    node = replace(node, bounds=seen.bounds)
+    enough = float(tree.least[target]) + TOLERANCE
+    if seen.bounds[target] <= enough:
         return [node]
-    parts = yield from branches(tree.ground, node, seen)
-    return parts or [replace(node, final=tuple(old or user == target for user, old in enumerate(node.final)))]
+    parts = yield from branches(tree.ground, node, target, enough, seen)
+    return parts or [
+        replace(node, used=seen.used, final=tuple(old or user == target for user, old in enumerate(node.final)))
+    ]
 
 
 def _try(tree: _Tree, target: int, node: Node, start: Float[np.ndarray, " user"]) -> Steps[None]:

@@ -110,7 +110,7 @@ def test_conditions_guarantees_and_theorems_agree_with_highs():
     [
         pytest.param((1, 1, 2, 4), marks=pytest.mark.slow),
         pytest.param((4, 1, 4, 2), marks=pytest.mark.slow),
-        (2, 2, 2, 3),
+        pytest.param((2, 2, 2, 3), marks=pytest.mark.slow),
     ],
     ids=str,
 )

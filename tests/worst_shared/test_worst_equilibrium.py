@@ -484,7 +484,9 @@ def test_a_batch_for_a_scan_holds_the_same_numbers():
 
 def test_a_search_that_goes_on_ends_as_one_with_that_budget():
     """It asks whether to, beyond its budget only, and takes the same parts in the same order."""
-    batch, everybody, asked = jax.tree.map(lambda leaf: np.asarray(leaf)[None], cases.investors()), plx.anonymous(5), []
+    family = plx.families.gaussian(providers=4, users=3, actions=3, states=3, shared=1.0)
+    batch = jax.vmap(family)(jr.split(jr.key(3), 1))
+    everybody, asked = plx.anonymous(3), []
     rows = worst_equilibria(batch, everybody, budget=67, further=lambda ends: asked.append(ends) or len(asked) < 4)
     looked = int(rows.nodes.sum())
     assert asked
