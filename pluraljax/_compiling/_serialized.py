@@ -1,5 +1,6 @@
 """Compiled code as bytes, together with a value beside it: written down, and tried when it is read."""
 
+import functools
 import hashlib
 import pickle
 import zlib
@@ -9,6 +10,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.experimental import serialize_executable
 
 from ._kept import Kept
@@ -61,9 +63,17 @@ def kept(place: Kept, key: str, devices: Sequence[Any], blank: Any) -> tuple[Any
 def _from_bytes(content: bytes, devices: Sequence[Any]) -> tuple[Any, Any]:
     """Loads compiled code for some devices, and what was beside it; raises whatever is wrong with the bytes."""
     (payload, taken, given), beside = pickle.loads(zlib.decompress(content))
+    if b"lapack_" in payload:
+        _load_lapack()
     with without_noise():
         load = serialize_executable.deserialize_and_load
         return load(payload, taken, given, devices[0].client, list(devices)), beside
+
+
+@functools.cache
+def _load_lapack() -> None:
+    """JAX finds LAPACK's functions when it lowers something that calls one; code loaded before that calls address 0."""
+    jax.jit(jnp.linalg.cholesky).lower(jax.ShapeDtypeStruct((1, 1), jnp.float32))
 
 
 _HITS: ContextVar[list[str] | None] = ContextVar("hits", default=None)

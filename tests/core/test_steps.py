@@ -3,6 +3,8 @@
 import functools
 import hashlib
 import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -173,6 +175,22 @@ def test_what_is_kept_and_does_not_run_is_made_again(folder, compiled, monkeypat
         np.testing.assert_array_equal(doubled(np.ones(2)), [2, 2])
     assert "is dropped, and made again" in caplog.text
     assert len(compiled) == 2
+
+
+def test_kept_code_that_calls_lapack_runs_in_a_process_that_has_not_loaded_it(tmp_path):
+    """It called address 0."""
+    code = (
+        "import jax, pluraljax as plx\n"
+        "print(plx.families.conic(residual='extremal', perturbation=0.25)(jax.random.key(0)).user_value)"
+    )
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path), "PYTHONWARNINGS": "ignore"}
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    runs = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment) for _ in range(2)
+    ]
+    assert [(run.returncode, run.stdout) for run in runs] == [(0, runs[0].stdout)] * 2
+    [kept] = (path for path in tmp_path.rglob("*") if path.is_file())
+    assert kept.parent.name == _eager.FOLDER
 
 
 def test_what_calls_back_into_python_is_not_written_down(folder, compiled):
