@@ -40,11 +40,6 @@ if _flags is None:
 else:
     os.environ["XLA_FLAGS"] = _flags
 
-# Before anything imports the package: annotated shapes and types are checked at every call.
-install_import_hook("pluraljax", "beartype.beartype")
-
-from pluraljax._compiling._eager import forget_steps  # noqa: E402
-
 hypothesis.settings.register_profile(
     "deterministic",
     derandomize=True,
@@ -52,6 +47,15 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("deterministic")
+
+
+def pytest_configure(config):
+    """Annotated shapes and types are checked at every call, a quarter of the time: left out of the quick default run.
+
+    Nothing may import the package before this.
+    """
+    if config.getoption("markexpr") != "not slow":
+        install_import_hook("pluraljax", "beartype.beartype")
 
 
 # Modules of these folders ask for the same programmes, so that one worker traces and loads each once for all of them.
@@ -89,6 +93,8 @@ def _forget_programmes_in_time():
     yield
     gc.collect()
     if _MAPS.exists() and _MAPS.read_bytes().count(b"\n") > _MOST_MAPPED:
+        from pluraljax._compiling._eager import forget_steps
+
         jax.clear_caches()
         forget_steps()
 
