@@ -72,6 +72,11 @@ class Audience(eqx.Module):
         """Marks the users who may be lost: no offer is worse than silence."""
         return ~(self.loyal & self.bare)
 
+    def without(self, absent: Bool[Array, "*batch member"]) -> "Audience":
+        """The audience of those who are not marked, whose entries are zero: nobody can win or lose the others."""
+        marks = (self.away | absent, self.bare | absent, self.full | absent)
+        return eqx.tree_at(lambda a: (a.away, a.bare, a.full), self, marks)
+
 
 class Heard(eqx.Module):
     """What the users surely make of a policy: how it compares with what they have elsewhere, and what they bring.

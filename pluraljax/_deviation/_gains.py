@@ -20,6 +20,7 @@ from .._segments import Block, Labels, blocks, first_of_label, gather, segment_o
 from .._stakes import Multipliers
 from .._status import Status
 from .._ties import EPSILON
+from ._crowd import is_crowd, look_at_crowds
 from ._policies import Policies, disclosures, join, padded, recommending
 from ._private import Private, find_private
 from ._segment import Goal, PublicProof, SegmentGain, Task, evaluate_segments
@@ -65,17 +66,25 @@ def find_gains(
     status: Array,
     solver: Solver,
     decide: bool = False,
+    replies: Array | None = None,
 ) -> Gains:
     """Brackets the gains; `tried` are policies `[policy segment evidence query signal]` to include in the search.
 
+    So are `replies`, `[provider segment evidence query signal]`, each in that of its own provider.
+
     With `decide` the brackets are as wide as they may be to tell whether anybody gains.
     """
-    standing, tried = lax.stop_gradient((standing, tried))
+    standing, tried, replies = lax.stop_gradient((standing, tried, replies))
     delta = jnp.asarray(delta, jnp.float64)
     private = find_private(standing, solver)
     goals = _goals(market, labels, delta) if decide else [None] * len(blocks(labels))
-    tasks = _lay_out(market, labels, standing, private, tried)
-    found = [evaluate_segments(each, goal) for each, goal in zip(tasks, goals, strict=True)]
+    tasks = _lay_out(market, labels, standing, private, tried, replies)
+    found = [
+        _look_at_crowds(block, market, labels, standing, private, tried, replies)
+        if task is None
+        else evaluate_segments(task, goal)
+        for task, goal, block in zip(tasks, goals, blocks(labels), strict=True)
+    ]
     return _collect(market, labels, standing, private, found, delta, status)
 
 
@@ -133,18 +142,20 @@ def _collect(
 
 def reply_shape(market: Market, labels: Labels) -> tuple[int, int]:
     """The numbers of queries and signals of a reply, when no other policies are tried."""
-    queries, signals = _pool_shape(market, labels, None)
+    queries, signals = _pool_shape(market, labels)
     return queries, signals + 1 + market.prior.shape[2]
 
 
-def _pool_shape(market: Market, labels: Labels, tried: Array | None) -> tuple[int, int]:
-    """The numbers of queries and signals that the policies of all pools fit into."""
+def _pool_shape(market: Market, labels: Labels, *more: Array | None) -> tuple[int, int]:
+    """The numbers of queries and signals that the policies of all pools fit into, and `more` policies."""
     _, types, evidences, _ = market.prior.shape
     actions = market.user_value.shape[1]
-    largest = max(block.members.shape[1] for block in blocks(labels))
+    # Crowds have no programmes of their own, whose best policies have a signal more for each member.
+    largest = max(1 if is_crowd(block.members.shape[1]) else block.members.shape[1] for block in blocks(labels))
     queries, signals = types, max(evidences + largest, evidences + 1, actions, 2)
-    if tried is not None:
-        queries, signals = max(queries, tried.shape[-2]), max(signals, tried.shape[-1])
+    for policies in more:
+        if policies is not None:
+            queries, signals = max(queries, policies.shape[-2]), max(signals, policies.shape[-1])
     return queries, signals
 
 
@@ -156,27 +167,40 @@ def _counted_once(labels: Labels, block: Block) -> Bool[Array, " segment"]:
 
 
 @in_float64
-def _lay_out(market: Market, labels: Labels, standing: Standing, private: Private, tried: Array | None) -> list[Task]:
-    """Lays out the segments of each size, with leading axes [segment provider]."""
-    shape = _pool_shape(market, labels, tried)
-    return [_lay_out_block(block, labels, standing, private, tried, shape) for block in blocks(labels)]
+def _lay_out(
+    market: Market, labels: Labels, standing: Standing, private: Private, tried: Array | None, replies: Array | None
+) -> list[Task | None]:
+    """Lays out the segments of each size, with leading axes [segment provider]; none of crowds."""
+    shape = _pool_shape(market, labels, tried, replies)
+    return [
+        None
+        if is_crowd(block.members.shape[1])
+        else _lay_out_block(block, labels, standing, private, tried, replies, shape)
+        for block in blocks(labels)
+    ]
 
 
 def _lay_out_block(
-    block: Block, labels: Labels, standing: Standing, private: Private, tried: Array | None, shape: tuple[int, int]
+    block: Block,
+    labels: Labels,
+    standing: Standing,
+    private: Private,
+    tried: Array | None,
+    replies: Array | None,
+    shape: tuple[int, int],
 ) -> Task:
     of_user, of_pair = (lambda leaf: gather(leaf, block, 0)), (lambda leaf: gather(leaf, block, 1))
     audience = _audience(standing, block)
     segments, providers = audience.outside.shape[:2]
     everyone = lambda leaf: jnp.broadcast_to(leaf[:, None], (segments, providers, *leaf.shape[1:]))
-    of_segment = None
-    if tried is not None:
-        place = jnp.take(segment_of(labels), block.members[:, 0])
-        of_segment = jnp.moveaxis(jnp.take(tried, place, axis=1), 1, 0)
+    of_segment = _by_segment(block, labels, tried)
+    own = _by_segment(block, labels, replies)
     pool = jax.vmap(
-        lambda outcome, told: jax.vmap(lambda one: _pool(one, told, shape))(outcome),
-        in_axes=(0, None if tried is None else 0),
-    )(of_pair(private.outcome), of_segment)
+        lambda outcome, told, own: jax.vmap(
+            lambda one, mine: _pool(one, told, mine, shape), in_axes=(0, None if own is None else 0)
+        )(outcome, own),
+        in_axes=(0, None if tried is None else 0, None if own is None else 0),
+    )(of_pair(private.outcome), of_segment, own)
     return Task(
         audience=audience,
         probability=everyone(of_user(standing.probability)),
@@ -184,6 +208,29 @@ def _lay_out_block(
         slope=of_pair(private.slope),
         pool=pool,
     )
+
+
+def _by_segment(block: Block, labels: Labels, policies: Array | None) -> Array | None:
+    """The policies of a block's segments, `[segment ...]`, out of those of all, `[policy segment ...]`."""
+    if policies is None:
+        return None
+    place = jnp.take(segment_of(labels), block.members[:, 0])
+    return jnp.moveaxis(jnp.take(policies, place, axis=1), 1, 0)
+
+
+@in_float64
+def _look_at_crowds(
+    block: Block,
+    market: Market,
+    labels: Labels,
+    standing: Standing,
+    private: Private,
+    tried: Array | None,
+    replies: Array | None,
+) -> SegmentGain:
+    shape = _pool_shape(market, labels, tried, replies)
+    policies = _by_segment(block, labels, tried), _by_segment(block, labels, replies)
+    return look_at_crowds(block, standing, private, *policies, shape)
 
 
 def _audience(standing: Standing, block: Block) -> Audience:
@@ -198,14 +245,14 @@ def _audience(standing: Standing, block: Block) -> Audience:
         return gather(leaf, block, 1)
 
     found = jax.tree.map(of_pair, standing.audience())
-    absent = jnp.broadcast_to(~block.present[:, None], found.away.shape)
-    return eqx.tree_at(
-        lambda a: (a.away, a.bare, a.full), found, (found.away | absent, found.bare | absent, found.full | absent)
-    )
+    return found.without(jnp.broadcast_to(~block.present[:, None], found.away.shape))
 
 
 def _pool(
-    outcome: Float[Array, "member type evidence action"], tried: Array | None, shape: tuple[int, int]
+    outcome: Float[Array, "member type evidence action"],
+    tried: Array | None,
+    reply: Array | None,
+    shape: tuple[int, int],
 ) -> Policies:
     """The policies that are tried on every segment."""
     members, types, evidences, _ = outcome.shape
@@ -214,6 +261,8 @@ def _pool(
     pools = [some, padded(recommending(outcome), None, sizes)]
     if tried is not None:
         pools.append(padded(tried, None, sizes))
+    if reply is not None:
+        pools.append(padded(reply[None], None, sizes))
     return join(*pools)
 
 

@@ -115,10 +115,22 @@ def _truth(gains: Gains) -> Int[Array, ""]:
     return truth_of(gains.is_equilibrium, gains.is_refuted)
 
 
-@checked(market=one_market, segments=user_labels, profile=instance_of(Profile), delta=slack)
+@checked(
+    market=one_market,
+    segments=user_labels,
+    profile=instance_of(Profile),
+    delta=slack,
+    replies=instance_of(Profile, type(None)),
+)
 @float64_scope
 def deviation(
-    market: Market, segments: Any, profile: Profile, delta: Any = 0.0, *, solver: Solver = simplex
+    market: Market,
+    segments: Any,
+    profile: Profile,
+    delta: Any = 0.0,
+    *,
+    replies: Profile | None = None,
+    solver: Solver = simplex,
 ) -> Deviation:
     """Brackets what each provider gains at most by changing its own policies while users respond optimally.
 
@@ -134,7 +146,8 @@ def deviation(
 
     In a segment of one user, and in one of several users of one type each whose profiles of actions are few (at most
     256, and at most 4,096 times sets of users), the bracket closes but for knife-edge ties. In others it is the best
-    policy of a pool, and the private bound. Derivatives are not provided: they are zero.
+    policy of a pool, and the private bound; time and memory are linear in users. Derivatives are not provided: they are
+    zero.
 
     **Arguments:**
 
@@ -143,6 +156,8 @@ def deviation(
     - `profile`: the policies from which providers deviate.
     - `delta`: how much a provider may leave on the table in an equilibrium, in units of its objective; >= 0. Never read
       as less than 1e-9 of the range of its objective.
+    - `replies`: policies that are tried as well, each by its own provider, such as the `reply` of `best_response`; of
+      one round, and with what they recommend left to the users.
     - `solver`: proposes candidates for the private bound; the brackets are valid whatever it returns.
 
     **Returns:** a `Deviation`. Where `status` is `OPEN` the bracket is valid but wider than 1e-6 of the range of the
@@ -156,24 +171,42 @@ def deviation(
         found.value, found.holds  # what each provider gains at most, and whether nobody gains
     """
     labels = as_labels(segments, market.user_value.shape[0])
-    check_profile(profile, market, len(set(labels)) if isinstance(labels, tuple) else None)
+    num_segments = len(set(labels)) if isinstance(labels, tuple) else None
+    check_profile(profile, market, num_segments)
+    if replies is not None:
+        check_profile(replies, market, num_segments)
+        if len(replies.rounds) > 1:
+            raise ValueError(f"replies must be a profile of one round, got {len(replies.rounds)} rounds.")
     tried = None if isinstance(profile.policy, tuple) else profile.policy
-    return _deviation(market, labels, profile, tried, delta, solver)
+    own = None if replies is None else replies.rounds[0]
+    return _deviation(market, labels, profile, tried, own, delta, solver)
 
 
 @float64_scope
 def deviation_of_fixed_shape(
-    market: Market, segments: Any, profile: Profile, delta: Any = 0.0, *, solver: Solver = simplex
+    market: Market,
+    segments: Any,
+    profile: Profile,
+    delta: Any = 0.0,
+    *,
+    replies: Array | None = None,
+    solver: Solver = simplex,
 ) -> Deviation:
     """`deviation` whose replies do not grow with the profile: its own policies are not among those that are tried."""
-    return _deviation(market, as_labels(segments, market.user_value.shape[0]), profile, None, delta, solver)
+    return _deviation(market, as_labels(segments, market.user_value.shape[0]), profile, None, replies, delta, solver)
 
 
 def _deviation(
-    market: Market, labels: Labels, profile: Profile, tried: Array | None, delta: Any, solver: Solver
+    market: Market,
+    labels: Labels,
+    profile: Profile,
+    tried: Array | None,
+    replies: Array | None,
+    delta: Any,
+    solver: Solver,
 ) -> Deviation:
     status, standing = _under(market, labels, profile)
-    gains = find_gains(market, labels, standing, tried, delta, status, solver)
+    gains = find_gains(market, labels, standing, tried, delta, status, solver, replies=replies)
     return _report(standing, gains, status)
 
 

@@ -1,6 +1,7 @@
 """How things stand before anybody deviates: what users get, from whom, and what else they could have."""
 
 import math
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
@@ -65,18 +66,25 @@ class Standing(eqx.Module):
         everyone = lambda tree: jax.tree.map(
             lambda leaf: jnp.broadcast_to(leaf, (*self.tie.shape, *leaf.shape[1:])), tree
         )
+        return self._audience(everyone, lambda leaf: leaf)
+
+    def audience_of(self, provider: Int[Array, ""]) -> Audience:
+        """Every user as a member of the audience of one provider: [user]."""
+        return self._audience(lambda tree: tree, lambda leaf: leaf[provider])
+
+    def _audience(self, of_user: Callable, of_pair: Callable) -> Audience:
         return Audience(
-            sense=everyone(self.sense),
-            instinct=everyone(self.instinct),
-            provider=self.provider,
-            outside=self.outside,
-            tie=self.tie,
-            now=self.now,
-            stay=self.stay,
-            loyal=self.loyal & self.certain[None],
-            away=~self.loyal & self.certain[None],
-            bare=self.bare,
-            full=self.full,
+            sense=of_user(self.sense),
+            instinct=of_user(self.instinct),
+            provider=of_pair(self.provider),
+            outside=of_pair(self.outside),
+            tie=of_pair(self.tie),
+            now=jax.tree.map(of_pair, self.now),
+            stay=jax.tree.map(of_pair, self.stay),
+            loyal=of_pair(self.loyal) & of_user(self.certain),
+            away=~of_pair(self.loyal) & of_user(self.certain),
+            bare=of_pair(self.bare),
+            full=of_pair(self.full),
         )
 
 
@@ -173,8 +181,8 @@ def silent_standing(market: Market) -> Standing:
     )
 
 
-def _consider_all(primitives: dict, kernels: list[Array], profile: Profile) -> Offer:
-    """What each user makes of each provider's policy: [provider user]."""
+def _consider_all(primitives: dict, kernels: list[Array], of_user: Array, profile: Profile) -> Offer:
+    """What each user makes of each provider's policy, that of her segment: [provider user]."""
     sense, instinct, provider = primitives["sense"], primitives["instinct"], primitives["provider"]
     providers, users, types, _, actions = provider.shape
     theirs = jnp.moveaxis(provider, 0, 1)
@@ -183,7 +191,8 @@ def _consider_all(primitives: dict, kernels: list[Array], profile: Profile) -> O
         i, j = place
         own = lambda tree: jax.tree.map(lambda leaf: leaf[j], tree)
         told, asked = jax.tree.map(lambda leaf: leaf[i, j], (profile.recommended, profile.asked))
-        return consider(own(sense), own(instinct), theirs[j], i, [kernel[i, j] for kernel in kernels], told, asked)
+        offered = [jnp.take(kernel[i], of_user[j], axis=0) for kernel in kernels]
+        return consider(own(sense), own(instinct), theirs[j], i, offered, told, asked)
 
     place = np.indices((providers, users), dtype=np.int32).reshape(2, -1)
     transcripts = math.prod(kernels[-1].shape[-3:])
@@ -196,13 +205,13 @@ def _consider_all(primitives: dict, kernels: list[Array], profile: Profile) -> O
 def profile_standing(market: Market, labels: Labels, profile: Profile) -> Standing:
     """Users respond to a profile: each talks to a best provider, and her best other offer is her outside option."""
     primitives = _lay_out(market)
-    policy = jax.tree.map(lambda kernel: jnp.take(normalised(kernel), segment_of(labels), axis=1), profile.policy)
-    kernels = as_kernels(policy)
-    offers = _consider_all(primitives, kernels, profile)
+    kernels = as_kernels(jax.tree.map(normalised, profile.policy))
+    place = jnp.asarray(segment_of(labels))
+    offers = _consider_all(primitives, kernels, place, profile)
     providers = offers.value.shape[0]
     near = MEANT * _size(primitives["sense"])
     everyone = jnp.arange(providers, dtype=jnp.int32)[:, None]
-    same = _same_offers(kernels, offers)
+    same = _same_offers(kernels, place, offers)
     choice = pick_provider(offers.value, near, profile.choice)
     loyal = everyone == choice[None]
     fair = offers.value >= (offers.value.max(axis=0) - near)[None]
@@ -259,11 +268,13 @@ def profile_standing(market: Market, labels: Labels, profile: Profile) -> Standi
     )
 
 
-def _same_offers(kernels: list[Array], offers: Offer) -> Bool[Array, "provider other user"]:
+def _same_offers(kernels: list[Array], of_user: Array, offers: Offer) -> Bool[Array, "provider other user"]:
     """Marks offers that surely are worth the same: equal policies, silent ones, and such as tell all."""
-    alike = jnp.ones(offers.bare.shape[:1] + offers.bare.shape, bool)
+    providers, segments = kernels[0].shape[:2]
+    alike = jnp.ones((providers, providers, segments), bool)
     for kernel in kernels:
         alike = alike & (kernel[:, None] == kernel[None]).all(axis=tuple(range(3, kernel.ndim + 1)))
+    alike = jnp.take(alike, of_user, axis=2, fill_value=False)
     both = lambda mask: mask[:, None] & mask[None]
     return alike | both(offers.bare) | both(offers.full)
 
