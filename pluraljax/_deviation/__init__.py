@@ -1,5 +1,6 @@
 """What a provider gains by deviating: from silence, and from any profile of policies."""
 
+from ._crowd import has_crowd as has_crowd
 from ._gains import Proof as Proof
 from ._gains import reply_shape as reply_shape
 from ._questions import (

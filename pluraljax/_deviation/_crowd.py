@@ -30,6 +30,11 @@ def is_crowd(members: int) -> bool:
     return members >= _CROWD
 
 
+def has_crowd(labels: tuple[int, ...]) -> bool:
+    """Tells whether some policy is for so many users that their deviations are searched by a pool of a fixed size."""
+    return any(is_crowd(labels.count(label)) for label in set(labels))
+
+
 def look_at_crowds(
     block: Block,
     standing: Standing,

@@ -14,6 +14,7 @@ from .._arguments import checked, instance_of
 from .._bracket import Bracket
 from .._candidates import METHODS, Annealing
 from .._conversation import Conversation, Profile
+from .._deviation import has_crowd
 from .._market import Market, benchmarks, market_status, one_market, slack, slack_of, with_zeros_if_invalid
 from .._precision import float64_scope, in_float64
 from .._segments import known_labels
@@ -21,6 +22,7 @@ from .._status import Status
 from .._truth import Truth
 from ._gradient import INFORMATIVE, SILENT, played_kernels
 from ._menus import Menus, blank, from_kernels, informative, is_personalized, menu_shape, play
+from ._public import play_public
 from ._rounds import Looked, certifies, jump, play_rounds
 
 
@@ -137,6 +139,15 @@ def _equilibrium(
     sound = with_zeros_if_invalid(market, status)
     begin = lambda start: _begin(sound, labels, conversation, key, method, annealing, start)
     numbers = jnp.arange(starts, dtype=jnp.int32)
+    if has_crowd(labels):
+        # One start after the other: that takes the least memory, and a start that has settled costs nothing more.
+        menus, last = lax.map(
+            lambda start: play_public(
+                sound, labels, conversation, begin(start), jr.fold_in(key, start), annealing, rounds, delta, _RAISE
+            ),
+            numbers,
+        )
+        return _collect(market, labels, conversation, status, menus, last, numbers, delta)
     menus = jax.vmap(begin)(numbers)
     # A single provider's best replies do not depend on what its users have, and need no search.
     if is_personalized(labels) and method != "best_response" and market.provider_value.shape[0] > 1:

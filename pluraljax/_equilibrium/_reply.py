@@ -136,7 +136,7 @@ def _best_response(
 
     everyone = jnp.arange(game.provider.shape[0], dtype=jnp.int32)
     replies = jax.vmap(
-        lambda i: _reply(unit, conversation, labels, offers, found.choice, told, i, key, starts, annealing)
+        lambda i: reply_by_gradient(unit, conversation, labels, offers, found.choice, told, i, key, starts, annealing)
     )(everyone)
     values = jax.vmap(lambda i, reply: _value_of_reply(game, kernels, profile, found.choice, i, reply))(
         everyone, replies
@@ -155,7 +155,7 @@ def _best_response(
     return BestResponse(hide(gain), hide(relaxed), hide(optimum), hide(ratio), Profile(policy), found.status)
 
 
-def _reply(
+def reply_by_gradient(
     game: Game,
     conversation: Conversation,
     labels: tuple[int, ...],

@@ -42,9 +42,11 @@ class Looked(eqx.Module):
     status: Int[Array, " provider"]
 
 
-def look(market: Market, labels: tuple[int, ...], menus: Menus, delta: Array) -> tuple[Looked, Deviation]:
-    """Certifies one profile."""
-    found = deviation_of_fixed_shape(market, labels, menus.profile(), delta)
+def look(
+    market: Market, labels: tuple[int, ...], menus: Menus, delta: Array, replies: Array | None = None
+) -> tuple[Looked, Deviation]:
+    """Certifies one profile; each provider tries its policies in `replies`, too."""
+    found = deviation_of_fixed_shape(market, labels, menus.profile(), delta, replies=replies)
     return Looked(*(getattr(found, each.name) for each in fields(Looked))), found
 
 
