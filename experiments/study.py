@@ -99,8 +99,18 @@ def bars(panel: Any, x: Any, estimates: list[Estimate], style: int, label: str) 
     panel.errorbar(x, middle, ends, color=color, marker=marker, linestyle=line, capsize=3, markersize=4, label=label)
 
 
-def run_study(study: str, doc: str | None, config: Any, measure: Callable, draw: Callable) -> None:
-    """Reads a config of the command line, measures, prints a line per result, and writes figure and manifest."""
+def run_study(
+    study: str,
+    doc: str | None,
+    config: Any,
+    measure: Callable,
+    draw: Callable,
+    table: tuple[str, Callable] | None = None,
+) -> None:
+    """Reads a config of the command line, measures, prints a line per result, and writes figure and manifest.
+
+    A `table` is its heading, and what makes a line of a result; without one a line has all names and numbers.
+    """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     for field in fields(config):
         default = field.default
@@ -116,14 +126,14 @@ def run_study(study: str, doc: str | None, config: Any, measure: Callable, draw:
     chosen = config(**{key: tuple(value) if isinstance(value, list) else value for key, value in given.items()})
     out.mkdir(parents=True, exist_ok=True)
     results = []
+    if table is not None:
+        print(table[0], flush=True)
     # Payoffs in double precision: what holds exactly in a family would otherwise hold up to their rounding only.
     with jax.enable_x64(True):
         for result in measure(chosen):
             results.append(result)
-            print(
-                "  ".join(f"{field.name} {getattr(result, field.name)}" for field in fields(result) if field.repr),
-                flush=True,
-            )
+            named = (f"{field.name} {getattr(result, field.name)}" for field in fields(result) if field.repr)
+            print("  ".join(named) if table is None else table[1](result), flush=True)
     figure = draw(results, chosen)
     for end in ("png", "svg"):
         figure.savefig(out / f"{study}.{end}", dpi=110)

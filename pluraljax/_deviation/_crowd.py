@@ -19,11 +19,10 @@ from ._private import Private
 from ._segment import SegmentGain
 from ._standing import Standing
 
-# Segments of so many users are crowds. Smaller ones try the private optimum of every member, and pad replies to what
-# a programme of theirs would take.
-_CROWD = 16
+# Segments of so many users are crowds. Smaller ones pad replies to what a programme of theirs would take.
+_CROWD = 8
 # How many members' private optima are tried, and from how many evidences on only silence and full information are.
-_FAVOURITES, _MANY_EVIDENCES = 8, 8
+_FAVOURITES, _MANY_EVIDENCES = 16, 8
 
 
 def is_crowd(members: int) -> bool:
@@ -100,7 +99,7 @@ def _favourites(audience: Audience, brings: Float[Array, " member"]) -> Int[Arra
 def _pool(
     members: int,
     outcome: Float[Array, "favourite type evidence action"],
-    more: list[Float[Array, "policy evidence query signal"] | None],
+    more: list[Float[Array, "_ evidence _ _"] | None],
     shape: tuple[int, int],
 ) -> Policies:
     """The policies that are tried."""
