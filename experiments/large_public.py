@@ -105,7 +105,7 @@ def measure(config: Config) -> Iterator[Result]:
             )
 
 
-HEADING = "shared users certified refuted open  value  least  gain left       s/market  first"
+HEADING = "shared users certified refuted open  value  least  gain left      seconds  first"
 
 
 def row_of(result: Result) -> str:

@@ -101,6 +101,21 @@ def test_best_ai_selection_reports_every_scheme(small_runs):
         assert (row["hull_error"]["value"] < 1e-8) == (row["family"] == "conic")
 
 
+def test_large_public_brackets_gains_and_accounts_for_every_profile(small_runs):
+    results, said = small_runs("large_public")
+    assert [row["users"] for row in results] == [8, 12]
+    table = said.splitlines()
+    assert max(map(len, table[: 1 + len(results)])) <= 80
+    for row in results:
+        assert abs(row["certified"] + row["refuted"] + row["still_open"] - 1) < 1e-12
+        # Full information is one of the starts, and an equilibrium.
+        assert row["certified"] > 0
+        assert 0 <= row["low"] <= row["high"]
+        assert -1e-9 <= row["least"] <= row["value"] <= 1 + 1e-9
+        assert row["silence"] > 0
+        assert row["silence_refuted"] == 1
+
+
 # Seen with 6 markets, seed 0, each rater its own provider; a tenth either way. Real ratings, and the made ones.
 RATINGS = {
     "movielens": {("cone", 2): 1.088, ("hull", 12): 0.819, ("cone, held out", 12): 2.069, ("personalized", 2): 0.845},
@@ -267,6 +282,7 @@ SMALL = {
     "wendel": "--markets 256 --providers 3 5 --dimensions 2",
     "best_ai_selection": "--markets 8 --rounds 2 --biases 0.5 --perturbations 0",
     "ratings": "--data movielens --markets 6",
+    "large_public": "--markets 2 --users 8 12 --shared 1 --providers 2 --actions 3 --states 3 --signals 6 --steps 60",
     **{study: arguments for study, (arguments, _) in STUDIES.items()},
 }
 

@@ -1,8 +1,12 @@
 """What a provider could get from each user if it could treat her apart: a bound for any conversation."""
 
+import math
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax import lax
+from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 from .._bounds import Audience, Sense, best_response_line, optimal_play, value_of
@@ -55,12 +59,50 @@ def pose_private(standing: Standing) -> LinearProgram:
     return _each(pose)(standing.user, standing.provider, standing.probability, floor)
 
 
+# Numbers in the programmes that are posed at once: 256 MiB of them. More programmes are solved part by part.
+_MOST_AT_ONCE = 2**25
+
+
 def find_private(standing: Standing, solver: Solver) -> Private:
     """Solves one programme for each provider and user, and one more for each user of several types."""
-    solutions = solver(pose_private(standing))
+    solutions = _solve_in_parts(standing, solver)
     if standing.user.shape[1] == 1:
         return read_private(standing, solutions, None)
     return read_private(standing, solutions, _read_truthful(standing, solver(_pose_truthful(standing))))
+
+
+def _solve_in_parts(standing: Standing, solver: Solver) -> Solution:
+    """Solves the programmes of as many users at a time as memory is meant to hold."""
+    users = standing.user.shape[0]
+    size = math.prod(jax.eval_shape(pose_private, standing).matrix.shape) // users
+    together = max(_MOST_AT_ONCE // size, 1)
+    if together >= users:
+        return solver(pose_private(standing))
+    # Parts of one size, so that one programme is compiled for them all: the last one starts before the others end.
+    starts = [min(start, users - together) for start in range(0, users, together)]
+    floor = _floors(standing)
+    part = lambda start: solver(_pose_part(standing, floor, start, together))
+    if isinstance(standing.user, Tracer):
+        found = lax.map(part, jnp.asarray(starts, jnp.int32))
+        parts = [jax.tree.map(lambda leaf, n=n: leaf[n], found) for n in range(len(starts))]
+    else:
+        parts = [part(jnp.int32(start)) for start in starts]
+    again = len(starts) * together - users
+    parts[-1] = jax.tree.map(lambda leaf: leaf[:, again:], parts[-1])
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *parts)
+
+
+@in_float64
+def _floors(standing: Standing) -> Float[Array, "provider user"]:
+    return floor_of(standing.audience())
+
+
+@in_float64
+def _pose_part(standing: Standing, floor: Float[Array, "provider user"], start: Array, together: int) -> LinearProgram:
+    take = lambda leaf, axis: lax.dynamic_slice_in_dim(leaf, start, together, axis)
+    pose = lambda *task: pose_outcome(_task(*task))
+    users = take(standing.user, 0), take(standing.provider, 1), take(standing.probability, 0)
+    return _each(pose)(*users, take(floor, 1))
 
 
 @in_float64

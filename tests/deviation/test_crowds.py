@@ -162,7 +162,7 @@ def test_invalid_markets_have_a_status_and_wrong_replies_are_refused():
 
 
 @pytest.mark.slow
-def test_a_batch_of_crowds_is_what_each_of_them_is():
+def test_a_batch_of_crowds_is_what_each_of_them_is(monkeypatch):
     generator = np.random.default_rng(4)
     profiles = [asked.random_profile(generator, asked.PAIR, [0, 0]) for _ in SEEDS]
     markets = [crowd(pair(seed)) for seed in SEEDS]
@@ -175,3 +175,10 @@ def test_a_batch_of_crowds_is_what_each_of_them_is():
         np.testing.assert_allclose(batch.value.lower[row], one.value.lower, atol=1e-9)
         np.testing.assert_allclose(batch.value.upper[row], one.value.upper, atol=1e-9)
         assert batch.holds[row] == one.holds
+    # Programmes that are too many for memory are solved part by part, the last part overlapping the one before.
+    monkeypatch.setattr("pluraljax._deviation._private._MOST_AT_ONCE", 400)
+    parts = plx.deviation(market, np.array(EVERYONE), profile)
+    np.testing.assert_allclose(parts.value.upper, one.value.upper, atol=1e-12)
+    assert (parts.multipliers.prices.obedience == one.multipliers.prices.obedience).all()
+    traced = jax.jit(lambda market, profile: plx.deviation(market, np.array(EVERYONE), profile))(market, profile)
+    np.testing.assert_allclose(traced.value.upper, one.value.upper, atol=1e-12)

@@ -1,4 +1,4 @@
-"""Play among many users who share a policy: what it certifies and refutes is so among the pair whose copies they are."""
+"""Play among many users who share a policy: what it proves and refutes is so among the pair whose copies they are."""
 
 import cases
 import deviation_oracle as oracle
@@ -34,7 +34,7 @@ def first_copies(profile, row):
 
 @pytest.mark.slow
 def test_verdicts_hold_for_the_pair():
-    certified = refuted = 0
+    certified = refuted = gainful = 0
     for seed in range(8):
         market = cases.as_market(cases.build("observed", seed, SHAPE))
         scale = np.ptp(np.asarray(market.provider_value), axis=(2, 3)) @ np.asarray(market.mass)
@@ -48,11 +48,13 @@ def test_verdicts_hold_for_the_pair():
             assert found.holds[row] != plx.Truth.HOLDS or (gains <= room).all()
             assert found.holds[row] != plx.Truth.FAILS or (gains > 0).any()
             certified += int(found.holds[row] == plx.Truth.HOLDS)
-            refuted += int((gains > 1e-3 * scale).any())
+            refuted += int(found.holds[row] == plx.Truth.FAILS)
+            gainful += int((gains > 1e-3 * scale).any())
             values = standing.user_value + oracle.user_baseline(market)
             np.testing.assert_allclose(found.user_value[row][::COPIES], values, atol=1e-7)
-    # Some of each kind, or nothing was tried.
-    assert (certified, refuted) == (0, 0)
+    # Seen: 12 of 24 certified, 5 in which somebody gains. Without some of each nothing was tried.
+    assert certified >= 8, refuted
+    assert gainful >= 3, refuted
 
 
 @pytest.mark.slow
