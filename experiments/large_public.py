@@ -65,8 +65,10 @@ class Result:
 
 def one_market(config: Config, users: int, shared: float, number: int) -> tuple[np.ndarray, ...]:
     """Plays one market and brackets all gains; all is NumPy: verdicts, values [start user], gains [start provider]."""
-    shape = {"providers": config.providers, "users": users, "actions": config.actions, "states": config.states}
-    market = plx.families.gaussian(**shape, shared=shared)(jr.fold_in(jr.key(config.seed), number))
+    family = plx.families.gaussian(
+        providers=config.providers, users=users, actions=config.actions, states=config.states, shared=shared
+    )
+    market = family(jr.fold_in(jr.key(config.seed), number))
     everyone, talk = plx.anonymous(users), plx.Conversation(signals=config.signals)
     settings = {"starts": config.starts, "rounds": config.rounds, "annealing": plx.play.Annealing(steps=config.steps)}
     found = plx.equilibrium(market, everyone, talk, jr.key(number), **settings).found
@@ -105,14 +107,14 @@ def measure(config: Config) -> Iterator[Result]:
             )
 
 
-HEADING = "shared users certified refuted open  value  least  gain left      seconds  first"
+HEADING = "shared users certified refuted open  value  least  gain left     seconds  first"
 
 
 def row_of(result: Result) -> str:
     return (
         f"{result.shared:6g} {result.users:5d} {result.certified:9.2f} {result.refuted:7.2f} {result.still_open:4.2f} "
         f"{result.value:6.3f} {result.least:6.3f}  [{result.low:.3f}, {result.high:.3f}] "
-        f"{result.seconds:8.2f} {result.first:6.1f}"
+        f"{result.seconds:7.2f} {result.first:6.1f}"
     )
 
 

@@ -108,9 +108,9 @@ def test_large_public_brackets_gains_and_accounts_for_every_profile(small_runs):
     assert max(map(len, table[: 1 + len(results)])) <= 80
     for row in results:
         assert abs(row["certified"] + row["refuted"] + row["still_open"] - 1) < 1e-12
-        # Full information is one of the starts, and an equilibrium.
-        assert row["certified"] > 0
+        # What is not certified has a bracket that says by how much it misses.
         assert 0 <= row["low"] <= row["high"]
+        assert (row["high"] > 0) == (row["certified"] < 1)
         assert -1e-9 <= row["least"] <= row["value"] <= 1 + 1e-9
         assert row["silence"] > 0
         assert row["silence_refuted"] == 1

@@ -49,7 +49,7 @@ def look_at_crowds(
         segment, provider = place
         members, present = block.members[segment], block.present[segment]
         audience = _audience(standing, provider, members, present)
-        line = lambda leaf: jnp.where(present, leaf[provider, members], 0.0)
+        line = lambda leaf: jnp.asarray(jnp.where(present, leaf[provider, members], 0.0))
         height, slope = line(private.height), line(private.slope)
         own = None if replies is None else replies[segment, provider][None]
         more = [None if tried is None else tried[segment], own]

@@ -173,12 +173,12 @@ def deviation(
     labels = as_labels(segments, market.user_value.shape[0])
     num_segments = len(set(labels)) if isinstance(labels, tuple) else None
     check_profile(profile, market, num_segments)
+    tried, own = None if isinstance(profile.policy, tuple) else profile.policy, None
     if replies is not None:
         check_profile(replies, market, num_segments)
         if len(replies.rounds) > 1:
             raise ValueError(f"replies must be a profile of one round, got {len(replies.rounds)} rounds.")
-    tried = None if isinstance(profile.policy, tuple) else profile.policy
-    own = None if replies is None else replies.rounds[0]
+        own = next(iter(replies.rounds))
     return _deviation(market, labels, profile, tried, own, delta, solver)
 
 
