@@ -56,7 +56,7 @@ def look_at_crowds(
         favourites = _favourites(audience, height - slope * audience.outside)
         outcome = private.outcome[provider, members[favourites]]
         pool = _pool(members.shape[0], outcome, more, shape)
-        reply = best_reply(audience, pool, hear(audience, pool))
+        reply = best_reply(audience, pool, hear(audience, pool, together=False))
         unsure = _rounding(audience, height, slope)
         most = private_upper(audience, height, slope) + unsure
         return most, Reply(reply.value - unsure, reply.policy, reply.recommended)

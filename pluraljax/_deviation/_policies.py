@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float, Int
 
 from .._bounds import Audience, gain_if_meant, sure_gain
@@ -96,9 +97,10 @@ class Meant(eqx.Module):
         return gain(mix(self.worth, all_[0]), mix(self.earned, all_[1]))
 
 
-def hear(audience: Audience, pool: Policies) -> Meant:
-    """Lets the members respond to every policy of a pool."""
-    return Meant(*jax.vmap(lambda one: _hear(audience, one.policy, one.recommended))(pool))
+def hear(audience: Audience, pool: Policies, together: bool = True) -> Meant:
+    """Lets the members respond to every policy of a pool, to all together or to one after the other."""
+    one = lambda tried: _hear(audience, tried.policy, tried.recommended)
+    return Meant(*(jax.vmap(one)(pool) if together else lax.map(one, pool)))
 
 
 def most_meant(audience: Audience, pool: Policies, meant: Meant) -> Float[Array, ""]:

@@ -59,8 +59,8 @@ def pose_private(standing: Standing) -> LinearProgram:
     return _each(pose)(standing.user, standing.provider, standing.probability, floor)
 
 
-# Numbers in the programmes that are posed at once: 256 MiB of them. More programmes are solved part by part.
-_MOST_AT_ONCE = 2**25
+# Numbers in the programmes that are posed at once: 128 MiB of them. More programmes are solved part by part.
+_MOST_AT_ONCE = 2**24
 
 
 def find_private(standing: Standing, solver: Solver) -> Private:
@@ -75,21 +75,22 @@ def _solve_in_parts(standing: Standing, solver: Solver) -> Solution:
     """Solves the programmes of as many users at a time as memory is meant to hold."""
     users = standing.user.shape[0]
     size = math.prod(jax.eval_shape(pose_private, standing).matrix.shape) // users
-    together = max(_MOST_AT_ONCE // size, 1)
-    if together >= users:
+    parts = -(-users // max(_MOST_AT_ONCE // size, 1))
+    if parts == 1:
         return solver(pose_private(standing))
     # Parts of one size, so that one programme is compiled for them all: the last one starts before the others end.
+    together = -(-users // parts)
     starts = [min(start, users - together) for start in range(0, users, together)]
     floor = _floors(standing)
     part = lambda start: solver(_pose_part(standing, floor, start, together))
     if isinstance(standing.user, Tracer):
         found = lax.map(part, jnp.asarray(starts, jnp.int32))
-        parts = [jax.tree.map(lambda leaf, n=n: leaf[n], found) for n in range(len(starts))]
+        solved = [jax.tree.map(lambda leaf, n=n: leaf[n], found) for n in range(len(starts))]
     else:
-        parts = [part(jnp.int32(start)) for start in starts]
+        solved = [part(jnp.int32(start)) for start in starts]
     again = len(starts) * together - users
-    parts[-1] = jax.tree.map(lambda leaf: leaf[:, again:], parts[-1])
-    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *parts)
+    solved[-1] = jax.tree.map(lambda leaf: leaf[:, again:], solved[-1])
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *solved)
 
 
 @in_float64
@@ -142,8 +143,11 @@ def read_private(
         return Private(height, slope, outcome, prices, solution.status)
 
     providers = Sized(standing.provider, standing.provider_size)
-    rows = (standing.sense, providers, standing.probability, (floor, solutions), truthful)
-    return jax.vmap(jax.vmap(one), in_axes=(None, 0, None, 0, None))(*rows)
+    of_provider = lambda row: jax.vmap(one)(standing.sense, row[0], standing.probability, row[1], truthful)
+    # Every pair of actions of every pair of a provider and a user is compared.
+    compared = standing.provider.size * standing.provider.shape[-1]
+    over = jax.vmap(of_provider) if compared <= _MOST_AT_ONCE else (lambda rows: lax.map(of_provider, rows))
+    return over((providers, (floor, solutions)))
 
 
 def _receiver(sense: Sense) -> Receiver:
