@@ -291,7 +291,7 @@ def branches(ground: Ground, node: Node, target: int, enough: float, seen: Look)
     curves = ground.curves
     valid = valid_in(node, curves)
     may = valid | np.array([[not node.decided(i, won) for won in curves.sets] for i in range(len(valid))])
-    used, node = node.used | seen.used, replace(node, bounds=seen.bounds, used=seen.used)
+    used, node = node.used | seen.used, replace(node, used=seen.used)
     if not may[~valid].any():
         missed = float(np.where(valid, seen.missed, 0.0).max())
         return _halves(ground, node, seen.shares) if missed > MISSED or not seen.ended else []

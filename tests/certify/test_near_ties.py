@@ -13,7 +13,7 @@ import rational_oracle as oracle
 
 import pluraljax as plx
 
-QUICK, DRAWN = 4, 46
+QUICK, DRAWN = 4, 50
 
 
 def near_tie(seed, users=1, providers=2):
