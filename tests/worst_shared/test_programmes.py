@@ -2,13 +2,14 @@
 
 import cases
 import deviation_oracle
+import numba
 import numpy as np
 import pytest
 import shared_oracle
 from scipy.optimize import linprog
 
 from pluraljax._bounds import outcomes_upper, winning_lower, winning_upper
-from pluraljax._candidates import Programmes, solve_programmes
+from pluraljax._candidates import Programmes, _tableau, solve_programmes
 from pluraljax._signals import find_corners, lay_out
 from pluraljax._worst_shared._curves import Curves
 from pluraljax._worst_shared._pool import run_together
@@ -64,12 +65,39 @@ def test_the_hosts_simplex_agrees_with_highs():
 
 
 def test_answers_do_not_depend_on_neighbours():
-    programmes = list(random_programmes())[:60]
-    together = solve_programmes(programmes)
-    for programme, answer in zip(programmes, together, strict=True):
-        (alone,) = solve_programmes([programme])
-        np.testing.assert_array_equal(alone.primal, answer.primal)
-        np.testing.assert_array_equal(alone.dual, answer.dual)
+    generator = np.random.default_rng(1)
+    batch = Programmes(*(generator.normal(size=shape) for shape in ((40, 6, 30), (40, 6), (40, 30))))
+    batch.matrix[:, 0] = 1.0 + abs(batch.matrix[:, 0])
+    (together,) = solve_programmes([batch])
+    assert 5 < together.feasible.sum() < 40
+    for place in range(len(batch)):
+        one = slice(place, place + 1)
+        (alone,) = solve_programmes([Programmes(batch.matrix[one], batch.limit[one], batch.cost[one])])
+        np.testing.assert_array_equal(alone.primal[0], together.primal[place])
+        np.testing.assert_array_equal(alone.dual[0], together.dual[place])
+
+
+def test_a_degenerate_programme_does_not_cycle():
+    """Beale's example, on which the largest coefficient cycles for ever without further care; the optimum is 5/100."""
+    matrix = np.array([[0.25, -60.0, -0.04, 9.0], [0.5, -90.0, -0.02, 3.0], [0.0, 0.0, 1.0, 0.0]])
+    limit, cost = np.array([0.0, 0.0, 1.0]), np.array([0.75, -150.0, 0.02, -6.0])
+    (answer,) = solve_programmes([Programmes(matrix[None], limit[None], cost[None])])
+    assert answer.feasible[0]
+    np.testing.assert_allclose([cost @ answer.primal[0], limit @ answer.dual[0]], 0.05, atol=1e-9)
+
+
+def test_loops_are_compiled_where_nothing_can_be_kept(monkeypatch):
+    tried, compiled = [], numba.njit
+
+    def unwritable(function, cache=False, **options):
+        tried.append(cache)
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return compiled(function, **options)
+
+    monkeypatch.setattr(numba, "njit", unwritable)
+    assert _tableau._compiled(lambda value: value + 1)(2) == 3
+    assert tried == [True, False]
 
 
 @pytest.mark.parametrize("name", NAMES)
