@@ -172,6 +172,14 @@ def _scan(config: "ScanConfig", out: Path, shard: "Shard | None", args: argparse
     from .._progress import make_progress
     from .._scan.store._store import Store
 
+    if any(part.origin.is_own for part in config.grid):
+        # A family that fails is to leave no folder behind.
+        from .._compiling._prepare import prepare_jax
+
+        prepare_jax()
+        from .._scan.engine._trial import check_families
+
+        check_families(config)
     # The folder is checked before JAX is loaded, so that a wrong one is known at once.
     with Store(out, config, mix_versions=args.mix_versions) as store:
         progress = make_progress(shown)

@@ -27,6 +27,7 @@ from pluraljax._scan import read_manifest
 from pluraljax._scan.engine._cluster import _programs
 from pluraljax._scan.engine._remarks import Tally, said_of_invalid, said_of_wide
 from pluraljax._scan.measure._conditions import Conditions
+from pluraljax._scan.store._store import Store
 
 HERE = Path(__file__).parent
 GAUSSIAN = plx.families.gaussian(**SIZES, shared=1.0)
@@ -272,7 +273,72 @@ def a_mistake(key):
 )
 def test_families_that_are_none_are_refused(family, wanted, tmp_path):
     refused(wanted, lambda: plx.scan(family, tmp_path / "out", markets=4, progress=False))
-    assert not (tmp_path / "out" / "rows").exists() or not chunks(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+FAILING = """
+from dataclasses import dataclass
+import jax, jax.random as jr
+import pluraljax as plx
+
+@dataclass(frozen=True)
+class Late:
+    providers: int = 2
+    users: int = 2
+    actions: int = 3
+    states: int = 3
+
+    def __call__(self, key):
+        raise ArithmeticError("not yet")
+"""
+
+
+@pytest.mark.parametrize("cluster", [[], ["--cluster", "local:2"]])
+def test_a_family_that_fails_leaves_no_folder(tmp_path, capsys, cluster):
+    """Its fields say the sizes, so that nobody has to trace it to plan the scan."""
+    name = f"failing_{tmp_path.name}".replace("-", "_")
+    (tmp_path / f"{name}.py").write_text(FAILING)
+    (tmp_path / "study.toml").write_text(f'markets = 4\n[[grid]]\nfamily = "{name}.py:Late"\n')
+    out = tmp_path / "out"
+    try:
+        assert main(["scan", str(tmp_path / "study.toml"), "--quiet", "--out", str(out), *cluster]) == 2
+        assert "Late fails on a key: ArithmeticError: not yet" in capsys.readouterr().err
+        refused("ArithmeticError", lambda: plx.scan(tmp_path / "study.toml", out, progress=False))
+        refused("ArithmeticError", lambda: plx.scan(f"{tmp_path}/{name}.py:Late", out, markets=4, progress=False))
+        assert not out.exists()
+    finally:
+        sys.modules.pop(name, None)
+
+
+def test_a_folder_in_which_nothing_was_measured_goes_to_the_mended_family(stand_in_measure, files, tmp_path):
+    """What fails at its first chunk, or was killed before it, is not in the way; `resume` takes it over, too."""
+    file, helper = files
+    config = lambda: small(f"{file}:Wrapped", {"shared": [0.0, 1.0]})
+    wanted = plx.scan(config(), progress=False)
+
+    def leave_a_folder(name):
+        helper.write_text(HELPER + "\n# Text that fails on a device.\n")
+        importlib.reload(sys.modules[helper.stem])
+        importlib.reload(sys.modules[file.stem])
+        Store(tmp_path / name, config()).close()
+        before = read_manifest(tmp_path / name).identity
+        helper.write_text(HELPER)
+        importlib.reload(sys.modules[helper.stem])
+        importlib.reload(sys.modules[file.stem])
+        assert before != config().identity
+        return tmp_path / name
+
+    out = leave_a_folder("python")
+    same_numbers(plx.scan(config(), out, progress=False), wanted)
+    assert read_manifest(out).identity == config().identity
+    out = leave_a_folder("resumed")
+    assert main(["resume", str(out), "--quiet"]) == 0
+    same_numbers(plx.open_scan(out), wanted)
+    out = leave_a_folder("toml")
+    study = file.parent / "study.toml"
+    study.write_text(config().to_toml())
+    assert main(["scan", str(study), "--quiet", "--out", str(out)]) == 0
+    same_numbers(plx.open_scan(out), wanted)
 
 
 def test_a_family_without_a_key_is_warned_of():
@@ -450,6 +516,8 @@ cell("values = object()")
 unknown = plx.scans.ScanConfig(grid=(plx.scans.FamilyGrid(Mine),))
 print(unknown.definition()["families"])
 store.Store(sys.argv[1], unknown).close()
+from pathlib import Path
+(Path(sys.argv[1]) / "rows" / "0").write_text("measured")
 try:
     store.Store(sys.argv[1], unknown)
 except ValueError as error:

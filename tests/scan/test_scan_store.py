@@ -260,10 +260,36 @@ class TestRefusals:
         self.refused(folder, tiny(delta=0.5), r"another delta \(0.0 there, 0.5 here\)")
         self.refused(folder, tiny(grid=tiny().grid[:1]), r"another grid \(3 cells there, 2 here\)")
 
+    @pytest.mark.parametrize("what", ["rows/another.parquet", "set-aside/x.1", "report/report.html", "notes.txt"])
+    def test_another_config_beside_anything_of_value(self, tmp_path, what):
+        Store(tmp_path / "scan", tiny(seed=1)).close()
+        (tmp_path / "scan" / what).parent.mkdir(exist_ok=True)
+        (tmp_path / "scan" / what).write_text("mine")
+        self.refused(tmp_path / "scan", tiny(), r"another seed \(1 there, 0 here\)")
+        (tmp_path / "scan" / what).unlink()
+
+    def test_another_config_beside_a_journal(self, tmp_path):
+        Store(tmp_path / "scan", tiny(seed=1)).close()
+        (tmp_path / "scan" / "journal.jsonl").write_text("x")
+        self.refused(tmp_path / "scan", tiny(), "another seed")
+
+    def test_another_config_that_is_about_to_measure(self, tmp_path):
+        with Store(tmp_path / "scan", tiny(seed=1)):
+            self.refused(tmp_path / "scan", tiny(), "being written to by another scan")
+        assert read_manifest(tmp_path / "scan").config["seed"] == 1
+
     def test_a_second_writer(self, folder):
         with Store(folder, tiny()):
             self.refused(folder, tiny(), rf"being written to by another scan \(process {os.getpid()}\)")
         Store(folder, tiny()).close()
+
+
+def test_a_scan_that_measured_nothing_makes_way(tmp_path):
+    Store(tmp_path, tiny(seed=1, markets=900)).close()
+    (tmp_path / "rows" / ".pluraljax-0123456789abcdef.tmp").write_bytes(b"half a chunk")
+    fill(tmp_path, tiny())
+    assert read_manifest(tmp_path).config == tiny().to_mapping()
+    assert read_table(tmp_path).num_rows == 400
 
 
 def test_reading_where_there_is_no_scan(tmp_path):

@@ -28,6 +28,7 @@ from ._adaptive import sample_until
 from ._batch import MOST_DRAWS, Programs
 from ._finish import Finisher
 from ._remarks import said_of_invalid, said_of_wide
+from ._trial import check_families
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -94,6 +95,7 @@ def scan(
     to; nothing is touched then. Ctrl-C raises `KeyboardInterrupt` between two steps of the scan, a second one at once.
     """
     config = _resolve(config, markets=markets, seed=seed, measurements=measurements)
+    check_families(config)
     with (
         listening(),
         hushed(not progress),

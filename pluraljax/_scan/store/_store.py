@@ -9,7 +9,7 @@ DIR/set-aside/           files found damaged or foreign among the chunks, kept f
 import itertools
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +26,7 @@ from ..config._grid import check_storable
 from ..config._plan import Block, Interval, uncovered
 from ..measure._own import check_measurements_storable
 from ._chunk import Chunk, chunk_name
-from ._journal import Journal, read_journal
+from ._journal import JOURNAL, Journal, read_journal
 from ._manifest import FORMAT_VERSION, MANIFEST, Manifest, read_manifest
 from ._read import ROWS, FaultyFile, chunk_format, open_scan, walk
 from ._versions import Versions, mixture, spelled, versions
@@ -45,9 +45,9 @@ _ASIDE, _LOCK = "set-aside", ".lock"
 class Store:
     """The folder of one scan, opened for writing; `close` it, or use it as a context.
 
-    Creates the folder, or opens one that holds the same scan. Raises `ValueError`, before it touches anything, for a
-    folder that holds something else or a scan with another definition, that cannot be written, or that another process
-    is writing to.
+    Creates the folder, or opens one that holds the same scan. One with a scan that never measured anything is taken
+    over. Raises `ValueError`, before it touches anything, for a folder that holds something else or a scan with another
+    definition, that cannot be written, or that another process is writing to.
 
     **Arguments:**
 
@@ -337,19 +337,30 @@ def check_folder(path: Path, wanted: Manifest) -> Manifest | None:
         return None
     manifest = read_manifest(path)
     check_current(path, manifest)
-    if manifest.identity != wanted.identity:
+    is_same, unknown = manifest.identity == wanted.identity, unreadable_sources(manifest.definition)
+    if (unknown or not is_same) and _has_measured_nothing(path, names):
+        return None
+    if not is_same:
         phrases = differences(manifest.definition, wanted.definition)
         raise ValueError(
             f"{path} holds a scan with another {'; another '.join(phrases) or 'definition'}. "
             f"Nothing there was changed: {_way_out(path, phrases)}."
         )
-    if unknown := unreadable_sources(manifest.definition):
+    if unknown:
         raise ValueError(
             f"{path} holds a scan of {listed(unknown)}, whose text could not be read, so that nobody can tell whether "
             "it is the same. Nothing there was changed: open it with plx.open_scan, and put the family into a file "
             "before the next scan."
         )
     return manifest
+
+
+def _has_measured_nothing(path: Path, names: Set[str]) -> bool:
+    """Whether a scan left nothing but its manifest, as where it failed before its first chunk."""
+    beside = {name for name in names if not is_temporary(name)} - {MANIFEST, _LOCK, ROWS, JOURNAL}
+    if beside or any(not is_temporary(file.name) for file in (path / ROWS).glob("*")):
+        return False
+    return JOURNAL not in names or not (path / JOURNAL).lstat().st_size
 
 
 def _way_out(path: Path, phrases: Sequence[str]) -> str:
