@@ -6,12 +6,27 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 from ._activity import SECONDS, Telling
 from ._printable import printable_lines
 
 _SECONDS_BETWEEN_LINES = 10.0
 _COMPILING = "compiling, which takes a minute or more the first time a scan of such markets runs, and seconds the next"
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """How far compiling has come: so many programmes of those that are known to be needed, and what is going on now."""
+
+    done: int
+    wanted: int
+    now: str
+
+    @property
+    def is_done(self) -> bool:
+        return 0 < self.wanted == self.done
 
 
 class Progress(ABC):
@@ -25,8 +40,8 @@ class Progress(ABC):
     def advance(self, markets: int) -> None:
         """So many more are stored."""
 
-    def compiling(self, state: Callable[[], tuple[int, int]]) -> None:  # noqa: B027
-        """`state` says of how many programmes how many are compiled, whenever it is asked."""
+    def compiling(self, state: "Callable[[], Compiled]") -> None:  # noqa: B027
+        """`state` says how far compiling has come, whenever it is asked."""
 
     def idle(self, seconds: float) -> None:  # noqa: B027
         """For so long nothing was measured, since programmes were compiled: no rate follows from that."""
@@ -75,28 +90,33 @@ class Silent(Progress):
 
 
 class _Rate:
-    """How fast markets come, apart from what was spent on compiling, before the first ones came and later."""
+    """How fast this process gets on with markets, apart from what was spent on compiling."""
 
     def __init__(self):
-        self._first = self._last = self._idle = 0.0
-        self._after_first = 0
+        self._began = self._last = time.monotonic()
+        self._markets, self._idle, self._is_told = 0, 0.0, False
+
+    def begin(self) -> None:
+        """The time counts from now on."""
+        self._began = self._last = time.monotonic()
 
     def take(self, markets: int) -> None:
         self._last = time.monotonic()
-        if not self._first:
-            # How long these took is not known apart from what compiling took.
-            self._first, self._idle = self._last, 0.0
+        if not self._is_told:
+            # How long the first ones took is not known apart from what they waited for.
+            self._began, self._is_told = self._last, True
         else:
-            self._after_first += markets
+            self._markets += markets
 
     def spend(self, seconds: float) -> None:
         self._idle += seconds
+        self._is_told = True
 
     @property
     def a_second(self) -> float | None:
         """Markets a second; None as long as nothing can be said."""
-        spent = self._last - self._first - self._idle
-        return self._after_first / spent if self._after_first and spent > 0 else None
+        spent = self._last - self._began - self._idle
+        return self._markets / spent if self._markets and spent > 0 else None
 
 
 def _left(markets: int, rate: float) -> str:
@@ -111,12 +131,13 @@ class Lines(Progress):
         self._total = self._done = 0
         self._began = self._printed = time.monotonic()
         self._rate, self._waiting = _Rate(), None
-        self._compiled: Callable[[], tuple[int, int]] | None = None
+        self._compiled: Callable[[], Compiled] | None = None
         self._idle, self._told = 0.0, False
 
     def start(self, total: int, done: int) -> None:
         self._total, self._done = total, done
         self._began = self._printed = time.monotonic()
+        self._rate.begin()
         if total:
             whole = f"{total:,} {self._unit}"
             self.note(f"{done:,} of {whole} are stored" if done else f"{whole} to measure")
@@ -142,7 +163,7 @@ class Lines(Progress):
                 ending = "" if rate is None else f", {_left(self._total - self._done, rate)}"
             self.note(f"{self._done:,} of {self._total:,} {self._unit} ({share:.0f} %){speed}{ending}")
 
-    def compiling(self, state: Callable[[], tuple[int, int]]) -> None:
+    def compiling(self, state: Callable[[], Compiled]) -> None:
         self._compiled = state
 
     def idle(self, seconds: float) -> None:
@@ -150,14 +171,19 @@ class Lines(Progress):
         self._idle += seconds
 
     def _what_compiles(self) -> str:
-        """First that it takes long; after that how long it has taken, how far it has come, and what stays of it."""
-        if not self._told or self._compiled is None:
+        """First that it takes long; after that how long it has taken, how far it has come, and what is going on."""
+        state = None if self._compiled is None else self._compiled()
+        passed = duration(time.monotonic() - self._began)
+        if state is not None and state.is_done:
+            return f"after {passed} all programmes are there; now {state.now}"
+        if not self._told or state is None or not state.wanted:
             self._told = True
             return _COMPILING
-        done, wanted = self._compiled()
-        kept = ", and kept if you stop it" if done and not os.environ.get("PLURALJAX_NO_CACHE") else ""
-        passed = duration(time.monotonic() - self._began)
-        return f"still compiling after {passed}: {done:,} of {wanted:,} programmes are done{kept}"
+        if not state.done:
+            return f"still compiling after {passed}: {state.now}, the first of {state.wanted:,} programmes"
+        kept = "" if os.environ.get("PLURALJAX_NO_CACHE") else ", and kept if you stop it"
+        far = f"{state.done:,} of {state.wanted:,} programmes are done{kept}"
+        return f"still compiling after {passed}: {far}; now {state.now}"
 
     def expect(self, total: int) -> None:
         self._total = total
@@ -185,16 +211,17 @@ class Bar(Progress):
             TextColumn(f"[bold]{task}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
+            _speaking(self._speed),
             TimeElapsedColumn(),
             TextColumn("{task.fields[left]}"),
             console=Console(stderr=True),
         )
-        self._name, self._rate = task, _Rate()
-        self._first = "compiling" if unit == "markets" else "starting"
+        self._name, self._rate, self._shown = task, _Rate(), "compiling" if unit == "markets" else "starting"
+        self._compiled: Callable[[], Compiled] | None = None
 
     def start(self, total: int, done: int) -> None:
-        self._task = self._bar.add_task(self._name, total=total or None, completed=done, rate=self._first, left="")
+        self._task = self._bar.add_task(self._name, total=total or None, completed=done, left="")
+        self._rate.begin()
         self._bar.start()
 
     def advance(self, markets: int) -> None:
@@ -202,11 +229,23 @@ class Bar(Progress):
         self._rate.take(markets)
         task, rate = self._bar.tasks[0], self._rate.a_second
         if rate is None:
-            self._bar.update(self._task, rate="", left="")
+            self._shown = ""
+            self._bar.update(self._task, left="")
             return
         more = task.total is not None and task.total > task.completed
         ending = _left(int(task.total - task.completed), rate) if task.total is not None and more else ""
-        self._bar.update(self._task, rate=f"{rate:,.0f} a second", left=ending)
+        self._shown = f"{rate:,.0f} a second"
+        self._bar.update(self._task, left=ending)
+
+    def compiling(self, state: Callable[[], Compiled]) -> None:
+        self._compiled = state
+
+    def _speed(self) -> str:
+        """The rate, or what the first markets wait for."""
+        if self._shown != "compiling" or self._compiled is None:
+            return self._shown
+        state = self._compiled()
+        return state.now if state.is_done else f"compiling, {state.done:,} of {state.wanted:,}"
 
     def idle(self, seconds: float) -> None:
         self._rate.spend(seconds)
@@ -219,6 +258,18 @@ class Bar(Progress):
 
     def close(self) -> None:
         self._bar.stop()
+
+
+def _speaking(text: Callable[[], str]) -> Any:
+    """A column of a bar that says what a function returns, whenever it is drawn."""
+    from rich.progress import ProgressColumn
+    from rich.text import Text
+
+    class Speaking(ProgressColumn):
+        def render(self, task: Any) -> Text:
+            return Text(text())
+
+    return Speaking()
 
 
 def duration(seconds: float) -> str:

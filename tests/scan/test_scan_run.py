@@ -19,9 +19,10 @@ from tiny import SIZES, tiny
 
 import pluraljax as plx
 from pluraljax import _progress
-from pluraljax._progress import Bar, Lines, Silent, make_progress
-from pluraljax._scan.engine import _finish, _run
+from pluraljax._progress import Bar, Compiled, Lines, Silent, make_progress
+from pluraljax._scan.engine import _batch, _finish, _run
 from pluraljax._scan.engine._batch import Programs
+from pluraljax._scan.engine._cluster import _Spent
 from pluraljax._scan.measure._conditions import Conditions
 from pluraljax._scan.store._store import Memory, Store
 
@@ -311,23 +312,47 @@ def test_the_bar_shows_rate_and_time_left(monkeypatch, capsys):
 
 @pytest.mark.parametrize("make", [Lines, Bar])
 def test_compiling_does_not_count_for_the_rate(monkeypatch, capsys, make):
-    """100 markets a second once there is a programme; 60 s pass before the first chunk, 30 s for another programme."""
+    """100 markets a second once there is a programme; 60 s pass before the first chunk, 30 s for another programme.
+
+    The two thousand that an earlier run stored are no work of this one.
+    """
     clock = [1000.0]
     monkeypatch.setattr(_progress.time, "monotonic", lambda: clock[0])
     monkeypatch.setenv("COLUMNS", "120")
     told = make()
-    told.start(10_000, 0)
-    for seconds, compiling in ((60.0, 60.0), (10.0, 0.0), (40.0, 30.0)):
+    told.start(10_000, 2000)
+    for seconds, compiling in ((70.0, 60.0), (0.01, 0.0), (49.99, 30.0)):
         clock[0] += seconds
         told.idle(compiling)
         told.advance(1000)
     rate = told._rate.a_second
     told.close()
-    assert rate == pytest.approx(2000 / 20)
+    assert rate == pytest.approx(3000 / 30)
     if make is Lines:
         lines = capsys.readouterr().err.splitlines()
-        assert lines[1] == "scan: 1,000 of 10,000 markets (10 %)"
-        assert lines[-1] == "scan: 3,000 of 10,000 markets (30 %), 100 a second, about 1 min 10 s left"
+        assert lines[1] == "scan: 3,000 of 10,000 markets (30 %), 100 a second, about 1 min 10 s left"
+        assert lines[-1] == "scan: 5,000 of 10,000 markets (50 %), 100 a second, about 50 s left"
+
+
+def test_nobody_knows_the_rate_of_first_markets_that_waited_for_something_unknown(monkeypatch):
+    clock = [1000.0]
+    monkeypatch.setattr(_progress.time, "monotonic", lambda: clock[0])
+    told = Lines("audit", "prompts")
+    told.start(0, 0)
+    clock[0] += 60.0
+    told.advance(100)
+    assert told._rate.a_second is None
+    clock[0] += 1.0
+    told.advance(100)
+    assert told._rate.a_second == pytest.approx(100.0)
+
+
+def test_workers_that_compile_side_by_side_count_once(monkeypatch):
+    told = Lines()
+    spent = _Spent(told)
+    for worker, seconds in ((1, 60.0), (2, 60.0), (1, 0.0), (2, 10.0)):
+        spent.add(worker, seconds)
+    assert told._idle == pytest.approx(65.0)
 
 
 def test_lines_say_what_the_first_markets_wait_for(monkeypatch, capsys):
@@ -341,23 +366,61 @@ def test_lines_say_what_the_first_markets_wait_for(monkeypatch, capsys):
     assert lines[1].startswith("scan: compiling, which takes a minute or more the first time")
 
 
+def test_what_is_going_on_is_told_by_whoever_does_it(stand_in_measure, monkeypatch):
+    """Programmes while they are compiled; then the chunk, its second pass and its search."""
+    said = []
+
+    class Asking(Silent):
+        def compiling(self, state):
+            self.state = state
+            said.append(state())
+
+        def advance(self, markets):
+            said.append(self.state())
+
+    _run.run(tiny(markets=48), Memory(tiny(markets=48)), Asking())
+    assert (said[0].wanted, said[0].is_done) == (0, False)
+    assert said[-1].is_done
+    assert said[-1].now.startswith("measuring the first markets")
+    programs = Programs(tiny(), 48, jax.local_devices())
+    going = threading.Event()
+
+    def slowly(*arguments):
+        going.wait(60)
+
+    monkeypatch.setattr(_batch, "_compile_measurement", slowly)
+    monkeypatch.setattr(_batch, "_compile_draw", slowly)
+    programs.prepare([0, 1])
+    while "Equilibria" not in programs.state.now:
+        time.sleep(0.01)
+    assert programs.state == Compiled(0, 4, "Conditions and Equilibria")
+    going.set()
+    programs.compiled(0)
+    programs.close()
+
+
 def test_lines_say_how_far_compiling_has_come_and_how_long_it_took(monkeypatch, capsys):
     clock = [1000.0]
     monkeypatch.setattr(_progress.time, "monotonic", lambda: clock[0])
     monkeypatch.delenv("PLURALJAX_NO_CACHE", raising=False)
     told = Lines()
     told.start(10, 0)
-    told.compiling(lambda: (2, 4))
+    state = [Compiled(0, 4, "Conditions and Equilibria")]
+    told.compiling(lambda: state[0])
     assert told._what_compiles().startswith("compiling, which takes a minute or more")
-    clock[0] += 75
+    clock[0] += 39
+    assert told._what_compiles() == "still compiling after 39 s: Conditions and Equilibria, the first of 4 programmes"
+    state[0], clock[0] = Compiled(2, 4, "draws of cell 3"), clock[0] + 36
     assert told._what_compiles() == (
-        "still compiling after 1 min 15 s: 2 of 4 programmes are done, and kept if you stop it"
+        "still compiling after 1 min 15 s: 2 of 4 programmes are done, and kept if you stop it; now draws of cell 3"
     )
+    state[0] = Compiled(4, 4, "measuring the first markets")
+    assert told._what_compiles() == "after 1 min 15 s all programmes are there; now measuring the first markets"
     told.idle(75.0)
     clock[0] += 2
     told.advance(10)
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "scan: 10 of 10 markets (100 %), 1 min 17 s in all, 1 min 15 s of it compiling"
+        "scan: 10 of 10 markets (100 %), 5 a second, 1 min 17 s in all, 1 min 15 s of it compiling"
     )
 
 

@@ -19,6 +19,7 @@ from ..._families import Family
 from ..._families._drawn import drawn_shapes
 from ..._interruption import check, result
 from ..._market import Market
+from ..._progress import Compiled
 from ..._status import Status
 from ..config._config import ScanConfig
 from ..config._plan import Block
@@ -295,10 +296,12 @@ class Programs:
                 self._draw[index] = self._pool.submit(_compile_draw, self._layout, family, _num_providers(wide))
 
     @property
-    def state(self) -> tuple[int, int]:
-        """How many programmes are there already, and how many there are to be."""
+    def state(self) -> Compiled:
+        """How many programmes are there already, how many there are to be, and which are being compiled."""
         wanted = [*self._measure.values(), *self._draw.values()]
-        return sum(each.done() for each in wanted), len(wanted)
+        now = [type(each).__name__ for (each, _), future in self._measure.items() if future.running()]
+        now += [f"draws of cell {cell}" for cell, future in self._draw.items() if future.running()]
+        return Compiled(sum(each.done() for each in wanted), len(wanted), " and ".join(dict.fromkeys(now)) or "waiting")
 
     @property
     def num_compiled(self) -> int:

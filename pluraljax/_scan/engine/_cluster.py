@@ -21,6 +21,7 @@ from ..._interruption import check
 from ..config._config import ScanConfig
 from ..config._plan import Block
 from ..store._chunk import chunk_name
+from ..store._journal import maker_of
 
 if TYPE_CHECKING:
     from ..._progress import Progress
@@ -91,13 +92,14 @@ def _measure(
             done.add(client.submit(measure_block, text, store.chunk, block, key=name, retries=_RETRIES, pure=False))
 
     submit(min(len(blocks), _TASKS_PER_THREAD * max(1, sum(client.nthreads().values()))))
-    stored, tally = 0, Tally(progress)
+    stored, tally, spent = 0, Tally(progress), _Spent(progress)
     for future in done:
         check()
         block, rows, second_pass, (seconds, compiling), maker = _result(future)
         store.write(block, rows, maker["versions"])
         store.record(block, seconds, maker, compiling)
         tally.add(rows["status"])
+        spent.add(maker_of(maker), compiling)
         progress.advance(len(block))
         stored, again = stored + len(block), again + second_pass
         future.release()
@@ -105,6 +107,21 @@ def _measure(
         wanted = _TASKS_PER_THREAD * max(1, sum(client.nthreads().values()))
         submit(max(0, wanted - done.count()))
     return RunSummary(stored, 0, again, 0, statuses=tally.counts)
+
+
+class _Spent:
+    """Tells progress how long workers compiled; side by side, so that on average counts."""
+
+    def __init__(self, progress: "Progress"):
+        self._progress, self._workers, self._total, self._told = progress, set[Any](), 0.0, 0.0
+
+    def add(self, worker: Any, seconds: float) -> None:
+        """Adds what a worker took."""
+        self._workers.add(worker)
+        self._total += seconds
+        average = self._total / len(self._workers)
+        self._progress.idle(average - self._told)
+        self._told = average
 
 
 def _result(future: Any) -> Any:
@@ -131,11 +148,13 @@ def measure_block(text: str, chunk: int, block: Block) -> tuple[Block, Any, int,
 
     began = time.monotonic()
     config, programs, maker = _programs(text, chunk)
+    # JAX's start and tracing, before this worker's first chunk.
+    compiling = time.monotonic() - began
     with _ONE_AT_A_TIME:
         waited = time.monotonic()
         programs.prepare([block.cell])
         programs.compiled(block.cell)
-        compiling = time.monotonic() - waited
+        compiling += time.monotonic() - waited
         rows, again = finish(config, programs.launch(block))
     return block, rows, again, (time.monotonic() - began, compiling), maker
 

@@ -25,6 +25,7 @@ from ._remarks import Tally
 # a kill can lose.
 _MOST_ON_DEVICES = 3
 _MOST_AGAIN = 8
+_MEASURING = "measuring the first markets"
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,7 @@ class Finisher:
     def __init__(self, config: ScanConfig, store: Store | Memory, progress: Progress, maker: Mapping[str, Any]):
         self.second_pass = self.searched = 0
         self.seconds_searching = 0.0
+        self.doing = _MEASURING
         self._config, self._store, self._progress, self._maker = config, store, progress, maker
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="finish")
         self._hard = ThreadPoolExecutor(max_workers=1, thread_name_prefix="second-pass")
@@ -190,11 +192,15 @@ class Finisher:
 
     def _complete(self, block: Block, rows: dict[str, np.ndarray], rest: _Rest) -> None:
         stopped = self._stopped.is_set
+        again = len(rest.open_rows)
+        self.doing = f"measuring {again:,} open market{'' if again == 1 else 's'} once more, on the host"
         _second_pass(self._config, rows, rest, stopped)
+        self.doing = "searching the first markets, on the host"
         self.second_pass += len(rest.open_rows)
         began = time.monotonic()
         self.searched += _measure_on_host(self._config, rows, rest, stopped)
         self.seconds_searching += time.monotonic() - began
+        self.doing = _MEASURING
         self._keep(block, rows)
 
     def _keep(self, block: Block, rows: dict[str, np.ndarray]) -> None:

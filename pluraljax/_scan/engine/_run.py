@@ -17,7 +17,7 @@ from ..._activity import hushed
 from ..._arguments import described
 from ..._families import FAMILIES, is_reference
 from ..._interruption import check, listening
-from ..._progress import Progress, Silent, make_progress
+from ..._progress import Compiled, Progress, Silent, make_progress
 from ..config._config import ScanConfig
 from ..config._grid import FamilyGrid
 from ..config._plan import Block, Plan, Shard, missing_blocks
@@ -179,11 +179,13 @@ def measure_here(
     """Measures blocks on this process's devices, and stores each as soon as it is measured."""
     if not blocks:
         return RunSummary(0, 0, 0, 0)
+    began = time.monotonic()
     store.admit(versions())
     devices = jax.local_devices()
     programs = Programs(config, store.chunk, devices)
-    progress.compiling(lambda: programs.state)
     finisher = Finisher(config, store, progress, this_process(devices))
+    progress.compiling(lambda: _told(programs, finisher))
+    progress.idle(time.monotonic() - began)
     measured = 0
     try:
         for block in _prepared(programs, blocks):
@@ -208,6 +210,12 @@ def measure_here(
         finisher.seconds_searching,
         finisher.statuses,
     )
+
+
+def _told(programs: Programs, finisher: Finisher) -> Compiled:
+    """How far compiling has come; once nothing is left to compile, what is done instead."""
+    state = programs.state
+    return dataclasses.replace(state, now=finisher.doing) if state.is_done else state
 
 
 def _prepared(programs: Programs, blocks: Iterable[Block]) -> Iterator[Block]:
