@@ -11,6 +11,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "report",
         help="print the table of a scan and write its figures",
         description="Prints how often alignment holds and how much is guaranteed in a scan, and writes the figures.",
+        epilog="exit codes: 0 done; 1 done, and not one market is valid; 2 there is no scan, or something else is wrong",
     )
     parser.add_argument("directory", metavar="DIR", help="directory of the scan; it may still be running")
     parser.add_argument("--out", metavar="DIR", help="directory for the files (default: DIR/report)")
@@ -41,8 +42,10 @@ def run(args: argparse.Namespace) -> int:
     except (ValueError, OSError) as error:
         return fail(args, error)
     print()
-    for path in written:
+    for path in written.files:
         say(f"wrote {path}")
     for warning in caught:
         warn(args, f"warning: {warning.message}")
-    return 0
+    if written.failing:
+        warn(args, f"{written.failing} The rows are stored; scan what is mended into another folder.")
+    return 1 if written.failing else 0

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .._scan.config._plan import Shard
     from .._scan.engine._run import Measure
 
-EXIT_CODES = """exit codes: 0 done; 2 something is wrong with the arguments, the config or the folder, or the disk is
+EXIT_CODES = """exit codes: 0 done; 1 done, and not one market is valid; 2 something is wrong with the arguments, the config or the folder, or the disk is
 full; 130 interrupted by Ctrl-C, 143 by SIGTERM (the same command, or resume, continues)"""
 
 
@@ -172,7 +172,7 @@ def _scan(config: "ScanConfig", out: Path, shard: "Shard | None", args: argparse
     from .._progress import make_progress
     from .._scan.store._store import Store
 
-    if any(part.origin.is_own for part in config.grid):
+    if has_own_families(config):
         # A family that fails is to leave no folder behind.
         from .._compiling._prepare import prepare_jax
 
@@ -200,6 +200,11 @@ def _scan(config: "ScanConfig", out: Path, shard: "Shard | None", args: argparse
         )
 
 
+def has_own_families(config: "ScanConfig") -> bool:
+    """Whether a scan draws markets by code of the user's."""
+    return any(part.origin.is_own for part in config.grid)
+
+
 def _measure_on(cluster: str | None) -> "AbstractContextManager[Measure | None]":
     """What measures: the workers of a cluster, or by default this process."""
     if cluster is None:
@@ -213,7 +218,12 @@ def _foresee(config: "ScanConfig", out: Path, shard: "Shard | None") -> int:
     from .._scan.engine._outlook import foresee
 
     say(foresee(config, out, shard))
-    return 0
+    if not has_own_families(config):
+        return 0
+    from .._scan.engine._trial import try_families
+
+    say(trial := try_families(config))
+    return 1 if trial.is_hopeless else 0
 
 
 def _rehearse(config: "ScanConfig", out: Path, shard: "Shard | None", *, shown: bool) -> int:

@@ -91,12 +91,19 @@ def answer(summaries: Sequence[CellSummary]) -> list[str]:
     """What the scan says, as a report begins: a sentence, what it means, and what is known besides."""
     if searched(summaries):
         return [headline(summaries), MEANING, *filter(None, [known_of_undecided(summaries)])]
-    if all(cell.invalid == cell.markets for cell in summaries):
-        statuses = sum((Counter(cell.statuses) for cell in summaries), Counter())
-        [(code, _)] = statuses.most_common(1)
-        reason = f"{Status(code).name}: {Status(code).sentence}"
-        return [f"None of {statuses.total():,} rows holds a valid market, mostly because of {reason}"]
+    if failing := said_of_none_valid(summaries):
+        return [failing]
     return [proved_headline(summaries), PROVED_MEANING]
+
+
+def said_of_none_valid(summaries: Sequence[CellSummary]) -> str:
+    """That not one market is valid, and why most are not; empty where one is."""
+    if not all(cell.invalid == cell.markets for cell in summaries):
+        return ""
+    statuses = sum((Counter(cell.statuses) for cell in summaries), Counter())
+    [(code, _)] = statuses.most_common(1)
+    reason = f"{Status(code).name}: {Status(code).sentence}"
+    return f"None of {statuses.total():,} rows holds a valid market, mostly because of {reason}"
 
 
 def headline(summaries: Sequence[CellSummary]) -> str:

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -15,8 +16,17 @@ from ._figures import FORMATS, planned_figures, save_figure
 from ._own_figures import own_figures
 from ._page import PageTooLarge, page
 from ._read import read_summaries
+from ._served import said_of_none_valid
 from ._summary import CONFIDENCE, check_confidence
 from ._table import plain_report, print_report
+
+
+@dataclass(frozen=True)
+class Written:
+    """The files of a report; `failing` says that not one market of the scan is valid, and why, and is empty else."""
+
+    files: list[Path]
+    failing: str
 
 
 def write_report(
@@ -25,7 +35,7 @@ def write_report(
     console: Console | None = None,
     confidence: float = CONFIDENCE,
     formats: Sequence[str] = ("png", "svg"),
-) -> list[Path]:
+) -> Written:
     """Reports on the scan stored in a directory: prints the table and writes it with the figures.
 
     **Arguments:**
@@ -36,7 +46,7 @@ def write_report(
     - `confidence`: of every interval, strictly between 0 and 1.
     - `formats`: of the figures, any of `"png"`, `"svg"` and `"pdf"`; none means no figures.
 
-    **Returns:** the files written; a figure that cannot be drawn is warned of, and the others are.
+    **Returns:** what was written; a figure that cannot be drawn is warned of, and the others are.
     Raises `ValueError` when the directory holds no scan or no rows yet.
     """
     check_confidence(confidence)
@@ -71,7 +81,7 @@ def write_report(
                 warnings.warn(told, stacklevel=2)
             else:
                 written += files
-    return written
+    return Written(written, said_of_none_valid(summaries))
 
 
 def _about(manifest: Manifest, rows: int) -> str:

@@ -79,8 +79,9 @@ def test_a_family_without_parameters_is_reported_and_drawn(tmp_path, capsys):
 
 def test_rows_without_a_market_are_no_answer(tmp_path, capsys):
     path = _write_plain_store(tmp_path / "scan", status=Status.NEGATIVE_PRIOR)
-    assert main(["report", str(path), "--format", ""]) == 0
-    out = capsys.readouterr().out
+    assert main(["report", str(path), "--format", ""]) == 1
+    out, heard = capsys.readouterr()
+    assert "pluraljax report: None of 24 rows holds a valid market" in heard
     assert out.startswith("None of 24 rows holds a valid market, mostly because of NEGATIVE_PRIOR: A prior\n")
     assert "status NEGATIVE_PRIOR: 24 of 24 markets" in out
 

@@ -24,6 +24,7 @@ from pluraljax._cli import main
 from pluraljax._families import FAMILIES
 from pluraljax._progress import Lines
 from pluraljax._scan import read_manifest
+from pluraljax._scan.engine import _trial
 from pluraljax._scan.engine._cluster import _programs
 from pluraljax._scan.engine._remarks import Tally, said_of_invalid, said_of_wide
 from pluraljax._scan.measure._conditions import Conditions
@@ -358,6 +359,91 @@ def test_bad_payoffs_are_rows_with_a_status(stand_in_measure, monkeypatch):
     assert 0 < bad.sum() < 120
     assert np.isnan(dataset.aligned.values[bad]).all()
     assert not np.isnan(dataset.aligned.values[~bad]).any()
+
+
+NAN = """
+import jax.numpy as jnp, jax.random as jr
+import pluraljax as plx
+from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class Bad:
+    bad: float = 1.0
+
+    def __call__(self, key):
+        value = jr.normal(key, (2, 3, 3)) + jnp.where(self.bad > 0, jnp.nan, 0.0)
+        return plx.observed_market(value, jr.normal(key, (2, 2, 3, 3)))
+"""
+
+
+@pytest.fixture
+def bad(tmp_path):
+    """A file with a family whose markets are valid where `bad` is 0."""
+    name = f"bad_{tmp_path.name}".replace("-", "_")
+    (tmp_path / f"{name}.py").write_text(NAN)
+    text = 'markets = 24\nequilibria = false\n[[grid]]\nfamily = "{}.py:Bad"\nbad = {}\n'
+
+    def study(values):
+        (tmp_path / "study.toml").write_text(text.format(name, values))
+        return str(tmp_path / "study.toml")
+
+    yield study
+    sys.modules.pop(name, None)
+
+
+def test_a_scan_without_a_valid_market_says_so_and_ends_with_1(stand_in_measure, bad, monkeypatch, tmp_path, capsys):
+    honest = lambda self, market, given: (
+        stand_in.measure(market, given.delta) | {"status": plx.market_status(market).astype(jnp.int8)}
+    )
+    monkeypatch.setattr(Conditions, "measure", honest)
+    report = lambda out: main(["report", str(out), "--format", ""])
+    monkeypatch.setattr("pluraljax._cli._scan._report", report)
+    scan = lambda values, name: main(["scan", bad(values), "--quiet", "--out", str(tmp_path / name)])
+    assert scan("[1.0, 2.0]", "none") == 1
+    heard = capsys.readouterr()
+    said = f"None of 24 rows holds a valid market, mostly because of NOT_FINITE: {plx.Status.NOT_FINITE.sentence}"
+    assert f"pluraljax report: {said} The rows are stored" in heard.err
+    assert plx.open_scan(tmp_path / "none").sizes["market"] == 24
+    # Whoever asks again is told again.
+    assert scan("[1.0, 2.0]", "none") == report(tmp_path / "none") == 1
+    assert main(["resume", str(tmp_path / "none"), "--quiet"]) == 1
+    assert scan("[0.0, 2.0]", "some") == 0
+
+
+def test_a_dry_run_draws_the_first_market_of_each_cell(bad, tmp_path, capsys):
+    dry = lambda values: main(["scan", bad(values), "--dry-run", "--out", str(tmp_path / "out")])
+    assert dry("[0.0, 1.0, 2.0]") == 0
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "drawn: the first market of 3 cells of your own families; 2 of them invalid",
+        f"  2 NOT_FINITE, as in cell 1: {plx.Status.NOT_FINITE.sentence}",
+    ]
+    assert dry("[1.0, 2.0]") == 1
+    capsys.readouterr()
+    assert dry("0.0") == 0
+    assert capsys.readouterr().out.endswith("the first market of 1 cell of your own families, which is valid\n")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_tries_some_of_many_cells_and_draws_what_the_scan_draws(monkeypatch):
+    drawn = []
+    first = lambda seed, market, family: drawn.append((seed, market, family.shared)) or plx.Status.OK
+    monkeypatch.setattr(_trial, "_first_status", first)
+    shared = [number / 8 for number in range(100)]
+    grid = (plx.scans.FamilyGrid("opposed", SIZES), plx.scans.FamilyGrid(Wrapped, {"shared": shared}))
+    _trial.try_families(tiny(grid=grid, seed=7, markets=50))
+    assert drawn == [(7, cell, (cell - 1) / 8) for cell in range(1, 50, 2)]
+    monkeypatch.undo()
+    # A family that is broken in one market of all, the one that the scan draws.
+    with jax.enable_x64(True):
+        wanted = Wrapped(0.5)(jr.fold_in(jr.key(7, impl="threefry2x32"), 3)).user_value
+
+    def sensitive(key):
+        market = Wrapped(0.5)(key)
+        is_it = jnp.abs(market.user_value - wanted).max() < 1e-9
+        return plx.observed_market(market.user_value + jnp.where(is_it, jnp.nan, 0.0), market.provider_value)
+
+    assert _trial._first_status(7, 3, sensitive) == plx.Status.NOT_FINITE
+    assert _trial._first_status(7, 4, sensitive) == _trial._first_status(8, 3, sensitive) == plx.Status.OK
 
 
 def test_a_first_chunk_without_a_market_is_told_at_once(capsys):

@@ -36,7 +36,7 @@ _LINEAR_OPTIONS: Any = {"xla_cpu_multi_thread_eigen": False}
 _OPTIONS: Any = _LINEAR_OPTIONS | {"xla_cpu_use_fusion_emitters": False}
 _DRAW_OPTIONS: Any = _OPTIONS | {"xla_backend_optimization_level": 1}
 
-_PRNG = "threefry2x32"
+PRNG = "threefry2x32"
 _DTYPES = {"value": jnp.float64, "event": jnp.int8, "status": jnp.int8}
 
 # Axes and type of each array of a market, in the order of `Market`'s arguments.
@@ -76,7 +76,7 @@ def _shape_of(family: Any, name: str) -> Shape:
     if not isinstance(family, Family):
         return drawn_shapes(family, name)
     with jax.enable_x64(True):
-        market = jax.eval_shape(family, jr.key(0, impl=_PRNG))
+        market = jax.eval_shape(family, jr.key(0, impl=PRNG))
     return tuple((leaf.shape, leaf.dtype.name) for leaf in _arrays(market))
 
 
@@ -92,7 +92,7 @@ def _widen_shape(shape: Shape, providers: int) -> Shape:
 @functools.lru_cache(maxsize=MOST_DRAWS)
 def _compile_draw(layout: Layout, family: Any, providers: int) -> Any:
     def draw(root, index):
-        key = jr.fold_in(jr.wrap_key_data(root, impl=_PRNG), index)
+        key = jr.fold_in(jr.wrap_key_data(root, impl=PRNG), index)
         return _arrays(_widen(family(key), providers))
 
     with jax.enable_x64(True):
@@ -151,7 +151,7 @@ def arguments_of(layout: Layout, wide: Shape, measurement: Measurement, needed: 
 
 def _key_of(root: Any, index: Any, measurement: Measurement) -> Any:
     """The PRNG key of a measurement for one market, apart from the draws of the market itself."""
-    return jr.fold_in(jr.fold_in(jr.wrap_key_data(root, impl=_PRNG), index), measurement.stream)
+    return jr.fold_in(jr.fold_in(jr.wrap_key_data(root, impl=PRNG), index), measurement.stream)
 
 
 def _settled(measurement: Measurement, rows: Mapping[str, Any], users: int) -> dict[str, Any]:
@@ -252,7 +252,7 @@ class Programs:
         self._config = config
         self._families = config.families
         self._layout = Layout.of(chunk, devices, config.room)
-        self._root = np.asarray(jr.key_data(jr.key(config.seed, impl=_PRNG)))
+        self._root = np.asarray(jr.key_data(jr.key(config.seed, impl=PRNG)))
         self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="compile")
         self._draw: dict[int, Future[Any]] = {}
         self._measure: dict[tuple[Measurement, Shape], Future[Any]] = {}
