@@ -4,16 +4,20 @@ A handler that raised would do so wherever Python happens to be, also in a callb
 it, and the work would go on as if nobody had said anything.
 """
 
+import functools
+import inspect
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 # Seconds between two looks at the flag while there is nothing to do but to wait.
 PERIOD = 0.05
@@ -74,6 +78,32 @@ def listening(signals: Sequence[signal.Signals] = (signal.SIGINT,)) -> Iterator[
         FLAG.reset(token)
         for each, handler in previous.items():
             signal.signal(each, handler)
+
+
+def interruptible(farewell: Callable[[Mapping[str, Any]], str]) -> Callable[[_Function], _Function]:
+    """Decorates a long function, which then listens for Ctrl-C while it runs, and says how to go on.
+
+    What `farewell` says, given the arguments by name, is all that the `KeyboardInterrupt` tells: where in the function
+    it came says nothing to whoever pressed the keys.
+    """
+
+    def decorate(function: _Function) -> _Function:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def listened(*args: Any, **kwargs: Any) -> Any:
+            try:
+                with listening():
+                    return function(*args, **kwargs)
+            except KeyboardInterrupt:
+                # Arguments that do not fit have been a `TypeError` by now.
+                given = signature.bind(*args, **kwargs)
+                given.apply_defaults()
+                raise KeyboardInterrupt(farewell(given.arguments)) from None
+
+        return cast(_Function, listened)
+
+    return decorate
 
 
 def takeable(signals: Sequence[signal.Signals]) -> list[signal.Signals]:

@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pluraljax._cli import main
-from pluraljax._interruption import Flag, check, listening, result
+from pluraljax._interruption import Flag, check, interruptible, listening, result
+from pluraljax._tuning._tune import _how_to_go_on
 
 # A command that no signal gets through to: a thread of a compiler at work is no different.
 STUCK = """
@@ -235,3 +236,24 @@ def test_as_a_function_it_returns_and_restores(monkeypatch, capsys, tmp_path, ra
     monkeypatch.setattr(_status, "run", lambda args: signal.raise_signal(signal.SIGTERM) or check())
     assert main(["status", str(tmp_path)]) == 143
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_what_can_be_interrupted_says_how_to_go_on_and_no_more(raised_in_a_callback):
+    @interruptible(lambda given: f"{given['name']} goes on at {given['place']}")
+    def work(name, *, place=3):
+        raised_in_a_callback()
+        check()
+
+    for call in (lambda: work("this"), lambda: work(name="this", place=3)):
+        with pytest.raises(KeyboardInterrupt, match="^this goes on at 3$") as caught:
+            call()
+        assert len(caught.traceback) == 3
+        assert caught.value.__cause__ is None
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'name'"):
+        work()
+
+
+def test_tuning_says_from_where_it_goes_on(tmp_path):
+    (tmp_path / "there.npz").touch()
+    for file, wanted in ((None, "nothing of it is kept"), ("not.npz", "before its first"), ("there.npz", "goes on from")):
+        assert wanted in _how_to_go_on({"checkpoint": file and tmp_path / file})

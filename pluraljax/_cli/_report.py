@@ -11,7 +11,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "report",
         help="print the table of a scan and write its figures",
         description="Prints how often alignment holds and how much is guaranteed in a scan, and writes the figures.",
-        epilog="exit codes: 0 done; 1 done, and not one market is valid; 2 there is no scan, or something else is wrong",
+        epilog="exit codes: 0 done; 1 done, and not one market is valid; 2 there is no scan, or something is wrong",
     )
     parser.add_argument("directory", metavar="DIR", help="directory of the scan; it may still be running")
     parser.add_argument("--out", metavar="DIR", help="directory for the files (default: DIR/report)")

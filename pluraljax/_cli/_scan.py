@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from .._scan.config._plan import Shard
     from .._scan.engine._run import Measure
 
-EXIT_CODES = """exit codes: 0 done; 1 done, and not one market is valid; 2 something is wrong with the arguments, the config or the folder, or the disk is
-full; 130 interrupted by Ctrl-C, 143 by SIGTERM (the same command, or resume, continues)"""
+EXIT_CODES = """exit codes: 0 done; 1 done, and not one market is valid; 2 something is wrong with the arguments, the
+config or the folder, or the disk is full; 130 interrupted by Ctrl-C, 143 by SIGTERM (the same command, or resume,
+continues)"""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -5,6 +5,9 @@ programmes are not kept at all, which costs time and no number.
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,9 @@ _LOG = logging.getLogger(__name__)
 FOLDER = "pluraljax-compiled"
 
 
+_ASIDE: ContextVar[bool] = ContextVar("aside", default=False)
+
+
 class SealedCache:
     """What JAX asks for compiled programmes, by keys that are hashes of all that they depend on."""
 
@@ -24,10 +30,35 @@ class SealedCache:
         self._path, self._kept = path, Kept(Path(path) / FOLDER)
 
     def get(self, key: str) -> bytes | None:
-        return self._kept.read(key)
+        return None if _ASIDE.get() else self._kept.read(key)
 
     def put(self, key: str, value: bytes) -> None:
-        self._kept.write(key, "", value)
+        if not _ASIDE.get():
+            self._kept.write(key, "", value)
+
+
+@contextmanager
+def set_aside() -> Iterator[None]:
+    """Has JAX compile anew and keep nothing, where its cache is sealed: somebody else keeps what comes of it."""
+    token = _ASIDE.set(True)
+    try:
+        yield
+    finally:
+        _ASIDE.reset(token)
+
+
+def jax_keeps() -> bool:
+    """Whether JAX has a folder for what it compiles, and files of its own there, that are not sealed."""
+    folder = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
+    return bool(folder) and not (_sealed and _is_ours(folder))
+
+
+def _is_ours(path: str) -> bool:
+    return "://" not in path and jax.config.values.get("jax_compilation_cache_max_size", -1) == -1
+
+
+# Whether this process has put sealed files in the place of JAX's.
+_sealed: list[bool] = []
 
 
 def seal_compilation_cache() -> None:
@@ -46,9 +77,8 @@ def seal_compilation_cache() -> None:
         return
 
     def sealed(path: str) -> Any:
-        if "://" in path or jax.config.values.get("jax_compilation_cache_max_size", -1) != -1:
-            return original(path)
-        return SealedCache(path), path
+        return (SealedCache(path), path) if _is_ours(path) else original(path)
 
+    _sealed[:] = [True]
     if getattr(original, "__module__", "") != __name__:
         compilation_cache.get_file_cache = sealed

@@ -1,7 +1,7 @@
-"""The programmes of a scan, compiled, and kept for the next process where JAX keeps none.
+"""The programmes of a scan, compiled, and kept for the next process, whether a command or Python runs there.
 
-The command has JAX keep what it compiles. That is a setting of the whole process, and so none that a library changes:
-what a call of it compiles is written down here instead, apart from JAX, in the user's folder.
+The command has JAX keep what it compiles. That is a setting of the whole process, and so none that a library changes.
+So that one finds what the other has compiled, both write a scan's programmes down here, apart from JAX.
 """
 
 import os
@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ._cache import jax_keeps, set_aside
 from ._kept import Kept, processor, user_folder
 from ._serialized import can_be_kept, counting_hits, keep, kept
 from ._traced import compile_with, lower, one_after_another, text_of
@@ -40,7 +41,7 @@ def programme(
         if (found := kept(place, text, devices, blank)) is not None:
             return found[0]
         lowered = lower(program, arguments, *key)
-        with counting_hits() as hits:
+        with counting_hits() as hits, set_aside():
             compiled = compile_with(lowered, options)
         if can_be_kept(lowered, hits):
             keep(place, text, compiled)
@@ -48,9 +49,8 @@ def programme(
 
 
 def _key(arguments: tuple[Any, ...], key: tuple[Any, ...], devices: Sequence[Any], options: Any) -> str | None:
-    """All that compiled code follows from; None where that cannot be said, or JAX keeps what is compiled."""
-    config: Any = jax.config
-    if config.jax_compilation_cache_dir or devices[0].platform != "cpu":
+    """All that compiled code follows from; None where that cannot be said, or JAX keeps it by itself."""
+    if jax_keeps() or devices[0].platform != "cpu":
         return None
     machine = (processor(), os.environ.get("XLA_FLAGS", ""), tuple(device.id for device in devices))
     return text_of((*key, machine, tuple(sorted(options.items()))), arguments)

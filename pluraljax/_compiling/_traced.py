@@ -180,13 +180,11 @@ def _identity() -> tuple[str, ...]:
     return source.hexdigest(), *(version(name) for name in ("jax", "jaxlib", "equinox", "numpy"))
 
 
-# How many devices there are, and how wide numbers are outside our scopes: the command sets the one, scripts the other.
-_OF_PROCESS = tuple(f"jax_{name}" for name in ("num_cpu_devices", "enable_x64"))
-
-
 def _settings(on_one_cpu: bool) -> tuple[str, ...]:
     """Devices, and JAX's settings that may change what it traces: all but those on where to keep and what to log."""
     devices = [] if on_one_cpu else [(device.platform, device.device_kind) for device in jax.local_devices()]
     values = {name: str(value) for name, value in jax.config.values.items() if not ("cache" in name or "log" in name)}
-    left_out = _OF_PROCESS if on_one_cpu else ()
+    # How many devices were asked for, which says no more than the devices; and on one CPU, where a float64 scope
+    # follows, how wide numbers are outside of it.
+    left_out = {"jax_num_cpu_devices"} | ({"jax_enable_x64"} if on_one_cpu else set())
     return (str(devices), *(f"{name}={value}" for name, value in sorted(values.items()) if name not in left_out))

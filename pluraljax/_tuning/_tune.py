@@ -19,7 +19,7 @@ from .._activity import told_if_long
 from .._arguments import checked, instance_of
 from .._atomic import sweep
 from .._files._archive import read_archive, write_archive
-from .._interruption import check, listening
+from .._interruption import check, interruptible
 from .._market import Market, slack
 from .._precision import float64_scope
 from .._printable import quoted
@@ -98,7 +98,16 @@ class Tuned:
 _IDENTITY, _HISTORY = "identity", "history"
 
 
-@listening()
+def _how_to_go_on(given: Mapping[str, Any]) -> str:
+    file = given["checkpoint"]
+    if file is None:
+        return "tuning was interrupted, and nothing of it is kept: with a file (checkpoint=) it could go on."
+    if not Path(file).exists():
+        return f"tuning was interrupted before its first checkpoint in {file}."
+    return f"tuning was interrupted: the same call goes on from {file}."
+
+
+@interruptible(_how_to_go_on)
 @checked(instrument=instance_of(Instrument), delta=slack)
 @float64_scope
 def tune(
@@ -134,8 +143,8 @@ def tune(
       another run is an error.
     - `progress`: called with the step and the relaxed loss.
 
-    **Returns:** a `Tuned`. Raises `ValueError` for arguments that make no sense. Ctrl-C raises `KeyboardInterrupt`
-    between two steps, a second one at once.
+    **Returns:** a `Tuned`. Raises `ValueError` for arguments that make no sense. Ctrl-C raises a `KeyboardInterrupt`
+    that says how to go on, between two steps; a second one does so at once.
 
     Example::
 

@@ -116,11 +116,29 @@ def test_so_it_does_in_the_library_and_what_signals_do_is_restored(stand_in_meas
     before = signal.getsignal(signal.SIGINT)
     wanted = plx.scan(tiny(), progress=False)
     stand_in.signal_in_a_callback(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as caught:
         plx.scan(tiny(), tmp_path, progress=False)
+    assert str(caught.value).startswith(
+        f"the scan in {tmp_path} was interrupted. What is stored is whole: the same call"
+    )
+    assert f"`pluraljax resume {tmp_path}`" in str(caught.value)
+    # This call and what says so; nothing of the engine.
+    assert len(caught.traceback) == 2
+    assert caught.value.__suppress_context__
     assert signal.getsignal(signal.SIGINT) is before
     assert len(chunks(tmp_path)) < 9
     assert plx.scan(tiny(), tmp_path, progress=False).equals(wanted)
+
+
+def test_interrupted_without_a_folder_or_rows_it_says_so(stand_in_measure, monkeypatch, tmp_path):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_run, "check_families", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="nothing of it is kept: with a folder"):
+        plx.scan(tiny(), progress=False)
+    with pytest.raises(KeyboardInterrupt, match="before anything was stored in"):
+        plx.scan(tiny(), out=tmp_path / "out", progress=False)
 
 
 @pytest.mark.slow

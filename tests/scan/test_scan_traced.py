@@ -1,6 +1,9 @@
 """What is kept of a traced programme: used again where nothing changed, and only there."""
 
 import contextlib
+import os
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +12,7 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
 import pluraljax as plx
-from pluraljax._compiling import _programmes, _traced
+from pluraljax._compiling import _cache, _programmes, _traced
 from pluraljax._scan.engine import _batch
 from pluraljax._scan.measure import _conditions_rows
 from pluraljax._scan.measure._columns import CONDITIONS
@@ -244,7 +247,44 @@ def test_a_library_call_keeps_its_programmes_without_jax_s_cache(library, monkey
     np.testing.assert_array_equal(first[1], third[1])
 
 
+SHARED = """
+import sys
+import jax
+import pluraljax as plx
+from pluraljax._compiling import _prepare, _programmes
+from pluraljax._scan.engine import _batch
+
+if sys.argv[1] == "command":
+    _prepare.num_cores = lambda: 1
+    _prepare.prepare_jax()
+else:
+    jax.config.update("jax_enable_x64", True)
+lower, traced = _programmes.lower, []
+_programmes.lower = lambda *given: traced.append(given) or lower(*given)
+layout = _batch.Layout.of(8, jax.local_devices())
+_batch._compile_draw(layout, plx.families.gaussian(providers=2, users=2, actions=2, states=2), 2)
+print(len(layout.devices), len(traced))
+"""
+
+
+@pytest.mark.parametrize("order", [("command", "python"), ("python", "command")])
+def test_a_command_and_python_share_what_is_compiled(tmp_path, order):
+    """On as many devices, whatever JAX is set to besides; JAX's own files hold nothing of it."""
+    cleared = ("JAX_COMPILATION_CACHE_DIR", "PLURALJAX_NO_CACHE", "JAX_NUM_CPU_DEVICES", "XLA_FLAGS")
+    environment = {name: value for name, value in os.environ.items() if name not in cleared}
+    environment |= {"XDG_CACHE_HOME": str(tmp_path), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    said = []
+    for mode in order:
+        command = [sys.executable, "-c", SHARED, mode]
+        said.append(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+    assert said == ["1 1\n", "1 0\n"]
+    (programme,) = tmp_path.glob(f"pluraljax/*/{_programmes.FOLDER}/*")
+    assert programme.stat().st_size > 0
+    assert not any("draw" in file.name for file in tmp_path.glob(f"pluraljax/*/{_cache.FOLDER}/*"))
+
+
 def test_where_jax_keeps_what_is_compiled_nothing_is_kept_twice(kept, monkeypatch):
+    monkeypatch.setattr(_cache, "_sealed", [])
     monkeypatch.setattr(_programmes, "user_folder", lambda name: pytest.fail("kept twice"))
     layout = _batch.Layout.of(8, jax.local_devices()[:1])
     _batch._compile_draw.__wrapped__(layout, plx.families.gaussian(providers=2, users=2, actions=2, states=2), 2)

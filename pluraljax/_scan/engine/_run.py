@@ -16,12 +16,13 @@ import jax
 from ..._activity import hushed
 from ..._arguments import described
 from ..._families import FAMILIES, is_reference
-from ..._interruption import check, listening
+from ..._interruption import check, interruptible
 from ..._progress import Compiled, Progress, Silent, make_progress
 from ..config._config import ScanConfig
 from ..config._grid import FamilyGrid
 from ..config._plan import Block, Plan, Shard, missing_blocks
 from ..store._journal import this_process
+from ..store._manifest import MANIFEST
 from ..store._store import Memory, Store
 from ..store._versions import versions
 from ._adaptive import sample_until
@@ -56,6 +57,19 @@ class RunSummary:
         return said_of_invalid(self.statuses)
 
 
+def _how_to_go_on(given: Mapping[str, Any]) -> str:
+    out = given["out"]
+    if out is None:
+        return "the scan was interrupted, and nothing of it is kept: with a folder (out=) it could go on."
+    if not (Path(out) / MANIFEST).exists():
+        return f"the scan was interrupted before anything was stored in {out}."
+    return (
+        f"the scan in {out} was interrupted. What is stored is whole: the same call continues, and so does "
+        f"`pluraljax resume {out}` (but for a family of a notebook)."
+    )
+
+
+@interruptible(_how_to_go_on)
 def scan(
     config: ScanConfig | Mapping[str, Any] | str | Path | Callable[..., Any],
     out: str | Path | None = None,
@@ -92,18 +106,18 @@ def scan(
 
     Raises `ValueError` for a config that makes no sense, for a family that draws no markets or has changed since the
     folder's rows were measured, and for a folder that holds something else, cannot be written to, or is being written
-    to; nothing is touched then. Ctrl-C raises `KeyboardInterrupt` between two steps of the scan, a second one at once.
+    to; nothing is touched then. Ctrl-C raises a `KeyboardInterrupt` that says how to go on, between two steps of the
+    scan; a second one does so at once.
     """
     config = _resolve(config, markets=markets, seed=seed, measurements=measurements)
     check_families(config)
     with (
-        listening(),
         hushed(not progress),
         nullcontext(Memory(config)) if out is None else Store(out, config, mix_versions=mix_versions) as store,
     ):
         done = run(config, store, make_progress(progress))
         if done.invalid and not progress:
-            warnings.warn(done.invalid, stacklevel=2)
+            warnings.warn(done.invalid, stacklevel=3)
         return store.dataset()
 
 
