@@ -12,6 +12,7 @@ import numpy as np
 from ._arguments import checked, some_path
 from ._files._archive import MOST_BYTES, read_archive, write_archive
 from ._files._exact_copy import check_exact_copy
+from ._files._place import refuse_folder
 from ._files._rows import refuse_workbooks
 from ._market import PRIOR_SUM_TOLERANCE, Market, observed_market, one_market
 from ._market_form import Form, MarketNames, read_csv_form, read_toml_form
@@ -96,6 +97,7 @@ def load_named_market(path: str | os.PathLike[str]) -> NamedMarket:
         print(plx.study(market, names))
     """
     path = Path(path)
+    refuse_folder(path, "a market's file (.npz, .csv or .toml)", (".npz", ".csv", ".toml"))
     refuse_workbooks(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: there is no such file.")

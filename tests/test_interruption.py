@@ -245,7 +245,7 @@ def test_what_can_be_interrupted_says_how_to_go_on_and_no_more(raised_in_a_callb
         check()
 
     for call in (lambda: work("this"), lambda: work(name="this", place=3)):
-        with pytest.raises(KeyboardInterrupt, match="^this goes on at 3$") as caught:
+        with pytest.raises(KeyboardInterrupt, match=r"^this goes on at 3$") as caught:
             call()
         assert len(caught.traceback) == 3
         assert caught.value.__cause__ is None
@@ -255,5 +255,9 @@ def test_what_can_be_interrupted_says_how_to_go_on_and_no_more(raised_in_a_callb
 
 def test_tuning_says_from_where_it_goes_on(tmp_path):
     (tmp_path / "there.npz").touch()
-    for file, wanted in ((None, "nothing of it is kept"), ("not.npz", "before its first"), ("there.npz", "goes on from")):
+    for file, wanted in (
+        (None, "nothing of it is kept"),
+        ("not.npz", "before its first"),
+        ("there.npz", "goes on from"),
+    ):
         assert wanted in _how_to_go_on({"checkpoint": file and tmp_path / file})

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._files._archive import read_archive
+from .._files._place import refuse_folder
 from .._files._rows import csv_rows, decimal_comma, refuse_workbooks
 from .._printable import listed, quoted
 from ._prompt import Prompt
@@ -31,6 +32,7 @@ class Table:
 def open_table(path: str | Path, baseline: str = BEST) -> Table:
     """Opens a table by the ending of its name."""
     file = Path(path)
+    refuse_folder(file, "a table of scores (.csv, .parquet or .npz)", (".csv", ".parquet", ".npz"))
     refuse_workbooks(file)
     readers: dict[str, Callable[[Path, str], Table]] = {".csv": _open_csv, ".parquet": _open_parquet, ".npz": _open_npz}
     reader = readers.get(file.suffix.lower())

@@ -150,6 +150,10 @@ def _config(args: argparse.Namespace) -> "ScanConfig":
     from .._scan import ScanConfig, default_config
 
     if args.config:
+        if (Path(args.config) / "manifest.json").is_file():
+            raise ValueError(
+                f"{args.config} is the folder of a scan: `pluraljax resume {args.config}` goes on with it."
+            )
         mapping = read_toml(args.config)
         prepare_for(mapping)
         config = ScanConfig.from_mapping(mapping, args.config, Path(args.config).parent)

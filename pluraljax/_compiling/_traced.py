@@ -186,5 +186,5 @@ def _settings(on_one_cpu: bool) -> tuple[str, ...]:
     values = {name: str(value) for name, value in jax.config.values.items() if not ("cache" in name or "log" in name)}
     # How many devices were asked for, which says no more than the devices; and on one CPU, where a float64 scope
     # follows, how wide numbers are outside of it.
-    left_out = {"jax_num_cpu_devices"} | ({"jax_enable_x64"} if on_one_cpu else set())
+    left_out = {f"jax_{name}" for name in (("num_cpu_devices", "enable_x64") if on_one_cpu else ("num_cpu_devices",))}
     return (str(devices), *(f"{name}={value}" for name, value in sorted(values.items()) if name not in left_out))

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from .._files._place import refuse_folder
 from .._printable import printable, quoted
 from ._family import unknown
 from ._source import is_installed, module_name
@@ -46,6 +47,7 @@ def load(reference: str, folder: Path | None, what: str = "family") -> tuple[Mod
 
 def _from_file(place: str, folder: Path | None, what: str) -> ModuleType:
     path = ((folder or Path.cwd()) / Path(place).expanduser()).resolve()
+    refuse_folder(path, f"a Python file with a {what}")
     if not path.is_file():
         raise ValueError(f"{path} holds no {what}: there is no such file.")
     dotted, root = module_name(path)

@@ -6,10 +6,12 @@ Imports no JAX. Files are read once per process, as long as their bytes stay the
 import functools
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .._files._place import refuse_folder
 from .._printable import listed, quoted
 from ._table_file import RATINGS, SCORES, Grid, Words, read_grid
 
@@ -54,6 +56,7 @@ def digest_of(path: str, scores: str | None) -> str:
     for name in (path, scores):
         if name is None:
             continue
+        refuse_folder(Path(name), "a table of ratings (.csv, .parquet or .npz)", (".csv", ".parquet", ".npz"))
         try:
             with open(name, "rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())

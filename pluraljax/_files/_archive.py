@@ -19,6 +19,7 @@ import numpy as np
 
 from .._atomic import creating, replacing
 from .._printable import listed, quoted
+from ._place import refuse_folder
 
 # Bytes that the arrays of an archive may take together.
 MOST_BYTES = 2**31
@@ -62,6 +63,7 @@ def read_archive(
     the path, for everything that is wrong with it, before memory is taken unless it shows in the data only.
     """
     known, texts = {*names, *texts}, {*texts}
+    refuse_folder(path, f"an .npz archive of a {what}", (".npz",))
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise ValueError(f"{path} is not an .npz archive of a {what}: it is no file.")

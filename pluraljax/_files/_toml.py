@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .._printable import printable_lines
+from ._place import refuse_folder
 
 # A grid of a hundred thousand numbers takes a quarter of this.
 MOST_BYTES = 2**22
@@ -17,6 +18,7 @@ _MOST_DOTS, _BETWEEN = 1000, re.compile(rb"[,=\[\]{}#\n]")
 
 def read_toml(path: str | Path) -> dict[str, Any]:
     """Reads a file; raises `ValueError` where it is none, is too large or too deep, or is not TOML."""
+    refuse_folder(Path(path), "a TOML file", (".toml",))
     try:
         with open(path, "rb") as file:
             data = file.read(MOST_BYTES + 1)

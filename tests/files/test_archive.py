@@ -126,9 +126,8 @@ def test_what_is_no_file_is_refused_at_once(tmp_path):
     import os
 
     os.mkfifo(tmp_path / "pipe.npz")
-    for path in (tmp_path / "pipe.npz", tmp_path):
-        with pytest.raises(ValueError, match="it is no file"):
-            plx.load_market(path)
+    with pytest.raises(ValueError, match="it is no file"):
+        plx.load_market(tmp_path / "pipe.npz")
 
 
 @pytest.mark.parametrize("kind", ["?", "<i1", ">i4", "<i8", ">u2", "<f2", ">f4", "<f8", ">f8", "g"])

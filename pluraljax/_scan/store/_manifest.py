@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from ..._atomic import replacing
+from ..._files._place import entries
+from ..._printable import listed
 from ..config._definition import Cell, canonical, cells_of, columns_version, identity_of
 from ..config._until import Until
 from ..measure._measurement import FORMS, Column
@@ -119,7 +121,7 @@ def read_manifest(path: str | Path) -> Manifest:
     try:
         data = parse(read_text(file))
     except (FileNotFoundError, NotADirectoryError):
-        raise ValueError(f"{path} holds no scan: it has no {MANIFEST}.") from None
+        raise ValueError(_said_of_no_scan(Path(path))) from None
     except ValueError as error:
         text = str(error)
         raise ValueError(text if text.startswith(str(file)) else f"{file} cannot be read ({text}).") from None
@@ -142,6 +144,31 @@ def read_manifest(path: str | Path) -> Manifest:
         format_version=version,
         measurements=tuple(data.get("measurements", ())),
     )
+
+
+def _said_of_no_scan(path: Path) -> str:
+    """That there is no scan at a path, and where one is, in it or around it."""
+    if not path.exists():
+        where = _near(path.parent, [each for each in entries(path.parent) if _holds_scan(each)])
+        return f"{path} holds no scan: there is no such folder.{where}"
+    what = f"it has no {MANIFEST}" if path.is_dir() else "it is a file, and the folder of a scan is wanted"
+    around = next((each for each in path.absolute().parents if _holds_scan(each)), None)
+    if around is not None:
+        return f"{path} holds no scan: {what}. It is in the folder of one, {around}."
+    return f"{path} holds no scan: {what}.{_near(path, [each for each in entries(path) if _holds_scan(each)])}"
+
+
+def _holds_scan(folder: Path) -> bool:
+    return (folder / MANIFEST).is_file()
+
+
+def _near(folder: Path, scans: Sequence[Path]) -> str:
+    """A sentence on the scans in a folder; nothing where there are none."""
+    if not scans:
+        return ""
+    if len(scans) == 1:
+        return f" Did you mean {scans[0]}?"
+    return f" In {folder} there are scans in {listed(each.name for each in scans)}."
 
 
 def _digests(data: Mapping[str, Any]) -> dict[str, str]:

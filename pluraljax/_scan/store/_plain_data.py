@@ -17,7 +17,7 @@ Wanted = tuple[Callable[[Any], bool], str]
 
 
 def read_text(file: Path, errors: str = "strict") -> str:
-    """The text of a file in UTF-8; raises `ValueError` for one that cannot be read, `FileNotFoundError` for none."""
+    """The text of a file in UTF-8; raises `ValueError` for one that cannot be read, an `OSError` for none."""
     try:
         found = file.stat()
         if not stat.S_ISREG(found.st_mode):
@@ -25,7 +25,7 @@ def read_text(file: Path, errors: str = "strict") -> str:
         if found.st_size > _MOST_BYTES:
             raise ValueError(f"{file} has {found.st_size:,} bytes; at most {_MOST_BYTES:,} are read.")
         return file.read_bytes().decode("utf-8", errors)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise
     except OSError as error:
         raise ValueError(f"{file} cannot be read ({error.strerror or error}).") from None
