@@ -278,6 +278,11 @@ class TestRefusals:
             self.refused(tmp_path / "scan", tiny(), "being written to by another scan")
         assert read_manifest(tmp_path / "scan").config["seed"] == 1
 
+    def test_another_config_where_nobody_knows_who_is_about_to_measure(self, tmp_path, monkeypatch):
+        Store(tmp_path / "scan", tiny(seed=1)).close()
+        monkeypatch.setattr("pluraljax._scan.store._store.fcntl", None)
+        self.refused(tmp_path / "scan", tiny(), "another seed")
+
     def test_a_second_writer(self, folder):
         with Store(folder, tiny()):
             self.refused(folder, tiny(), rf"being written to by another scan \(process {os.getpid()}\)")

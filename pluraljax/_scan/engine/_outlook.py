@@ -121,7 +121,7 @@ class Outlook:
                 *besides,
                 f"to compile: {shapes}, which takes {first} to {last} the first time, and seconds later",
                 f"memory: about {self.memory:.1f} GiB, however many markets there are",
-                "nothing was compiled or measured for this: --rehearse does, and tells more precisely",
+                "nothing was measured for this: --rehearse does, and tells more precisely",
             ]
         )
 

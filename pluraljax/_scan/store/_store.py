@@ -69,7 +69,7 @@ class Store:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = _Lock(self.path / _LOCK)
             # Somebody else may have started a scan here before the lock was ours.
-            self._manifest = self._begin(check_folder(self.path, wanted), wanted)
+            self._manifest = self._begin(check_folder(self.path, wanted, self._lock.is_held), wanted)
             self._rows.mkdir(exist_ok=True)
         except OSError as error:
             self.close()
@@ -318,8 +318,11 @@ def manifest_of(scan: ScanConfig | Manifest) -> Manifest:
     return Manifest.new(scan.definition(), config, scan.columns, versions(), scan.shown())
 
 
-def check_folder(path: Path, wanted: Manifest) -> Manifest | None:
-    """Returns the manifest of the same scan, or None where a new one may start; raises `ValueError` otherwise."""
+def check_folder(path: Path, wanted: Manifest, may_take_over: bool = True) -> Manifest | None:
+    """Returns the manifest of the same scan, or None where a new one may start; raises `ValueError` otherwise.
+
+    A new one may start in the place of one that measured nothing, where nobody can be about to: `may_take_over`.
+    """
     if path.exists() and not path.is_dir():
         raise ValueError(f"{path} is a file; a scan needs a folder.")
     if not path.exists():
@@ -338,7 +341,7 @@ def check_folder(path: Path, wanted: Manifest) -> Manifest | None:
     manifest = read_manifest(path)
     check_current(path, manifest)
     is_same, unknown = manifest.identity == wanted.identity, unreadable_sources(manifest.definition)
-    if (unknown or not is_same) and _has_measured_nothing(path, names):
+    if (unknown or not is_same) and may_take_over and _has_measured_nothing(path, names):
         return None
     if not is_same:
         phrases = differences(manifest.definition, wanted.definition)
