@@ -182,7 +182,7 @@ class Lines(Progress):
         if not state.done:
             return f"still compiling after {passed}: {state.now}, the first of {state.wanted:,} programmes"
         kept = "" if os.environ.get("PLURALJAX_NO_CACHE") else ", and kept if you stop it"
-        far = f"{state.done:,} of {state.wanted:,} programmes are done{kept}"
+        far = f"{state.done:,} of {state.wanted:,} programmes done{kept}"
         return f"still compiling after {passed}: {far}; now {state.now}"
 
     def expect(self, total: int) -> None:

@@ -414,13 +414,13 @@ def test_a_dry_run_draws_the_first_market_of_each_cell(bad, tmp_path, capsys):
     dry = lambda values: main(["scan", bad(values), "--dry-run", "--out", str(tmp_path / "out")])
     assert dry("[0.0, 1.0, 2.0]") == 0
     assert capsys.readouterr().out.splitlines()[-2:] == [
-        "drawn: the first market of 3 cells of your own families; 2 of them invalid",
+        "drawn: the first market of 3 cells of your own families; 2 invalid",
         f"  2 NOT_FINITE, as in cell 1: {plx.Status.NOT_FINITE.sentence}",
     ]
     assert dry("[1.0, 2.0]") == 1
     capsys.readouterr()
     assert dry("0.0") == 0
-    assert capsys.readouterr().out.endswith("the first market of 1 cell of your own families, which is valid\n")
+    assert capsys.readouterr().out.endswith("the first market of 1 cell of your own families; none invalid\n")
     assert not (tmp_path / "out").exists()
 
 

@@ -430,7 +430,7 @@ def test_lines_say_how_far_compiling_has_come_and_how_long_it_took(monkeypatch, 
     assert told._what_compiles() == "still compiling after 39 s: Conditions and Equilibria, the first of 4 programmes"
     state[0], clock[0] = Compiled(2, 4, "draws of cell 3"), clock[0] + 36
     assert told._what_compiles() == (
-        "still compiling after 1 min 15 s: 2 of 4 programmes are done, and kept if you stop it; now draws of cell 3"
+        "still compiling after 1 min 15 s: 2 of 4 programmes done, and kept if you stop it; now draws of cell 3"
     )
     state[0] = Compiled(4, 4, "measuring the first markets")
     assert told._what_compiles() == "after 1 min 15 s all programmes are there; now measuring the first markets"

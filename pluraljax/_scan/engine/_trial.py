@@ -48,8 +48,8 @@ class Trial:
         cells = f"{len(self.statuses):,} cell{'' if len(self.statuses) == 1 else 's'}"
         drawn = f"drawn: the first market of {cells} of your own families"
         if not invalid:
-            return f"{drawn}, which {'are' if len(self.statuses) > 1 else 'is'} valid"
-        lines = [f"{drawn}; {len(invalid):,} of them invalid"]
+            return f"{drawn}; none invalid"
+        lines = [f"{drawn}; {len(invalid):,} invalid"]
         for status, count in Counter(invalid.values()).most_common():
             first = next(cell for cell, found in invalid.items() if found == status)
             lines.append(f"  {count:,} {status.name}, as in cell {first}: {status.sentence}")
