@@ -14,7 +14,7 @@ from ._printable import did_you_mean, quoted
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# How many parts the search of a study, and of a certificate, looks at where nobody says.
+# How many parts a search for worst equilibria looks at where nobody says: a question's, a study's, a certificate's.
 PARTS = 500
 
 # A check gets the name of the argument, its value and all arguments; it returns the value in its usual form or raises.

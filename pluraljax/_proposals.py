@@ -17,7 +17,8 @@ from ._guarantee import guarantee
 from ._inner import inner_outcome
 from ._market import Market
 from ._status import Status
-from ._worst_shared import SegmentProof, shared_proof
+from ._worst_shared import APART as APART
+from ._worst_shared import Outlook, SegmentProof, shared_proof
 
 
 class FitProposal(NamedTuple):
@@ -195,14 +196,17 @@ def propose_deviations(
     )
 
 
-def propose_shared(market: Market, labels: tuple[int, ...], delta: float, budget: int) -> list[SharedProposal]:
+def propose_shared(
+    market: Market, labels: tuple[int, ...], delta: float, budget: int
+) -> tuple[list[SharedProposal], Outlook]:
     """Runs the search for the worst equilibria of users who share policies, once, and keeps what proves it.
 
-    Segments that are too large to be searched are left out.
+    Segments that are too large to be searched are left out. Also returns what is said of a longer search.
     """
-    found, proofs = shared_proof(market, np.array(labels), delta, budget)
+    found, proofs, outlook = shared_proof(market, np.array(labels), delta, budget)
     lower, upper = np.asarray(found.value.lower), np.asarray(found.value.upper)
-    return [SharedProposal(lower[list(proof.members)], upper[list(proof.members)], proof) for proof in proofs]
+    proposals = [SharedProposal(lower[list(proof.members)], upper[list(proof.members)], proof) for proof in proofs]
+    return proposals, outlook
 
 
 def _of_provider(public: Any, row: int) -> Callable[[int], Any]:

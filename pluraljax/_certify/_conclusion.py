@@ -5,8 +5,9 @@ The words are those of a study; nothing is shared with it, because what checks s
 
 import math
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
+from types import MappingProxyType
 
 from ._claims import PROVED, Claim, Question, Section
 from ._market import ExactMarket
@@ -26,14 +27,18 @@ _BOTH = {
     (None, False): f"is not served if policies are anonymous; if they are personalized, {_OPEN}",
     (None, None): f"may be served or not, whether policies are personalized or anonymous: {_OPEN}",
 }
-_SEARCHES = "What is not known here may be settled by a search of more parts, which `budget` asks for."
 _APART = "All of this is proved: it rests on exact bounds, and on none of the claims that are not."
 _WIDTH = 105
 _ONE = {True: "is served", False: "is not served", None: "may be served or not"}
 _IF = {"segmented": "with these segments"}
 
 
-def conclusion(market: ExactMarket, regimes: Sequence[str], claims: Sequence[Claim | Question]) -> Section:
+def conclusion(
+    market: ExactMarket,
+    regimes: Sequence[str],
+    claims: Sequence[Claim | Question],
+    outlooks: Mapping[str, tuple[str, str]] = MappingProxyType({}),
+) -> Section:
     """Says of every user whether it is proved that she is served, and what is proved of her worst equilibrium.
 
     **Arguments:**
@@ -41,15 +46,20 @@ def conclusion(market: ExactMarket, regimes: Sequence[str], claims: Sequence[Cla
     - `market`: what is certified.
     - `regimes`: what segments are called that were looked at.
     - `claims`: everything that was claimed; exact ends count whatever float64 said.
+    - `outlooks`: what is said of a longer search for each regime that is open, and the command or call that asks for
+      it, or nothing.
     """
     said = [_sentence(market, user, regimes, claims) for user in range(market.num_users)]
-    left, asked = sum(each for _, each in said), market.num_users * len(regimes)
+    left, asked = sum(len(each) for _, each in said), market.num_users * len(regimes)
+    open_ones = {regime for _, each in said for regime in each}
     words = [
-        *(line for sentence, _ in said for line in textwrap.wrap(sentence, _WIDTH, subsequent_indent="  ")),
+        *(line for sentence, _ in said for line in _wrapped(sentence)),
+        *([f"{left} of {asked} questions are open: who is served, by policies of each kind."] if left else []),
         *(
-            [f"{left} of {asked} questions are open: who is served, by policies of each kind.", _SEARCHES]
-            if left
-            else []
+            line
+            for regime, (sentence, ask) in outlooks.items()
+            if regime in open_ones
+            for line in (*_wrapped(sentence), *[f"  {ask}"] * bool(ask))
         ),
         *([_APART] if not left and any(each.verdict != PROVED for each in claims) else []),
         "Served: every equilibrium gives her at least 99 % of the way from what she gets in silence to what a",
@@ -63,14 +73,14 @@ def _sentence(
     user: int,
     regimes: Sequence[str],
     claims: Sequence[Claim | Question],
-) -> tuple[str, int]:
-    """The sentence about a user, and how much of it is open."""
+) -> tuple[str, list[str]]:
+    """The sentence about a user, and the regimes of which it is open."""
     who = f"User {user}" if market.names.users is None else market.names.user(user)
     outcomes = market.outcomes_of(user)
     silent, way = outcomes.silent, outcomes.aligned - outcomes.silent
     nothing = ZERO * market.user_range(user)
     if SERVED * way <= nothing:
-        return f"{who} is served whatever happens: nothing that she could be told is worth anything to her.", 0
+        return f"{who} is served whatever happens: nothing that she could be told is worth anything to her.", []
     level = silent + SERVED * way - nothing
     ends = {regime: _worst(silent, outcomes.aligned, user, regime, claims) for regime in regimes}
     served = [True if low >= level else False if high < level else None for low, high in ends.values()]
@@ -79,7 +89,13 @@ def _sentence(
     worst = ", ".join(
         f"{_span((low - silent) / way, (high - silent) / way)} {each}" for each, (low, high) in ends.items()
     )
-    return f"{who} {text} (worst: {worst}).", served.count(None)
+    return f"{who} {text} (worst: {worst}).", [
+        regime for regime, told in zip(regimes, served, strict=True) if told is None
+    ]
+
+
+def _wrapped(sentence: str) -> list[str]:
+    return textwrap.wrap(sentence, _WIDTH, subsequent_indent="  ")
 
 
 def _if(regime: str) -> str:

@@ -5,6 +5,7 @@ from fractions import Fraction
 from typing import Any
 
 from .._arguments import PARTS, described, finite_slack, integer_labels, market_wanted, num_parts
+from .._calls import asked_again
 from ._alignment._claims import Alignment, check_alignment, theorem_claims
 from ._claims import PROVED, Certificate, Section
 from ._conclusion import conclusion
@@ -39,6 +40,7 @@ def certify(
     profile: Any = None,
     subject: str = "market",
     names: Any = None,
+    file: str | None = None,
 ) -> Certificate:
     """Proves what pluraljax says about one market again, in exact rational arithmetic.
 
@@ -59,6 +61,8 @@ def certify(
     - `subject`: what to call the market.
     - `names`: what users, providers and actions are called, as for `study`; default: they have numbers. Keys of claims
       have numbers in any case.
+    - `file`: the file that the market was read from. Where a longer search may tell more, the certificate then gives
+      the command for it; default: the call in Python.
 
     **Returns:** a `Certificate`: `str` of it is a proof to read, which begins with a conclusion, `.as_data()` the same
     for JSON. Raises `ValueError` for arguments that make no sense, and for names that are not as many as what they are
@@ -85,20 +89,30 @@ def certify(
     ]
     if any(_is_personalized(labels) for labels in regimes.values()):
         sections += [_monopoly_section(market, exact), _worst_section(market, exact, slack)]
-    sections += [
-        _shared_section(market, exact, regime, shared, slack, budget)
-        for regime, shared in regimes.items()
-        if not _is_personalized(shared)
-    ]
+    outlooks = _outlooks_apart(regimes)
+    for regime, shared in regimes.items():
+        if regime not in outlooks:
+            section, outlooks[regime] = _shared_section(market, exact, regime, shared, slack, budget)
+            sections.append(section)
     sections.append(_silence_section(market, exact, regimes, slack))
     if labels is not None:
         sections.append(_profile_section(market, exact, labels, profile, slack))
     claims = [claim for section in sections for claim in section.claims]
-    sections.insert(0, conclusion(exact, list(regimes), claims))
+    options = {
+        "segments": None if segments is None else next(iter(regimes.values())),
+        "delta": float(delta) or None,
+        **{name: value for name, value in choice.items() if value != _USUAL[name]},
+    }
+    ask = lambda more: asked_again("certify", file, {**options, "budget": more}, has_names=names is not None)
+    said = {regime: (words, "" if more is None else ask(more)) for regime, (words, more) in outlooks.items()}
+    sections.insert(0, conclusion(exact, list(regimes), claims, said))
     return Certificate(subject, _market_words(exact, slack), sections)
 
 
 Labels = tuple[int, ...]
+
+# What the conditions are where nobody says.
+_USUAL = {"weights": "cone", "offset": "constant", "scale": "unit"}
 
 # Probabilities that differ by no more than this are those of one profile, rounded in two ways.
 _SAME_PROFILE = Fraction(1e-9)
@@ -247,12 +261,20 @@ def _worst_section(market: Any, exact: ExactMarket, delta: Fraction) -> Section:
     return Section("Worst personalized equilibrium", words, claims)
 
 
+def _outlooks_apart(regimes: Mapping[str, Labels]) -> dict[str, Any]:
+    """What is said of a longer search where no two users share a policy."""
+    from .._proposals import APART
+
+    return {regime: APART for regime, labels in regimes.items() if _is_personalized(labels)}
+
+
 def _shared_section(
     market: Any, exact: ExactMarket, regime: str, labels: Labels, delta: Fraction, budget: int
-) -> Section:
+) -> tuple[Section, Any]:
+    """The claims, and what is said of a longer search."""
     from .._proposals import propose_shared
 
-    proposals = propose_shared(market, labels, float(delta), budget)
+    proposals, outlook = propose_shared(market, labels, float(delta), budget)
     claims = [claim for proposal in proposals for claim in shared_claims(exact, regime, proposal, delta)]
     words = [
         "Parts, each with the providers that users may talk to and a simplex of what they lose against full",
@@ -265,7 +287,7 @@ def _shared_section(
         words.append(
             f"There is no search, and no claim, for {exact.names.several(missing)}: see the guarantee, and silence."
         )
-    return Section(f"Worst {regime} equilibrium", words, claims)
+    return Section(f"Worst {regime} equilibrium", words, claims), outlook
 
 
 def _gains(

@@ -93,7 +93,8 @@ def _certificate(args: argparse.Namespace) -> Any:
         options["names"] = names
     try:
         with told_if_long("certify: computing numbers, and proving them in exact arithmetic"):
-            return certify(market, segments, args.delta, subject=f"certificate of {args.market}", **options)
+            subject = f"certificate of {args.market}"
+            return certify(market, segments, args.delta, subject=subject, file=args.market, **options)
     except ProfileError as error:
         raise ValueError(f"{args.profile}: {error}") from None
 

@@ -79,4 +79,4 @@ def _study(args: argparse.Namespace) -> Any:
 
     market, names = load_named_market(args.market)
     budget = PARTS if args.budget is None else args.budget
-    return study(market, names, delta=args.delta, budget=budget, seconds=seconds)
+    return study(market, names, delta=args.delta, budget=budget, seconds=seconds, file=args.market)

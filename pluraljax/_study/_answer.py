@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from .._calls import asked_again
 from .._market_form import MarketNames
+from .._worst_shared import Outlook
 from ._parts import Scheme, UserAnswer
 
 
@@ -15,9 +17,10 @@ class Study:
     """The answer to one market: prints as a table with sentences, in a terminal and in a notebook.
 
     `users` has a row per user, in the market's order; `sentence` is about all of them, `reasons` are the conditions
-    that hold, and `changes` say what would change the answer. `personalized` and `anonymous` hold the numbers behind it
-    as arrays. `parts` is how many parts the search for the worst anonymous equilibrium looked at, or may have: as the
-    `budget` of a study, or of a certificate, it asks for the same search. `strong_error` brackets the error of
+    that hold, and `changes` say what would change the answer. `outlooks` say of what is open whether a longer search is
+    worth it, and which `budget` asks for it. `personalized` and `anonymous` hold the numbers behind it as arrays.
+    `parts` is how many parts the search for the worst anonymous equilibrium looked at, or may have: as the `budget` of
+    a study, or of a certificate, it asks for the same search. `strong_error` brackets the error of
     `plx.strong_alignment`, whose weights are `strong_weights`.
     """
 
@@ -33,6 +36,10 @@ class Study:
     changes: tuple[str, ...]
     # The budget of the search for anonymous equilibria that this rests on; 0 where there was none.
     parts: int
+    outlooks: tuple[Outlook, ...]
+    # Where the market comes from, and whether names came with it: what commands and calls are made of.
+    file: str | None
+    has_names: bool
     # What the sentences of `changes` are made of: payments and exits, as plain data.
     interventions: dict[str, Any] = field(repr=False)
 
@@ -40,6 +47,11 @@ class Study:
     def is_decided(self) -> bool:
         """Whether it is known of every user, both ways, if she is served."""
         return all(bool((scheme.served >= 0).all()) for scheme in (self.personalized, self.anonymous))
+
+    def again(self, what: str, budget: int | None) -> str:
+        """The command, or the call, that asks a `study` or `certify` of the same market, with a budget."""
+        options = {"delta": self.delta or None, "budget": budget}
+        return asked_again(what, self.file, options, has_names=self.has_names)
 
     def as_data(self) -> dict[str, Any]:
         """Everything as plain data for JSON; a number that is none, or not finite, is null."""
@@ -50,6 +62,7 @@ class Study:
             "changes": self.changes,
             "delta": self.delta,
             "parts": self.parts,
+            "outlooks": [outlook._asdict() for outlook in self.outlooks],
             "names": asdict(self.names),
             "users": [asdict(user) for user in self.users],
             "personalized": scheme(self.personalized),

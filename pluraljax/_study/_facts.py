@@ -18,9 +18,7 @@ from .._market import Market, benchmarks
 from .._robust import copies, staying
 from .._segments import anonymous, personalized
 from .._served import SERVED, has_way, intersected
-from .._signals import is_small
-from .._worst_shared import silence_by_cells, worst_equilibria
-from ._advice import after_search
+from .._worst_shared import Outlook, Ran, outlook_of, silence_by_cells, worst_equilibria
 
 # Markets after exits are asked about where there are so many users, copies counted, at most.
 _MOST_COPIES = 256
@@ -53,13 +51,12 @@ class Guarantees(NamedTuple):
 class Shared(NamedTuple):
     """The worst anonymous equilibrium: a bracket, whom everybody talks to where one was found, and silence.
 
-    `limit` says what kept a search from saying more, in words, and `parts` is the budget that it comes from; 0 without
-    a search.
+    `outlook` is what is said of a longer search, and `parts` the budget that this comes from; 0 without a search.
     """
 
     worst: Float[np.ndarray, "end user"]
     served_by: Int[np.ndarray, "user everyone"]
-    limit: str
+    outlook: Outlook
     silence: bool | None
     parts: int
 
@@ -167,18 +164,10 @@ def search_shared(
     )
     taken = time.monotonic() - started
     worst = intersected(np.stack([found.lower[0], found.upper[0]]), base, payoff_range)
-    _, types, evidences, _ = market.prior.shape
-    parts, looked = 0, int(found.nodes.sum())
-    if search.budget == 0:
-        limit = "no search was asked for"
-    elif not is_small(len(users), types, evidences, market.user_value.shape[1]):
-        limit = "the market is too large for a search"
-    elif not looked:
-        limit = "near-ties, or too many signals, rule a search out"
-    else:
-        parts = max(looked, search.budget)
-        limit = after_search(market.num_providers, parts, bool(found.left[0]), bool(found.moving[0]), taken / parts)
-    return Shared(worst, found.served_by[0], limit, silence, parts)
+    looked = int(found.nodes.sum())
+    ran = Ran(max(looked, search.budget), looked > 0, bool(found.left[0]), bool(found.moving[0]), taken)
+    outlook = outlook_of(market, tuple(users.tolist()), ran)
+    return Shared(worst, found.served_by[0], outlook, silence, ran.parts if looked else 0)
 
 
 def is_silence_equilibrium(market: Market, segments: np.ndarray, delta: float) -> bool | None:

@@ -11,8 +11,9 @@ from .._arguments import PARTS, checked, finite_seconds, finite_slack, num_parts
 from .._market import Market, market_status, one_market
 from .._market_form import MarketNames
 from .._segments import personalized
-from .._served import intersected, is_served, served_level
+from .._served import UNDECIDED, intersected, is_served, served_level
 from .._status import Status
+from .._worst_shared import APART
 from ._answer import Study
 from ._changes import find_changes
 from ._facts import (
@@ -32,7 +33,15 @@ from ._sentences import Known, market_reasons, market_sentence, user_reasons, us
 
 
 @checked(market=one_market, delta=finite_slack, budget=num_parts, seconds=finite_seconds)
-def study(market: Market, names: Any = None, *, delta: Any = 0.0, budget: int = PARTS, seconds: float = 0.0) -> Study:
+def study(
+    market: Market,
+    names: Any = None,
+    *,
+    delta: Any = 0.0,
+    budget: int = PARTS,
+    seconds: float = 0.0,
+    file: str | None = None,
+) -> Study:
     """Answers for one market whom competition serves, personalized and anonymous, why, and what would change it.
 
     A user is served where every delta-equilibrium gives her at least 99 % of the way from silent to aligned, which is
@@ -52,6 +61,8 @@ def study(market: Market, names: Any = None, *, delta: Any = 0.0, budget: int = 
     - `seconds`: for how long the search may go on beyond `budget`, from its start, where the answer is open and the
       last half of its parts told more. How far it comes depends on the machine; `parts` of the answer says how far, and
       as the `budget` that number gives the same answer anywhere. Default: not at all.
+    - `file`: the file that the market was read from. What the answer says to do next then are commands for it; default:
+      calls in Python.
 
     **Returns:** a `Study`, which prints. Raises `ValueError` for a market whose values make no sense, with the sentence
     of its status. Where brackets stay open, it says so.
@@ -74,7 +85,8 @@ def study(market: Market, names: Any = None, *, delta: Any = 0.0, budget: int = 
         _check_values(market)
         users, actions, states = market.user_value.shape
         numbered = MarketNames.numbered(users, market.num_providers, actions, states)
-        return _answer(market, arrays, MarketNames.of(names, numbered), float(delta), Search(budget, seconds))
+        named = MarketNames.of(names, numbered)
+        return _answer(market, arrays, named, float(delta), Search(budget, seconds), file, names is not None)
 
 
 def _check_values(market: Market) -> None:
@@ -87,7 +99,15 @@ def _check_values(market: Market) -> None:
     raise ValueError(f"market makes no sense, its status is {status.name}{where}: {status.sentence}")
 
 
-def _answer(market: Market, arrays: Arrays, names: MarketNames, delta: float, search: Search) -> Study:
+def _answer(
+    market: Market,
+    arrays: Arrays,
+    names: MarketNames,
+    delta: float,
+    search: Search,
+    file: str | None,
+    has_names: bool,
+) -> Study:
     users, providers = market.num_users, market.num_providers
     rows, payoff_range = rows_of(users, providers), range_of(arrays[1])
     conditions = ask_conditions(arrays)
@@ -123,6 +143,13 @@ def _answer(market: Market, arrays: Arrays, names: MarketNames, delta: float, se
         changes=tuple(changes.sentences),
         interventions=changes.data,
         parts=shared.parts,
+        outlooks=tuple(
+            outlook
+            for scheme, outlook in ((known.personalized, APART), (known.anonymous, shared.outlook))
+            if (scheme.served == UNDECIDED).any()
+        ),
+        file=file,
+        has_names=has_names,
     )
 
 

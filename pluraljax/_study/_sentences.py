@@ -216,7 +216,7 @@ def _apart(known: Known, user: int) -> str:
 
 
 def _together(known: Known, user: int) -> str:
-    scheme, shared = known.anonymous, known.shared
+    scheme = known.anonymous
     if scheme.served[user] == YES:
         if known.strongly_aligned:
             return f"{_wants(known.conditions.strong_weights, known.names.providers)} what every user wants"
@@ -224,7 +224,7 @@ def _together(known: Known, user: int) -> str:
             return f"in anything worse {_carriers(known, scheme, user)} would gain by telling everybody everything"
         return f"in anything worse {_somebody(known)} would gain by a policy that wins some of the users"
     if scheme.served[user] == UNDECIDED:
-        return f"{_open(known, scheme, user)}; {shared.limit}"
+        return _open(known, scheme, user)
     return f"an equilibrium gives her {_at_most(known, scheme, user)}: {_talks(known, user)}"
 
 

@@ -45,6 +45,8 @@ def as_text(study: Any) -> str:
     ]
     for user in study.users:
         parts += [_wrapped(user.sentence), *(_wrapped(reason, "  ") for reason in user.reasons)]
+    if study.outlooks:
+        parts += ["", *(line for said, ask in _outlooks(study) for line in (_wrapped(said), *[f"  {ask}"] * bool(ask)))]
     if study.changes:
         parts += ["", "What would change it:", *(_wrapped(change, "  ") for change in study.changes)]
     parts += ["", *_silence(study), _wrapped(MEANING), *_again(study)]
@@ -60,13 +62,17 @@ def as_html(study: Any) -> str:
     payoffs = "".join(row(_payoffs(user, 24, 4)) for user in study.users)
     spans = '<tr><th></th><th colspan="3">personalized</th><th colspan="3">anonymous</th></tr>'
     sentences = [" ".join((user.sentence, *user.reasons)) for user in study.users]
+    code = lambda line: f"<code>{html.escape(printable(line, None))}</code>" if line else ""
+    outlooks = "".join(f"<p>{html.escape(said)} {code(ask)}</p>" for said, ask in _outlooks(study))
+    proved, ask = _again(study)
+    again = f"{html.escape(proved)} {code(ask.strip())}"
     changes = f"<p>What would change it:</p>{listed(study.changes)}" if study.changes else ""
     return (
         f"<div><p><b>{html.escape(printable(study.sentence, None))}</b></p>{listed(study.reasons)}"
         f"<table><caption>Shares of the way from silent to aligned</caption>{spans}{row(_SHARES, 'th')}{shares}</table>"
         f"<p>{html.escape(_COLUMNS)}</p>"
         f"<table><caption>Expected payoffs</caption>{row(_PAYOFFS, 'th')}{payoffs}</table>"
-        f"{listed(sentences)}{changes}<p>{html.escape(MEANING)}</p></div>"
+        f"{listed(sentences)}{outlooks}{changes}<p>{html.escape(MEANING)}</p><p>{again}</p></div>"
     )
 
 
@@ -78,9 +84,13 @@ def _silence(study: Any) -> list[str]:
 
 def _again(study: Any) -> list[str]:
     """How to have all of it proved again: with the parts that the search looked at."""
-    options = f" --delta {study.delta!r}" if study.delta else ""
-    options += f" --budget {study.parts}" if study.parts not in (0, PARTS) else ""
-    return ["To prove it again in exact arithmetic:", f"  pluraljax certify MARKET{options}"]
+    budget = study.parts if study.parts not in (0, PARTS) else None
+    return ["To prove it again in exact arithmetic:", f"  {study.again('certify', budget)}"]
+
+
+def _outlooks(study: Any) -> list[tuple[str, str]]:
+    """What is said of what is open, and how to search longer; nothing in place of what does not help."""
+    return [(sentence, "" if budget is None else study.again("study", budget)) for sentence, budget in study.outlooks]
 
 
 def _shares(user: UserAnswer, width: int) -> list[str]:

@@ -3,6 +3,10 @@
 from ._base import base_bracket as base_bracket
 from ._batch import WorstEquilibria as WorstEquilibria
 from ._batch import worst_equilibria as worst_equilibria
+from ._outlook import APART as APART
+from ._outlook import Outlook as Outlook
+from ._outlook import Ran as Ran
+from ._outlook import outlook_of as outlook_of
 from ._proof import SegmentProof as SegmentProof
 from ._question import shared_proof as shared_proof
 from ._question import worst_equilibrium as worst_equilibrium

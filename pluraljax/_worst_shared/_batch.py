@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from .._arguments import checked, instance_of, num_parts
+from .._arguments import PARTS, checked, instance_of, num_parts
 from .._market import Market, slack
 from .._precision import float64_scope
 from .._segments import as_labels
@@ -40,7 +40,7 @@ def worst_equilibria(
     markets: Market,
     labels: Any,
     delta: Any = 0.0,
-    budget: int = 300,
+    budget: int = PARTS,
     *,
     unsearched: Any = None,
     level: float | None = None,

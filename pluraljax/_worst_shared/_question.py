@@ -1,5 +1,6 @@
 """The worst equilibrium of every user, whoever shares policies: the question, and the search on the host."""
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
 from .._activity import told_as_part
-from .._arguments import checked, instance_of, num_parts
+from .._arguments import PARTS, checked, instance_of, num_parts
 from .._bracket import Bracket
 from .._market import (
     Market,
@@ -32,6 +33,7 @@ from .._stakes import with_two_actions
 from .._status import Status
 from ._apart import worst_apart
 from ._base import TOLERANCE, part_of, unsearched
+from ._outlook import Outlook, Ran, outlook_of
 from ._pool import run_together
 from ._proof import SegmentProof, Watch
 from ._result import Drawn, WorstEquilibrium, as_profile, draw_profile, without_profile
@@ -46,7 +48,7 @@ def worst_equilibrium(
     market: Market,
     segments: Any,
     delta: Any = 0.0,
-    budget: int = 300,
+    budget: int = PARTS,
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> WorstEquilibrium:
@@ -79,7 +81,8 @@ def worst_equilibrium(
     - `segments`: an integer label per user, known before compilation; equal labels share a policy.
     - `delta`: how much a provider may leave on the table in an equilibrium, in units of its objective; >= 0. Never read
       as less than 1e-9 of the range of its objective in a segment.
-    - `budget`: the number of parts to look at in each market. More never widens a bracket.
+    - `budget`: the number of parts to look at in each market, by default those of a study and of a certificate. More
+      never widens a bracket.
     - `progress`: called with the number of searches that have ended, and of all.
 
     **Returns:** a `WorstEquilibrium`. Where `status` is `OPEN` the bracket is valid but wider than 1e-3 of the distance
@@ -125,18 +128,19 @@ def laid_out(market: Market, delta: Float[Array, ""]) -> tuple[jax.Array, ...]:
 @checked(market=one_market, segments=known_labels, delta=slack)
 @float64_scope
 def shared_proof(
-    market: Market, segments: Any, delta: Any = 0.0, budget: int = 300
-) -> tuple[WorstEquilibrium, list[SegmentProof]]:
+    market: Market, segments: Any, delta: Any = 0.0, budget: int = PARTS
+) -> tuple[WorstEquilibrium, list[SegmentProof], Outlook]:
     """Runs the search of `worst_equilibrium` in one market, and keeps what proves its answer, segment by segment.
 
-    The answer is the same, but where a segment is not searched: there it is NaN, and there is no proof.
+    The answer is the same, but where a segment is not searched: there it is NaN, and there is no proof. The last thing
+    returned is what is said of a longer search.
     """
     batch = jax.tree.map(lambda leaf: leaf[None], market)
     unknown, proofs = np.full((2, 1, market.num_users), np.nan), []
-    found, _ = search_all(
-        batch, segments, jnp.asarray(delta, jnp.float64), num_parts("budget", budget), None, unknown, proofs=proofs
-    )
-    return jax.tree.map(lambda leaf: leaf[0], found), proofs
+    budget, started = num_parts("budget", budget), time.monotonic()
+    found, course = search_all(batch, segments, jnp.asarray(delta, jnp.float64), budget, None, unknown, proofs=proofs)
+    ran = Ran(budget, bool(proofs), bool(course.left[0]), bool(course.moving[0]), time.monotonic() - started)
+    return jax.tree.map(lambda leaf: leaf[0], found), proofs, outlook_of(market, segments, ran)
 
 
 class _Segment(NamedTuple):

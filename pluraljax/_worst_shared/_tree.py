@@ -30,6 +30,8 @@ _STARTS = (0.25, 1.0)
 _BEST = 3
 # An end that moved by more of the way than this, while the last half of the parts was looked at, may move on.
 _MOVED = 0.005
+# What is known is noted whenever the parts have become more by one in so many.
+_NOTED = 16
 # Whoever decides whether a search goes on is asked every so many parts.
 _ASKED = 64
 # From so many parts of each user where nothing cuts off the end, it starts there.
@@ -80,7 +82,8 @@ class _Tree:
         self.looked = np.zeros(self.users, int)
         self.ended = np.zeros(self.users, int)
         self.counted = 0
-        self.halfway: Float[np.ndarray, "end user"] | None = None
+        # What was known on the way, with how many parts had been looked at.
+        self.noted: list[tuple[int, Float[np.ndarray, "end user"]]] = []
 
     @property
     def is_open(self) -> bool:
@@ -108,8 +111,16 @@ class _Tree:
 
     @property
     def is_moving(self) -> bool:
-        """Whether an end has moved since half of the parts were looked at."""
-        return self.halfway is None or bool((np.abs(self.ends - self.halfway) > _MOVED).any())
+        """Whether an end has moved since half of the parts were looked at: the same whatever the budget was."""
+        half = int(self.looked.sum()) / 2
+        before = [ends for looked, ends in self.noted if looked <= half]
+        return not before or bool((np.abs(self.ends - before[-1]) > _MOVED).any())
+
+    def note(self) -> None:
+        """Keeps what is known by now, every so many parts."""
+        looked, last = int(self.looked.sum()), self.noted[-1][0] if self.noted else -1
+        if looked > last + last // _NOTED:
+            self.noted.append((looked, self.ends))
 
     def excess(self, node: Node) -> Float[np.ndarray, " user"]:
         """How much more each user may lose in a node than she does in an equilibrium that was found."""
@@ -187,13 +198,13 @@ def _both_ends(tree: _Tree, budget: int, further: Further | None) -> Steps[None]
     others = [setting for setting in tree.settings if not (few or setting.is_plain)]
     easy = _EASY if tree.level is None else _SOON
     for looks, settings in ((easy, plain), (_HARD, others)):
-        yield from _grow(tree, min(budget, looks), budget)
+        yield from _grow(tree, min(budget, looks))
         if settings and tree.is_open and budget and (budget >= looks or not tree.heap):
             yield from _begin(tree, settings)
     if further is not None and budget >= _HARD:
         yield from _beyond(tree, budget, further)
     else:
-        yield from _grow(tree, budget, budget)
+        yield from _grow(tree, budget)
 
 
 def _beyond(tree: _Tree, budget: int, further: Further) -> Steps[None]:
@@ -205,18 +216,14 @@ def _beyond(tree: _Tree, budget: int, further: Further) -> Steps[None]:
     looked = lambda: int(tree.looked.sum())
     goes_on = lambda: bool(tree.heap) and further(tree.ends)
     spare = _AT_ONCE - 1
-    yield from _grow(tree, budget, budget, spare)
+    yield from _grow(tree, budget, spare)
     if not (tree.is_moving and goes_on()):
-        yield from _grow(tree, budget, budget)
+        yield from _grow(tree, budget)
         return
     while tree.is_moving and goes_on():
-        tree.halfway, budget = tree.ends, 2 * budget
+        budget = 2 * budget
         while looked() < budget - spare and goes_on():
-            yield from _grow(tree, min(budget, looked() + _ASKED), budget, spare)
-        if tree.heap and looked() < budget - spare:
-            # It was stopped: what the half before told is what there is to go by.
-            tree.halfway = None
-            return
+            yield from _grow(tree, min(budget, looked() + _ASKED), spare)
 
 
 def _screened(tree: _Tree, budget: int) -> Steps[list[Node]]:
@@ -252,14 +259,13 @@ def _guaranteed(tree: _Tree, everyone: int) -> Steps[float]:
     return bound
 
 
-def _grow(tree: _Tree, budget: int, whole: int, spare: int = 0) -> Steps[None]:
+def _grow(tree: _Tree, budget: int, spare: int = 0) -> Steps[None]:
     """Looks at the parts in which some user may lose most beyond what is found, until all is settled or spent.
 
-    `budget` is for now, `whole` that of the search, and `spare` what may be left of it.
+    `spare` is what may be left of the budget.
     """
     while tree.heap and not tree.is_told and (left := budget - int(tree.looked.sum())) > spare:
-        if tree.halfway is None and left <= whole / 2:
-            tree.halfway = tree.ends
+        tree.note()
         taken = tree.take(min(left, _AT_ONCE))
         before = tree.looked.copy()
         for _, target in taken:

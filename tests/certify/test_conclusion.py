@@ -66,6 +66,13 @@ def test_every_user_gets_a_sentence_by_what_is_proved_of_her():
 def test_what_is_open_is_counted_apart_from_what_is_proved():
     words = _conclusion.conclusion(exact_market(Arrays), ("personalized", "anonymous"), CLAIMS).words
     assert "2 of 8 questions are open: who is served, by policies of each kind." in words
+    outlooks = {"personalized": ("No search.", ""), "anonymous": ("A longer one is worth it:", "pluraljax certify x")}
+    told = _conclusion.conclusion(exact_market(Arrays), ("personalized", "anonymous"), CLAIMS, outlooks).words
+    assert "No search." not in told
+    assert told.index("  pluraljax certify x") == told.index("A longer one is worth it:") + 1
+    alone = _conclusion.conclusion(exact_market(Arrays), ["personalized"], CLAIMS[:3], outlooks).words
+    assert "No search." in alone
+    assert "A longer one is worth it:" not in alone
     decided = _conclusion.conclusion(
         exact_market(Arrays), ["personalized"], [*CLAIMS, silence("personalized", "a")]
     ).words

@@ -78,7 +78,7 @@ def known():
 @cache
 def proposal(name):
     market, delta = known()[name]
-    (found,) = _proposals.propose_shared(market, TOGETHER, delta, BUDGET)
+    (found,), _ = _proposals.propose_shared(market, TOGETHER, delta, BUDGET)
     return found
 
 
@@ -510,13 +510,13 @@ def _silent(name):
 def test_segments_are_searched_apart_and_have_their_users_names():
     """Three users, two of whom share a policy: what is claimed of them is what would be without the third."""
     market = draw(0, 2, users=3)
-    both, alone = _proposals.propose_shared(market, (1, 0, 1), 0.02, BUDGET)[::-1]
+    both, alone = _proposals.propose_shared(market, (1, 0, 1), 0.02, BUDGET)[0][::-1]
     assert (both.proof.members, alone.proof.members) == ((0, 2), (1,))
     found = shared_claims(exact_market(market), "segmented", both, Fraction(0.02))
     assert [claim.key for claim in found] == ["worst/segmented/user 0", "worst/segmented/user 2"]
     pick = lambda leaf, axis=0: np.take(np.asarray(leaf), [0, 2], axis)
     pair = plx.Market(pick(market.prior), pick(market.user_value), pick(market.provider_value, 1), pick(market.mass))
-    (other,) = _proposals.propose_shared(pair, TOGETHER, 0.02, BUDGET)
+    (other,), _ = _proposals.propose_shared(pair, TOGETHER, 0.02, BUDGET)
     for claim, same in zip(found, shared_claims(exact_market(pair), "anonymous", other, Fraction(0.02)), strict=True):
         assert [bound.value for bound in claim.bounds] == [bound.value for bound in same.bounds]
         assert all(bound.is_proved for bound in claim.bounds)
@@ -525,22 +525,23 @@ def test_segments_are_searched_apart_and_have_their_users_names():
 def test_no_search_means_no_claim():
     """Users of several types are not searched for, and neither is anybody without a budget."""
     market = cases.as_market(cases.build("gaussian", 0, cases.Shape(providers=2, users=2, types=2)))
-    assert _proposals.propose_shared(market, TOGETHER, 0.0, BUDGET) == []
-    assert _proposals.propose_shared(known()["split"][0], TOGETHER, 0.0, 0) == []
+    assert _proposals.propose_shared(market, TOGETHER, 0.0, BUDGET)[0] == []
+    assert _proposals.propose_shared(known()["split"][0], TOGETHER, 0.0, 0)[0] == []
 
 
 def test_a_certificate_has_a_section_for_users_who_share():
     """Claims with their proofs in words and in data, and who was not searched for."""
     market = draw(0, 2, users=3)
     exactly = exact_market(market)
-    found = _run._shared_section(market, exactly, "segmented", (1, 0, 1), Fraction(0), BUDGET)
+    found, _ = _run._shared_section(market, exactly, "segmented", (1, 0, 1), Fraction(0), BUDGET)
     assert [claim.key for claim in found.claims] == [f"worst/segmented/user {user}" for user in (1, 0, 2)]
     assert not any("no search" in word for word in found.words)
     certificate = Certificate("market", [], [found])
     text, data = str(certificate), json.dumps(certificate.as_data())
     assert "wins users 0, 2" in text or "wins user" in text
     assert all(field in data for field in ("splits", "inequalities", "evidence"))
-    none = _run._shared_section(market, exactly, "segmented", (1, 0, 1), Fraction(0), 0)
+    none, outlook = _run._shared_section(market, exactly, "segmented", (1, 0, 1), Fraction(0), 0)
+    assert outlook.budget == 500
     assert (none.claims, none.words[-1]) == (
         [],
         "There is no search, and no claim, for users 0-2: see the guarantee, and silence.",
@@ -556,7 +557,7 @@ def test_both_ends_are_proved_in_random_markets_of_all_families(family):
         make = getattr(plx.families, family)(providers=providers, users=users, **sizes)
         with jax.enable_x64(True):
             market = make(jax.random.key(users + 10 * providers))
-        for proposed in _proposals.propose_shared(market, (0,) * users, 0.0, 100):
+        for proposed in _proposals.propose_shared(market, (0,) * users, 0.0, 100)[0]:
             for claim in shared_claims(exact_market(market), "anonymous", proposed, Fraction(0)):
                 assert all(bound.is_proved for bound in claim.bounds), claim.reason
 

@@ -3,9 +3,11 @@
 The users want to be right about the state: silence is worth 1/2 and all the evidence 1. `v_ij = s_ij u` for a matrix s.
 """
 
+import ast
 import io
 import json
 import re
+import shlex
 import sys
 
 import jax
@@ -13,8 +15,10 @@ import numpy as np
 import pytest
 
 import pluraljax as plx
-from pluraljax._study._advice import after_search
+from pluraljax._calls import asked_again
+from pluraljax._cli._parser import build_parser
 from pluraljax._study._sentences import sentence_of_halves
+from pluraljax._worst_shared._outlook import Ran, outlook_of
 
 RIGHT = np.eye(2)
 SILENT, ALIGNED = 0.5, 1.0
@@ -135,9 +139,13 @@ def test_what_is_known_leads_where_no_search_decides():
     )
     assert found.sentence == "Personalized: Bo is served; Ann is not. Anonymous: not known for anybody."
     assert found.users[0].reasons[1] == (
-        "Anonymous: undecided, her worst equilibrium gives her between 0 % and 100 % of the way; no search was asked "
-        "for."
+        "Anonymous: undecided, her worst equilibrium gives her between 0 % and 100 % of the way."
     )
+    (outlook,) = found.outlooks
+    assert outlook.sentence.endswith("No search was asked for; one of 500 parts may settle it:")
+    assert "\n  plx.study(market, names=names, budget=500)\n" in str(found)
+    assert "<code>plx.study(market, names=names, budget=500)</code>" in found._repr_html_()
+    assert found.as_data()["outlooks"] == [{"sentence": outlook.sentence, "budget": 500}]
     assert not found.is_decided
     assert found.users[0].anonymous_served is None
 
@@ -167,28 +175,89 @@ def test_each_half_has_its_sentence_and_the_known_one_comes_first(apart, togethe
     assert sentence_of_halves(("Ann", "Bo", "Cy"), np.array(apart), np.array(together)) == wanted
 
 
+HARDLY = "A longer search is hardly worth it: the last half of 5,000 parts told next to nothing more"
+WORTH = "A longer search is worth it: the last half of"
+
+
 @pytest.mark.parametrize(
-    ("providers", "parts", "left", "moving", "seconds", "wanted"),
+    ("providers", "ran", "budget", "wanted"),
     [
-        (3, 48, True, False, 0.01, "only 48 parts were looked at, and --budget 500 (about 5 seconds) may tell more"),
-        (3, 500, True, True, 0.004, "the search still gains ground: give it --budget 2000 (about 8 seconds)"),
-        (3, 5152, True, True, 0.012, "the search still gains ground: give it --budget 30000 (about 6 minutes)"),
-        (2, 40000, True, True, 0.04, "the search still gains ground: give it --budget 200000 (about 3 hours)"),
-        (2, 500, True, True, 0.0001, "the search still gains ground: give it --budget 2000 (about a second)"),
+        (3, Ran(0, False, False, False, 0.0), 500, "No search was asked for; one of 500 parts may settle it:"),
         (
             3,
-            5000,
-            True,
-            False,
-            1.0,
-            "told next to nothing more; with several providers that is often so, whatever the budget",
+            Ran(48, True, True, False, 0.48),
+            500,
+            "Only 48 parts were looked at; 500 (about 5 seconds) may settle it:",
         ),
-        (1, 5000, True, False, 1.0, "the last half of 5,000 parts told next to nothing more"),
-        (3, 5000, False, True, 1.0, "the search came to its end, and no larger budget tells more"),
+        (
+            3,
+            Ran(500, True, True, True, 2.0),
+            2000,
+            f"{WORTH} 500 parts still told more, and 2,000 (about 8 seconds) may settle it:",
+        ),
+        (3, Ran(5152, True, True, True, 60.0), 30000, "5,152 parts still told more, and 30,000 (about 6 minutes) may"),
+        (2, Ran(40000, True, True, True, 1600.0), 200000, "and 200,000 (about 3 hours) may settle it:"),
+        (2, Ran(500, True, True, True, 0.05), 2000, "and 2,000 (about a second) may settle it:"),
+        (
+            3,
+            Ran(5000, True, True, False, 100.0),
+            20000,
+            f"{HARDLY}, which with several providers is often so, whatever the budget. All the same, this asks for "
+            "20,000 (about 7 minutes):",
+        ),
+        (1, Ran(5000, True, True, False, 10.0), 20000, f"{HARDLY}. All the same, this asks for 20,000"),
+        (3, Ran(5000, True, False, True, 1.0), None, "The search came to its end, and no larger budget tells more."),
+        (
+            3,
+            Ran(500, False, False, False, 0.1),
+            None,
+            "Near-ties, or too many signals, rule a search out, and no budget",
+        ),
     ],
 )
-def test_a_larger_budget_is_advised_with_its_time(providers, parts, left, moving, seconds, wanted):
-    assert after_search(providers, parts, left, moving, seconds).endswith(wanted)
+def test_whether_a_longer_search_is_worth_it_is_said_with_its_time(providers, ran, budget, wanted):
+    asked = market([OPPOSED[0]] * providers)
+    said = outlook_of(asked, (0, 0), ran)
+    assert wanted in said.sentence
+    assert said.sentence.startswith("Where something is not known, both ends of the bracket hold all the same.")
+    assert said.sentence.endswith(":") is (said.budget is not None)
+    assert said.budget == budget
+
+
+def test_a_market_may_be_too_large_for_any_search():
+    many = plx.observed_market(np.stack([RIGHT] * 9), np.ones((2, 9, 2, 2)))
+    for segments, wanted in (((0,) * 9, "The market is too large"), (tuple(range(9)), "The search came to its end")):
+        assert wanted in outlook_of(many, segments, Ran(500, True, False, False, 0.1)).sentence
+
+
+@pytest.mark.parametrize(
+    ("file", "options", "wanted"),
+    [
+        ("shop.csv", {}, "pluraljax certify shop.csv"),
+        ("my shop's.csv", {"delta": 1e-07}, """pluraljax certify 'my shop'"'"'s.csv' --delta 1e-07"""),
+        ("-shop.csv", {"budget": 700, "delta": None}, "pluraljax certify ./-shop.csv --budget 700"),
+        (
+            "a/b.csv",
+            {"segments": (0, 0, 1), "weights": "hull"},
+            "pluraljax certify a/b.csv --segments 0,0,1 --weights hull",
+        ),
+        (None, {"budget": 700}, "plx.certify(market, names=names, budget=700)"),
+        (
+            None,
+            {"segments": (0, 1), "weights": "hull"},
+            "plx.certify(market, names=names, segments=[0, 1], weights='hull')",
+        ),
+    ],
+)
+def test_commands_and_calls_can_be_copied(file, options, wanted):
+    said = asked_again("certify", file, options, has_names=True)
+    assert said == wanted
+    if file is None:
+        assert "names" not in asked_again("certify", file, options)
+        ast.parse(said)
+    else:
+        parsed = build_parser().parse_args(shlex.split(said)[1:])
+        assert parsed.market.removeprefix("./") == file
 
 
 def test_conditions_that_nobody_needs_are_no_bad_news(answers):
@@ -203,10 +272,12 @@ def test_conditions_that_nobody_needs_are_no_bad_news(answers):
 def test_the_columns_and_the_way_to_a_proof_are_said(answers):
     text = str(answers["opposed"])
     assert "At least: a bound that needs no search. Worst: what the worst equilibrium gives" in text
-    assert text.endswith("To prove it again in exact arithmetic:\n  pluraljax certify MARKET")
+    assert text.endswith("To prove it again in exact arithmetic:\n  plx.certify(market, names=names)")
     patient = plx.study(market(PROTECTED), NAMES, budget=700, delta=0.001)
     assert patient.parts == 700
-    assert str(patient).endswith("pluraljax certify MARKET --delta 0.001 --budget 700")
+    assert str(patient).endswith("plx.certify(market, names=names, delta=0.001, budget=700)")
+    filed = plx.study(market(PROTECTED), budget=700, delta=0.001, file="my shop.csv")
+    assert str(filed).endswith("\n  pluraljax certify 'my shop.csv' --delta 0.001 --budget 700")
 
 
 def test_units_and_constants_do_not_matter(answers):

@@ -492,6 +492,8 @@ def test_a_search_that_goes_on_ends_as_one_with_that_budget():
     assert asked
     assert 67 < looked <= 67 + 2 * 64 + 7
     same = worst_equilibria(batch, everybody, budget=looked)
+    # What is said of a still longer search does not depend on how it came to this one.
+    assert (rows.left.tolist(), rows.moving.tolist()) == (same.left.tolist(), same.moving.tolist())
     np.testing.assert_array_equal([rows.lower, rows.upper], [same.lower, same.upper])
     np.testing.assert_array_equal(rows.nodes, same.nodes)
     # Where nobody wants more, the budget is what is looked at.
