@@ -54,8 +54,14 @@ def listed(names: Iterable[Any]) -> str:
 
 def did_you_mean(name: Any, known: Iterable[str]) -> str:
     """Suggests the nearest known name, in a sentence with a blank before it; nothing where none is near."""
-    nearest = difflib.get_close_matches(str(name)[:100], [each[:100] for each in known][:_MOST_COMPARED], n=1)
+    nearest = nearest_names(name, known)
     return f" Did you mean {quoted(nearest[0])}?" if nearest else ""
+
+
+def nearest_names(name: Any, known: Iterable[str], most: int = 1) -> list[str]:
+    """The known names that another one is most like, the nearest first; none where none is near."""
+    cut = {each[:100]: each for each in [*known][:_MOST_COMPARED]}
+    return [cut[each] for each in difflib.get_close_matches(str(name)[:100], cut, n=most)]
 
 
 def for_figures(name: Any, longest: int | None = LONGEST) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .._files._archive import read_archive
-from .._files._rows import csv_rows, decimal_comma, refuse_workbooks
+from .._files._rows import csv_rows, decimal_comma, decoded, refuse_workbooks
 from .._printable import listed, quoted
 
 
@@ -100,15 +100,7 @@ _Row = tuple[str, Sequence[Any]]
 
 
 def _read_csv(path: Path) -> tuple[list[str], Iterator[_Row]]:
-    data = path.read_bytes()
-    try:
-        # A byte-order mark is no part of the first column's name.
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise ValueError(f"{path}, line {line}: not in UTF-8 ({error.reason}).") from None
-
-    lines = csv_rows(path, io.StringIO(text, newline=""))
+    lines = csv_rows(path, io.StringIO(decoded(path, path.read_bytes()), newline=""))
     _, header = next(lines, ("", []))
     return list(header), lines
 

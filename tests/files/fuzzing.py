@@ -508,10 +508,20 @@ def _numbers(grid: Any) -> dict[tuple[str, ...], float]:
     return {(r, i, contexts[c]): float(value) for r, i, c, value in named if not math.isnan(value)}
 
 
+def _spreadsheet(text: str) -> list[list[str]]:
+    """The rows in which there is something, without what is empty to the right of the first one."""
+    rows = [[e.strip() for e in row] for row in csv.reader(io.StringIO(text, newline=""), strict=True)]
+    rows = [row for row in rows if any(row)]
+    while rows and rows[0] == ["sep=", ""]:
+        del rows[0]
+    width = len(",".join(["x" * bool(e) for e in rows[0]]).rstrip(",").split(","))
+    return [row[:width] if not any(row[width:]) else row for row in rows]
+
+
 def _twin(path: Path) -> dict[tuple[str, ...], float]:
     """The numbers of a table, by who gave them to what; raises where it is no table."""
     text = path.read_bytes().decode("utf-8-sig")
-    header, *rows = ([e.strip() for e in row] for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row)
+    header, *rows = _spreadsheet(text)
     found: dict[tuple[str, ...], float] = {}
     for row in rows:
         entries = dict(zip(header, row, strict=True))
@@ -630,9 +640,11 @@ def _number(entry: Any) -> float:
 
 def _csv_form_twin(path: Path) -> _Written:
     text = path.read_bytes().decode("utf-8-sig")
-    header, *rows = ([e.strip() for e in row] for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row)
-    lines = [dict(zip(map(str.lower, header), row, strict=True)) for row in rows if any(row)]
+    header, *rows = _spreadsheet(text)
+    lines = [dict(zip(map(str.lower, header), row, strict=True)) for row in rows]
     for line in lines:
+        if line["who"].lower() in ("user", "prior", "mass"):
+            line["who"] = line["who"].lower()
         line |= {name: "" for name in ("user", "action", "state") if line.get(name, "") in ("", "*")}
     several = lambda key, some: list(dict.fromkeys(line[key] for line in some if line[key]))
     own = [line for line in lines if line["who"] == "user"]

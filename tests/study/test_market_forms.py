@@ -100,6 +100,31 @@ def test_columns_and_rows_may_come_in_any_order(tmp_path):
     np.testing.assert_array_equal(market.user_value, wanted().user_value)
 
 
+@pytest.mark.parametrize("text", [CSV, WIDE], ids=["long", "wide"])
+def test_what_spreadsheets_add_is_nothing(tmp_path, text):
+    """Empty columns to the right, rows of nothing anywhere, Excel's line about separators, capitals, blanks."""
+    lines = ["sep=,", ",,,,,,,", *(line + ",," for line in text.splitlines()), ",,,,,,,", "", ",,,,,,,"]
+    lines[2] = lines[2].upper() if text is CSV else lines[2].replace("who", " Who ")
+    lines = [line.replace("user,Ann", "User,Ann").replace("prior", "PRIOR") for line in lines]
+    market, names = plx.files.load_named_market(write(tmp_path, "\r\n".join(lines).encode("utf-8-sig")))
+    assert names == plx.files.MarketNames(("Ann", "Bo"), ("Zoe", "Max"), ("tea", "coffee"), ("hot", "cold"))
+    for read, right in zip(jax.tree.leaves(market), jax.tree.leaves(wanted()), strict=True):
+        np.testing.assert_array_equal(read, right)
+
+
+def test_states_may_be_called_almost_like_columns(tmp_path):
+    """Where that column is there, or would hold no number, it is no slip: a car is new or used, fish fresh or stale."""
+    for states in ("new,used", "fresh,stale", "hot,whoa"):
+        path = write(tmp_path, WIDE.replace("hot,cold", states), f"{states}.csv")
+        assert plx.files.load_named_market(path)[1].states == tuple(states.split(","))
+
+
+def test_names_that_are_alike_are_not_asked_about_where_both_have_payoffs(tmp_path):
+    text = changed("Max,Bo,tea,cold,8\n", "").replace("Bo", "Anne")
+    with pytest.raises(ValueError, match=r"provider 'Max' from user 'Anne' for action 'tea' in state 'cold'\.$"):
+        plx.load_market(write(tmp_path, text))
+
+
 def test_what_is_left_out_has_a_meaning(tmp_path):
     """No states: there is nothing to be known. No prior and no mass: equal ones. No user: whoever comes."""
     path = write(tmp_path, "payoff,action,who\n1,tea,user\n2,coffee,user\n3,tea,Zoe\n4,coffee,Zoe\n")
@@ -161,7 +186,10 @@ BAD_CSV = {
     "no mass": (changed("mass,Ann,,,2", "mass,Ann,,,two"), "line 4: a mass must be a finite number, got 'two'"),
     "a wide mass twice": (WIDE.replace("mass,Ann,,2,", "mass,Ann,,2,3"), "line 3: a mass is one number, in any of the"),
     "a wide hole": (WIDE.replace("tea,1,3", "tea,1,"), "payoff must be a finite number, got ''"),
-    "a column that is no column": ("who,user,action,payoff,users\n", "there is no column 'users'. Known: who, user,"),
+    "a column that is no column": (
+        "who,user,action,payoff,users\n",
+        "line 1: there is no column 'users'. Leave it out.",
+    ),
     "no rows": ("who,action,payoff\n", "has no rows under its header"),
     "a column is missing": (changed("state,payoff", "state,payof"), "no column 'payof'. Did you mean 'payoff'?"),
     "a column twice": (changed("user,action", "action,action"), "line 1: its columns 'action' appear twice"),
@@ -186,8 +214,8 @@ BAD_CSV = {
     ),
     "a misspelt provider": (
         changed("Zoe,,coffee", "Zoee,,coffee"),
-        "there is no payoff of provider 'Zoe' from user 'Ann' for action 'coffee' in state 'hot' (and 7 more). "
-        "Did you mean 'Zoee'?",
+        "line 13: there is no payoff of provider 'Zoee' from user 'Ann' for action 'tea' in state 'hot' (and 7 more). "
+        "Here provider 'Zoee' is read first. Is it the same as 'Zoe' (line 12)?",
     ),
     "a misspelt user": (
         changed("Max,Ann,tea", "Max,An,tea"),
@@ -197,22 +225,93 @@ BAD_CSV = {
     "a misspelt state": (changed("Bo,coffee,cold", "Bo,coffee,colt"), "no state 'colt'. Did you mean 'cold'?"),
     "no users": (
         re.sub(r"(?m)^user,", "users,", CSV),
-        "no row whose 'who' is 'user', for what users get. Did you mean",
+        "line 6: 'who' is 'users', and there is no row whose 'who' is 'user', for what users get. Did you mean 'user'?",
     ),
     "no providers": (re.sub(r"(?m)^(Zoe|Max).*\n", "", CSV), "has no row of a provider"),
-    "a prior of less than 1": (changed("hot,0.25", "hot,0.2"), "the prior of user 'Ann' sums to 0.95 instead of 1"),
+    "a prior of less than 1": (
+        changed("hot,0.25", "hot,0.2"),
+        "line 2: the prior of user 'Ann', which begins here, sums to 0.95 instead",
+    ),
     "a negative prior": (changed("hot,0.25", "hot,-0.25"), "line 2: a probability must be >= 0, got -0.25"),
     "a second prior": (CSV + "prior,Ann,,hot,0.25\n", "a second probability of state 'hot' for user 'Ann'"),
     "a prior of one user": (
         changed("prior,*,,hot", "prior,Bo,,hot"),
-        "there is no probability of state 'hot' for user 'Ann'; no prior at all means equal ones",
+        "line 3: there is no probability of state 'hot' for user 'Ann'; no prior at all means equal ones",
     ),
     "a prior of no state": (changed("prior,*,,hot", "prior,*,,"), "line 2: no state; every probability is that of one"),
     "a prior of an action": (changed("prior,*,,hot", "prior,*,tea,hot"), "a row of 'prior' has no action, got 'tea'"),
     "a mass of nothing": (changed("mass,Ann,,,2", "mass,Ann,,,0"), "line 4: a mass must be positive, got 0"),
-    "one mass": (changed("mass,Ann,,,2\n", ""), "there is no mass for user 'Ann'; no mass at all means equal ones"),
+    "one mass": (
+        changed("mass,Ann,,,2\n", ""),
+        "line 4: there is no mass for user 'Ann'; no mass at all means equal ones",
+    ),
     "a mass in a state": (changed("mass,Ann,,,2", "mass,Ann,,hot,2"), "line 4: a mass has no state, got 'hot'"),
-    "not UTF-8": (CSV.encode() + b"\xff\xfe", "line 19: not in UTF-8"),
+    "not UTF-8": (CSV.encode() + b"\xff\xfe", 'line 19: not in UTF-8 (invalid start byte); save it as "CSV UTF-8" in'),
+    "Latin-1": (
+        CSV.replace("Zoe", "Zo\xeb").encode("latin-1"),
+        "line 12: not in UTF-8 (invalid continuation byte); save",
+    ),
+    "UTF-16 with its mark": (CSV.encode("utf-16"), 'line 1: in UTF-16; save it as "CSV UTF-8" in the spreadsheet'),
+    "UTF-16 without": (CSV.encode("utf-16-le"), ": in UTF-16; save it as"),
+    "no text": (CSV.encode() + b"\0", ": not text; save it as"),
+    "semicolons and decimal commas": (
+        CSV.replace(",", ";").replace("0.25", "0,25"),
+        "line 1: columns are separated by ';'; separate them by ',', and write decimals with a point (2.5), as spread",
+    ),
+    "a column without a name": (
+        "who,,action,payoff\nuser,Ann,tea,1\n",
+        "line 1: column 2 has no name; give it one, or",
+    ),
+    "users for user in a wide table": (
+        WIDE.replace("who,user", "who,users"),
+        "line 1: there is no column 'users', and it is no state: line 3 has 'Ann' in it, and states have numbers. Did "
+        "you mean 'user'? Known: who, user, action, state, payoff.",
+    ),
+    "a transposition": (
+        WIDE.replace("who,user", "who,uesr"),
+        "there is no column 'uesr', and it is no state: line 3",
+    ),
+    "whom": (WIDE.replace("who,", "whom,"), "line 2 has 'prior' in it, and states have numbers. Did you mean 'who'?"),
+    "another word for who": (
+        WIDE.replace("who,", "party,"),
+        "there is no column 'party', and it is no state: line",
+    ),
+    "actions": (
+        WIDE.replace(",action", ",actions"),
+        "line 5 has 'tea' in it, and states have numbers. Did you mean 'a",
+    ),
+    "payoffs among states": (
+        WIDE.replace("hot,cold", "hot,payoffs"),
+        "line 1: there is no column 'payoffs'. Did you mean 'payoff'?",
+    ),
+    "payoffs beside states": (changed("state,payoff", "state,payoffs"), "no column 'payoffs'. Did you mean 'payoff'?"),
+    "another word for payoff": (changed("state,payoff", "state,value"), "no column 'value'. Did you mean 'payoff'?"),
+    "states": (changed("state,payoff", "states,payoff"), "no column 'states'. Did you mean 'state'?"),
+    "a note": (
+        "\n".join(line + (f",{'why' if n == 5 else ''}" if n else ",note") for n, line in enumerate(WIDE.splitlines())),
+        "line 1: there is no column 'note', and it is no state: line 6 has 'why' in it, and states have numbers. Leave",
+    ),
+    "a provider misspelt once": (
+        WIDE.replace("Max,Bo,tea", "Mxa,Bo,tea"),
+        "line 13: there is no payoff of provider 'Mxa' from user 'Ann' for action 'tea' in state 'hot' (and 7 more). "
+        "Here provider 'Mxa' is read first. Did you mean 'Max' (line 11)?",
+    ),
+    "a user misspelt in a row of her own": (
+        WIDE.replace("user,Ann,coffee", "user,Anne,coffee"),
+        "line 6: there is no payoff of provider 'Max' from user 'Anne' for action 'tea'",
+    ),
+    "an action misspelt in a user's own row": (
+        WIDE.replace("user,Bo,coffee", "user,Bo,cofee"),
+        "Here action 'cofee' is read first. Did you mean 'coffee' (line 6)?",
+    ),
+    "priors": (
+        changed("prior,*,,hot", "priors,*,,hot"),
+        "line 2: no action; every payoff is that of one action. Did you",
+    ),
+    "a prior of one user that is short": (
+        WIDE.replace("prior,,,0.25,0.75", "prior,Ann,,0.25,0.75\nprior,Bo,,0.25,0.7"),
+        "line 3: the prior of user 'Bo', which begins here, sums to 0.95 instead of 1. Divide it by its sum.",
+    ),
     "an open quote": (CSV + '"Zoe,Bo', "not CSV"),
 }
 
@@ -268,7 +367,10 @@ BAD_TOML = {
         toml("mass = 1.0", "prior = [0.5, 0.5]"),
         "users.Bo.prior.hot: a second probability of state 'hot'",
     ),
-    "a prior of 2": (toml("[0.25, 0.75]", "[1, 1]"), "the prior of user 'Ann' sums to 2 instead of 1"),
+    "a prior of 2": (
+        toml("[0.25, 0.75]", "[1, 1]"),
+        "prior.hot: the prior of user 'Ann', which begins here, sums to 2",
+    ),
     "users that are none": (toml("[users.Ann]", "[users.Ann.x]"), "users.Ann: there is no key 'x' here"),
     "nobody": ("actions = ['a']\nproviders = {}\nusers = {}", "users: needs a table of names, got {}"),
 }
