@@ -85,7 +85,7 @@ class Claim:
             return "the lower end is above the upper one: please report this as a bug"
         if len(ends) == 2 and ends["upper"] - ends["lower"] > self.tolerance * self.scale:
             width, known = as_float(ends["upper"] - ends["lower"]), as_float(self.tolerance * self.scale)
-            return f"both ends hold, but are {width:.3g} apart (known: {known:.3g})"
+            return f"both ends hold, but are {width:.3g} apart (needed: at most {known:.3g})"
         return ""
 
     @property

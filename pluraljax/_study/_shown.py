@@ -22,6 +22,16 @@ _COLUMNS = (
     "goes by both, and both are proved."
 )
 _TRUTH = {True: "yes", False: "no", None: "?"}
+_NO_WAY = "-"
+# What stands in the table of shares, and what it means.
+_SIGNS = {
+    _TRUTH[None]: "not known; both ends of her worst equilibrium are proved all the same",
+    _NO_WAY: "nothing that she could be told is worth anything to her",
+}
+_PAYMENTS = (
+    "Cost: half the sum of the squared payments, each user's times her mass. Beta: how much her payoffs count in what "
+    "providers then want together."
+)
 
 
 def as_text(study: Any) -> str:
@@ -38,6 +48,7 @@ def as_text(study: Any) -> str:
         "Shares of the way from silent (0 %) to aligned (100 %):",
         _table(_SHARES, lambda width, _: [_shares(user, width) for user in study.users], grouped=True),
         _wrapped(_COLUMNS),
+        *map(_wrapped, _legend(study)),
         "",
         "Expected payoffs:",
         _table(_PAYOFFS, lambda width, digits: [_payoffs(user, width, digits) for user in study.users]),
@@ -49,6 +60,7 @@ def as_text(study: Any) -> str:
         parts += ["", *(line for said, ask in _outlooks(study) for line in (_wrapped(said), *[f"  {ask}"] * bool(ask)))]
     if study.changes:
         parts += ["", "What would change it:", *(_wrapped(change, "  ") for change in study.changes)]
+        parts += map(_wrapped, _payments(study))
     parts += ["", *_silence(study), _wrapped(MEANING), *_again(study)]
     return printable_lines("\n".join(parts))
 
@@ -67,13 +79,27 @@ def as_html(study: Any) -> str:
     proved, ask = _again(study)
     again = f"{html.escape(proved)} {code(ask.strip())}"
     changes = f"<p>What would change it:</p>{listed(study.changes)}" if study.changes else ""
+    changes += "".join(f"<p>{html.escape(line)}</p>" for line in _payments(study))
+    columns = "".join(f"<p>{html.escape(line)}</p>" for line in (_COLUMNS, *_legend(study)))
     return (
         f"<div><p><b>{html.escape(printable(study.sentence, None))}</b></p>{listed(study.reasons)}"
         f"<table><caption>Shares of the way from silent to aligned</caption>{spans}{row(_SHARES, 'th')}{shares}</table>"
-        f"<p>{html.escape(_COLUMNS)}</p>"
+        f"{columns}"
         f"<table><caption>Expected payoffs</caption>{row(_PAYOFFS, 'th')}{payoffs}</table>"
         f"{listed(sentences)}{outlooks}{changes}<p>{html.escape(MEANING)}</p><p>{again}</p></div>"
     )
+
+
+def _legend(study: Any) -> list[str]:
+    """What the signs in the table of shares mean, of those that are in it."""
+    there = {entry for user in study.users for entry in _shares(user, 1)[1:]}
+    said = [f"{sign} {meaning}" for sign, meaning in _SIGNS.items() if sign in there]
+    return [f"Signs: {'; '.join(said)}."] if said else []
+
+
+def _payments(study: Any) -> list[str]:
+    """What is said of payments, in other words, where there are any."""
+    return [_PAYMENTS] if any(each["solved"] for each in study.interventions["payments"].values()) else []
 
 
 def _silence(study: Any) -> list[str]:
@@ -99,7 +125,7 @@ def _shares(user: UserAnswer, width: int) -> list[str]:
         sure = (guarantee - user.silent) / (user.aligned - user.silent) if not math.isnan(low) else math.nan
         ends = percent_below(max(low, 0.0)), percent_above(min(high, 1.0))
         if math.isnan(low):
-            return [_TRUTH[served], "-", "-"]
+            return [_TRUTH[served], _NO_WAY, _NO_WAY]
         return [_TRUTH[served], percent_below(min(max(sure, 0.0), 1.0)), _bracket(*ends)]
 
     apart = scheme(user.personalized_served, user.personalized_guarantee, user.personalized_share)

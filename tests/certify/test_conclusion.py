@@ -131,7 +131,7 @@ def test_what_is_marked_is_what_is_counted():
         assert "   2 claims: 1 PROVED, 1 OPEN." in lines
         assert sum(line.endswith(" OPEN") for line in lines) == 1
         assert sum(line.endswith(" PROVED") for line in lines) == proved
-        assert "     why: both ends hold, but are 1 apart (known: 1e-06)" in lines
+        assert "     why: both ends hold, but are 1 apart (needed: at most 1e-06)" in lines
     assert text.count("by hand") == 4
     assert "by hand" not in brief
     assert not certificate.is_proved

@@ -9,6 +9,7 @@ import json
 import re
 import shlex
 import sys
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -130,6 +131,9 @@ def test_whoever_cannot_gain_by_conversation_is_served():
     assert np.isnan(found.users[0].personalized_share).all()
     assert found.as_data()["users"][0]["personalized_share"] == [None, None]
     assert "Ann   yes     -         -      yes     -         -" in str(found)
+    text = " ".join(str(found).split())
+    assert "Signs: - nothing that she could be told is worth anything to her. Expected payoffs" in text
+    assert "Signs: - nothing that" in found._repr_html_()
 
 
 def test_what_is_known_leads_where_no_search_decides():
@@ -278,6 +282,24 @@ def test_the_columns_and_the_way_to_a_proof_are_said(answers):
     assert str(patient).endswith("plx.certify(market, names=names, delta=0.001, budget=700)")
     filed = plx.study(market(PROTECTED), budget=700, delta=0.001, file="my shop.csv")
     assert str(filed).endswith("\n  pluraljax certify 'my shop.csv' --delta 0.001 --budget 700")
+
+
+def test_signs_are_explained_where_they_occur(answers):
+    plain = " ".join(str(answers["opposed"]).split())
+    assert "Signs:" not in plain + answers["opposed"]._repr_html_()
+    assert ("Cost: half the sum" in plain) is ("at a cost of" in plain)
+    assert "Cost: half the sum" not in str(answers["alike"])
+    found = plx.study(market(PROTECTED), NAMES, budget=0)
+    unknown = "Signs: ? not known; both ends of her worst equilibrium are proved all the same"
+    idle = replace(found.users[0], personalized_share=(np.nan, np.nan), anonymous_share=(np.nan, np.nan))
+    both = replace(found, users=(idle, found.users[1]))
+    also = "; - nothing that she could be told is worth anything to her"
+    for answer, wanted in ((found, f"{unknown}."), (both, f"{unknown}{also}.")):
+        assert wanted in " ".join(str(answer).split())
+        assert f"<p>{wanted}</p>" in answer._repr_html_()
+    assert "Cost: half the sum of the squared payments" in str(answers["foes"])
+    assert "Cost: half the sum of the squared payments" in answers["foes"]._repr_html_()
+    assert max(map(len, str(found).splitlines())) <= 80
 
 
 def test_units_and_constants_do_not_matter(answers):
