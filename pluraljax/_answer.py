@@ -63,6 +63,8 @@ class Answer(Readable):
     # The fields that are `witness` and `proof`; none where the answer does not carry it.
     attained_by: ClassVar[str] = ""
     proved_by: ClassVar[str] = ""
+    # What is said beside a status that is in doubt.
+    in_doubt: ClassVar[str] = ""
 
     @property
     def lower(self) -> Array | np.ndarray:
@@ -167,7 +169,10 @@ def _fields(answer: Any) -> Iterator[tuple[str, str]]:
     for name in _names(answer):
         leaf = getattr(answer, name)
         if name == "status":
-            yield name, _coded(leaf, Status)
+            beside = (
+                answer.in_doubt if isinstance(answer, Answer) and (np.asarray(leaf) == Status.IN_DOUBT).any() else ""
+            )
+            yield name, _coded(leaf, Status) + (f" ({beside})" if beside else "")
         elif name == "holds":
             yield name, _coded(leaf, Truth)
         elif isinstance(leaf, Bracket):

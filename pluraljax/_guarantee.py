@@ -51,11 +51,13 @@ class Guarantee(UtilityAnswer):
     multipliers that prove its lower end for user j, the `proof`, in the units of alignment weights: her payoff is
     compared with `sum_i weights[j, i] v_ij`. `outcome[j]` meets the inequalities and reaches the upper end, the
     `witness`: the probability of each action of the members of her segment, in their order, given type and evidence.
-    `status` is a `Status` code per user; where the market's data are invalid, every number is NaN.
+    `status` is a `Status` code per user; where it is `IN_DOUBT`, `plx.certify` is the one to ask, which reads the
+    stored numbers exactly. Where the market's data are invalid, every number is NaN.
     """
 
     attained_by = "outcome"
     proved_by = "weights"
+    in_doubt = "plx.certify may decide it"
 
     value: Bracket
     weights: Float[Array, "user provider"]

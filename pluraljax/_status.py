@@ -44,6 +44,7 @@ _SENTENCES = {
     Status.IN_DOUBT: (
         "The answer hangs on the rounding of the payoffs: some inequalities can only be met with equality, or best "
         "actions differ by less than sums are exact to. Both ends are valid bounds, and no solver brings them together."
+        " Of a guarantee, plx.certify is the one to ask: it reads the stored numbers exactly, and may decide it."
     ),
     Status.NOT_FINITE: "An array holds NaN or infinity. Check the source of the payoffs, priors and masses.",
     Status.NEGATIVE_PRIOR: "A prior has a negative entry. Priors are probabilities: clip or correct them.",

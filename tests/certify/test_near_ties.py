@@ -7,11 +7,15 @@ proposes; what it says does not.
 import re
 from fractions import Fraction
 
+import near_ties
 import numpy as np
 import pytest
 import rational_oracle as oracle
 
 import pluraljax as plx
+from pluraljax._certify import _run
+from pluraljax._certify._market import exact_market
+from pluraljax._status import Status
 
 QUICK, DRAWN = 4, 50
 
@@ -116,6 +120,22 @@ def judge_silence(market, question, delta, users, providers):
 def test_nothing_false_is_proved_of_near_ties(seeds):
     for seed in seeds:
         judge(near_tie(seed), delta=Fraction(0) if seed % 3 else Fraction(1, 128))
+
+
+def test_exact_arithmetic_decides_what_float64_is_in_doubt_about():
+    """Whether two actions tie hangs on what a sum was rounded to; the numbers that are stored say that they do not."""
+    rng = np.random.default_rng(0)
+    clear, *_, market = [near_ties.draw(rng)[0] for _ in range(118)]
+    found = plx.guarantee(market, plx.personalized(2))
+    assert Status(int(found.status[1])) == Status.IN_DOUBT
+    assert "IN_DOUBT] (plx.certify may decide it)" in repr(found)
+    assert "(plx.certify" not in repr(plx.guarantee(clear, plx.personalized(2)))
+    section = _run._promise_section(market, exact_market(market), "personalized", (0, 1), [], Fraction(0))
+    claim = section.claims[1]
+    assert (claim.key, claim.verdict) == ("guarantee/personalized/user 1", "PROVED")
+    value = oracle.guarantee(market, [1], 1, Fraction(0))
+    assert ends(claim)["lower"] <= value <= ends(claim)["upper"]
+    assert ends(claim)["upper"] < float(found.upper[1]) - 1e-7
 
 
 @pytest.mark.slow
