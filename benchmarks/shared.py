@@ -4,7 +4,8 @@
 
 For every family and number of providers: the share of users whose bracket is narrower than 1e-3 of the way from silent
 to aligned utility, the share of markets in which it is decided whether every equilibrium serves every user (99 % of
-that way), in how many it does, the mean width of the brackets, and milliseconds of one core per market when warm.
+that way), in how many it does, the mean width of the brackets, and milliseconds of one core per market when warm. Then
+the means over families, for each number of providers and in all.
 """
 
 import argparse
@@ -33,7 +34,7 @@ def families(providers: int, users: int):
 def measure(family, markets: int, budget: int) -> dict[str, float]:
     batch = jax.vmap(family)(jax.vmap(lambda i: jr.fold_in(jr.key(0), i))(np.arange(markets)))
     base = jax.vmap(plx.benchmarks)(batch)
-    plx.worst_equilibrium(batch, plx.anonymous(batch.num_users), budget=0)
+    plx.worst_equilibrium(batch, plx.anonymous(batch.num_users), budget=1)
     start = time.process_time()
     found = plx.worst_equilibrium(batch, plx.anonymous(batch.num_users), budget=budget)
     cost = time.process_time() - start
@@ -58,14 +59,25 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=3)
     asked = parser.parse_args()
     print(f"{'family':20} {'k':>2} {'closed':>7} {'decided':>8} {'served':>7} {'width':>7} {'ms':>7}")
+    means = []
     for providers in asked.providers:
+        rows = []
         for name, family in families(providers, asked.users):
-            row = measure(family, asked.markets, asked.budget)
-            print(
-                f"{name:20} {providers:2d} {row['closed']:7.0%} {row['decided']:8.0%} {row['served']:7.0%}"
-                f" {row['width']:7.3f} {row['ms']:7.0f}",
-                flush=True,
-            )
+            rows.append(measure(family, asked.markets, asked.budget))
+            show(name, f"{providers}", rows[-1])
+        means.append(mean(rows))
+    for providers, row in zip(asked.providers, means, strict=True):
+        show("all families", f"{providers}", row)
+    show("all", "", mean(means))
+
+
+def mean(rows: list[dict[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+
+def show(name: str, providers: str, row: dict[str, float]) -> None:
+    shares = f"{row['closed']:7.0%} {row['decided']:8.0%} {row['served']:7.0%}"
+    print(f"{name:20} {providers:>2} {shares} {row['width']:7.3f} {row['ms']:7.0f}", flush=True)
 
 
 if __name__ == "__main__":

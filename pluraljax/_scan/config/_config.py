@@ -61,7 +61,7 @@ class ScanConfig:
       `most` times the cells where `most` is given.
     - `robust`: an `Exits` (in TOML a table, such as `{removed = [0, 1, 2]}`) asks what is left of weak alignment and of
       coverage after the worst exit of so many providers.
-    - `search`: a `WorstSearch` (in TOML a table, such as `{markets = 64, budget = 8}`) searches the first markets of
+    - `search`: a `WorstSearch` (in TOML a table, such as `{markets = 64, budget = 100}`) searches the first markets of
       each cell for the worst equilibria of one anonymous policy, and says whom competition serves. Needs `equilibria`.
     - `measurements`: measurements of your own, each a `Measurement`, its class, `"module:Name"` or `"file.py:Name"`, or
       a table with its settings, `{measurement = "file.py:Name", level = 0.5}`.

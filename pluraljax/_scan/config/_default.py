@@ -26,5 +26,5 @@ def default_config() -> ScanConfig:
             FamilyGrid("conic", _SMALL | {"perturbation": 0.1}),
         ),
         markets=48 * 512,
-        search=WorstSearch(markets=64, budget=8),
+        search=WorstSearch(markets=64, budget=100),
     )

@@ -40,7 +40,7 @@ def as_worst_search(value: Any) -> WorstSearch | None:
     """Reads the entry `search` of a config: a table of a `WorstSearch`, or nothing."""
     if value is None or isinstance(value, WorstSearch):
         return value
-    return read_entry(WorstSearch, "search", value, "a table such as {markets = 64, budget = 8}")
+    return read_entry(WorstSearch, "search", value, "a table such as {markets = 64, budget = 100}")
 
 
 def as_plain_worst_search(search: WorstSearch) -> dict[str, Any]:
