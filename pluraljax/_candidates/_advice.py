@@ -141,21 +141,23 @@ def advised_reply(
     # In a shared policy one user's regret may pay in what others do.
     size = size if game.member is None else jnp.where(game.member, _by_segment(game, size)[None], 0.0).sum(axis=1)
     prices, paces = jnp.int32(len(_PRICES)), jnp.int32(len(_PACES))
-    price = jnp.asarray(_PRICES, jnp.float64)[start % prices]
-    pace = jnp.asarray(_PACES, jnp.float64)[start // prices % paces]
-    outside = _outside(rivals)
+    price = jnp.asarray(_PRICES, annealing.precision)[start % prices]
+    pace = jnp.asarray(_PACES, annealing.precision)[start // prices % paces]
+    weights = _row_weights(game, advice, size, logits)
+    # Steps are taken in these; what is looked at is `game`.
+    known = (game, told, paid, size, weights, _outside(rivals))
+    near, told, paid, size, weights, outside = annealing.in_steps(known)
 
     def objective(kernels: list[Array], temperature: Array) -> Array:
-        policies = [spread(kernel, game.member)[0] for kernel in kernels]
+        policies = [spread(kernel, near.member)[0] for kernel in kernels]
         likelihood = jax.vmap(lambda policy: likelihoods(policy)[-1])(policies)
         promised, pay = ((likelihood * stakes).sum(axis=(1, 2)) for stakes in (told, paid))
-        value = jax.vmap(smooth_value, in_axes=(0, 0, 0, None))(game.user, game.probability, policies, temperature)
+        value = jax.vmap(smooth_value, in_axes=(0, 0, 0, None))(near.user, near.probability, policies, temperature)
         if outside is not None:
             value = smooth_maximum(jnp.stack([value, outside], axis=-1), jnp.broadcast_to(temperature, value.shape))
             promised, pay = jnp.where(advice.served, promised, outside), jnp.where(advice.served, pay, 0.0)
         return (pay - price * size * (value - promised)).sum()
 
-    weights = _row_weights(game, advice, size, logits)
     # What regret costs follows the price: the dearer, the colder.
     cool = _PRICES[0] / price
 
@@ -170,7 +172,7 @@ def advised_reply(
         return [jnp.maximum(at - at.max(axis=-1, keepdims=True), _FLOOR) for at in moved], speed
 
     def look(logits: list[Array], best: tuple[list[Array], Array]) -> tuple[list[Array], Array]:
-        kernels = [jax.nn.softmax(each, axis=-1) for each in logits]
+        kernels = [jax.nn.softmax(each.astype(jnp.float64), axis=-1) for each in logits]
         return better(best, (kernels, earned(game, rivals, kernels)))
 
     def leg(number: Array, state):
@@ -179,6 +181,7 @@ def advised_reply(
         return logits, speed, look(logits, best)
 
     kernels = [jax.nn.softmax(each, axis=-1) for each in logits]
+    logits = annealing.in_steps(logits)
     state = (logits, [jnp.zeros_like(each) for each in logits], (kernels, earned(game, rivals, kernels)))
     legs = -(-annealing.steps // _LOOK)
     return lax.fori_loop(jnp.int32(0), jnp.int32(legs), leg, state)[2]

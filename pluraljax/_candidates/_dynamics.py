@@ -7,7 +7,7 @@ certified: where a profile ends is looked at with exact play afterwards.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +19,10 @@ from .._conversation import Logit, Response
 from .._families._draws import normals
 from .._payoff import Game, converse, game_gradient, settle
 
+_Tree = TypeVar("_Tree")
 Method = Literal["simultaneous", "alternating", "logit"]
 METHODS: tuple[Method, ...] = ("simultaneous", "alternating", "logit")
+PRECISIONS = ("float64", "float32")
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Annealing:
     - `rate`: Adam's learning rate for logits, or, in the logit method, the share by which they move towards the best
       reply; in (0, 1].
     - `turn`: steps that a provider has until it is the next one's turn, where providers alternate; >= 1.
+    - `precision`: `"float64"`, or `"float32"`: the numbers that gradient steps are taken in. Policies are looked at,
+      and every bracket is evaluated, in float64 either way, so that this only changes which profiles are found.
 
     Raises `ValueError` for anything else.
     """
@@ -43,8 +47,11 @@ class Annealing:
     coldest: float = 3e-5
     rate: float = 0.03
     turn: int = 20
+    precision: str = "float64"
 
     def __post_init__(self):
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"Annealing.precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}.")
         for name in ("steps", "turn"):
             value = getattr(self, name)
             if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
@@ -59,8 +66,13 @@ class Annealing:
 
     def temperature(self, step: Array) -> Array:
         """Falls over the first four fifths of the steps, and then stays."""
-        share = jnp.clip(step.astype(jnp.float64) / max(0.8 * self.steps, 1.0), 0.0, 1.0)
+        share = jnp.clip(step.astype(self.precision) / max(0.8 * self.steps, 1.0), 0.0, 1.0)
         return self.hottest * (self.coldest / self.hottest) ** share
+
+    def in_steps(self, tree: _Tree) -> _Tree:
+        """All floats of a tree, in the numbers that gradient steps are taken in."""
+        floats = lambda leaf: jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
+        return jax.tree.map(lambda leaf: leaf.astype(self.precision) if floats(leaf) else leaf, tree)
 
 
 # Logits of the starts: how strongly an informative policy tells the evidence, and the spread of random ones.
@@ -105,6 +117,7 @@ def in_common_units(game: Game) -> Game:
 
 def gradient_play(game: Game, logits: list[Array], annealing: Annealing, method: Method) -> list[Array]:
     """All providers play from some logits on; returns the kernels they end with. Payoffs are in common units."""
+    game, logits = annealing.in_steps((game, logits))
     providers = game.provider.shape[0]
     everyone = jnp.arange(providers, dtype=jnp.int32)
 
@@ -125,6 +138,7 @@ def gradient_reply(
 
     `offers` are what conversations with every provider are worth and lead to, `[provider user]`, in common units.
     """
+    game, offers, logits = annealing.in_steps((game, offers, logits))
     value = lambda kernels, people: relaxed_value(game, offers, provider, kernels, people)
     slopes = lambda kernels, step: jax.grad(value)(kernels, Logit(annealing.temperature(step)))
     return _climb(logits, slopes, annealing)
@@ -159,7 +173,7 @@ def _climb(
 
     state = (logits, optimiser.init(logits))
     logits, _ = lax.fori_loop(jnp.int32(0), jnp.int32(annealing.steps), advance, state)
-    return _probabilities(logits)
+    return _ended(logits)
 
 
 def _play_logit(
@@ -176,7 +190,12 @@ def _play_logit(
         aim = jax.tree.map(lambda g: (g - g.mean(axis=-1, keepdims=True)) / temperature, found)
         return jax.tree.map(lambda at, to: at + annealing.rate * (to - at), logits, aim)
 
-    return _probabilities(lax.fori_loop(jnp.int32(0), jnp.int32(annealing.steps), advance, logits))
+    return _ended(lax.fori_loop(jnp.int32(0), jnp.int32(annealing.steps), advance, logits))
+
+
+def _ended(logits: list[Array]) -> list[Array]:
+    """Where play ends, in float64 whatever the steps were taken in."""
+    return _probabilities([each.astype(jnp.float64) for each in logits])
 
 
 def _probabilities(logits: list[Array]) -> list[Array]:

@@ -1,5 +1,7 @@
 """What is lowered for a GPU on a machine without one: no call to the host, and a GPU's lanes instead of a CPU's."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +18,7 @@ from pluraljax._scan.measure._search import Search
 # A chunk as a GPU takes it, all of it in one tile: more than a CPU's lanes.
 CHUNK = 37
 TALK = plx.Conversation()
+SINGLE = plx.play.Annealing(steps=3, precision="float32")
 QUESTIONS = {
     "robust": lambda market: plx.robust_alignment(market, 1),
     "persuasion": plx.persuasion,
@@ -23,6 +26,13 @@ QUESTIONS = {
 }
 LONG = {
     "reply": lambda market: plx.best_response(market, (0,), TALK, plx.play.silent_profile(market, (0,), TALK)),
+    "equilibrium": lambda market: plx.equilibrium(market, (0,), TALK, starts=1, annealing=SINGLE),
+}
+PLAYED = {
+    method: lambda market, method=method: plx.play.gradient_policies(
+        market, (0,), TALK, jax.random.key(0), method=method, annealing=SINGLE
+    )
+    for method in ("simultaneous", "alternating", "logit")
 }
 
 
@@ -86,6 +96,17 @@ def test_questions_are_lowered_for_a_gpu(name, laid_out):
     assert "callback" not in lowered(jax.vmap((QUESTIONS | LONG)[name]), market_types())
     assert laid_out
     assert not any(laid_out)
+
+
+@pytest.mark.parametrize("method", PLAYED)
+def test_play_is_lowered_for_a_gpu_in_single_precision(method):
+    text = lowered(jax.vmap(PLAYED[method]), market_types())
+    assert "callback" not in text
+    loop = text.split("} do {")[1].split("stablehlo.return")[0]
+    assert loop.count("stablehlo.") > 50
+    # Constants apart, which are scalars.
+    assert re.search(r"tensor<[\dx]+xf32>", loop)
+    assert not re.search(r"tensor<[\dx]+xf64>", loop)
 
 
 @pytest.mark.parametrize("equilibria", [False, pytest.param(Search(starts=1), marks=pytest.mark.slow)])

@@ -36,6 +36,29 @@ def test_gradient_replies_come_near_the_optimum_and_never_above_it():
     )
 
 
+@pytest.mark.slow
+def test_steps_in_single_precision_find_the_same_replies():
+    """Bad steps could only lose: what is found is judged in float64 against the same optimum."""
+    family = plx.families.gaussian(providers=1, users=1, actions=3, states=4)
+    keys = jr.split(jr.key(2), 64)
+    markets = jax.vmap(family)(keys)
+
+    def ratios(precision):
+        annealing = plx.play.Annealing(steps=500, precision=precision)
+        silent = lambda market: plx.play.silent_profile(market, ONE, ONE_WAY)
+        ask = lambda market, key: plx.best_response(market, ONE, ONE_WAY, silent(market), key, annealing=annealing)
+        found = jax.jit(jax.vmap(ask))(markets, keys)
+        assert found.reply.policy[0].dtype == found.gain.dtype == np.float64
+        np.testing.assert_allclose(np.asarray(found.reply.policy[0]).sum(axis=-1), 1.0, atol=1e-12)
+        return np.asarray(found.ratio)
+
+    single, double = ratios("float32"), ratios("float64")
+    assert not np.array_equal(single, double)
+    # Where several replies are locally best, rounding may decide which one play ends in.
+    assert (abs(single - double) < 0.01).mean() > 0.95
+    assert (single >= 0.99).mean() > 0.95
+
+
 # Found among random markets with whole payoffs: [action, state], where the states are (type, evidence) pairs.
 USER = np.array([[-3.0, 0.0, 2.0, 1.0], [2.0, -1.0, -3.0, 1.0], [3.0, -3.0, -3.0, 1.0]])
 PROVIDER = np.array([[3.0, -3.0, -3.0, -1.0], [-2.0, 2.0, -2.0, 1.0], [-1.0, -1.0, -1.0, -3.0]])

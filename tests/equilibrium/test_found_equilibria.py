@@ -234,6 +234,14 @@ def test_bad_arguments_are_refused():
             plx.equilibrium(market, ANONYMOUS, **changes)
     with pytest.raises(ValueError, match="known before compilation"):
         jax.jit(lambda labels: plx.equilibrium(market, labels).user_value)(jnp.zeros(2, jnp.int32))
-    for changes in ({"steps": 0}, {"rate": 0.0}, {"rate": 2.0}, {"hottest": -1.0}, {"coldest": 0.0}, {"turn": 0}):
+    for changes in (
+        {"steps": 0},
+        {"rate": 0.0},
+        {"rate": 2.0},
+        {"hottest": -1.0},
+        {"coldest": 0.0},
+        {"turn": 0},
+        {"precision": "float16"},
+    ):
         with pytest.raises(ValueError, match="Annealing"):
             plx.play.Annealing(**changes)
