@@ -1,5 +1,6 @@
 """What a family draws, found by tracing it: the shapes of its markets, or in one sentence what is wrong with it."""
 
+import dataclasses
 import functools
 import warnings
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 
 from .._arguments import described
 from .._market import Market
+from .._printable import quoted
 from ._family import said_sizes
 from ._reference import said_by
 
@@ -46,6 +48,15 @@ def drawn_shapes(family: Any, name: str) -> Shapes:
     return shapes
 
 
+def with_parameters(family: Any) -> str:
+    """A family's numbers and words, as in `with click = 0.5`, after a blank; nothing where it is no dataclass."""
+    if not dataclasses.is_dataclass(family):
+        return ""
+    values = {field.name: getattr(family, field.name, None) for field in dataclasses.fields(family)}
+    plain = [f"{name} = {quoted(value)}" for name, value in values.items() if isinstance(value, int | float | str)]
+    return f" with {', '.join(plain)}" if plain else ""
+
+
 def _traced(family: Any, name: str) -> tuple[Any, Shapes]:
     def draw(key: Any) -> Market:
         market = family(key)
@@ -69,7 +80,7 @@ def _traced(family: Any, name: str) -> tuple[Any, Shapes]:
     except jax.errors.TracerArrayConversionError as error:
         raise ValueError(f"{name} cannot be compiled: use jax.numpy for what is drawn. {said_by(error)}") from error
     except Exception as error:
-        raise ValueError(f"{name} fails on a key: {said_by(error)}") from error
+        raise ValueError(f"{name} fails on a key{with_parameters(family)}: {said_by(error)}") from error
     arrays = (market.prior, market.user_value, market.provider_value, market.mass)
     return found, tuple((tuple(each.shape), each.dtype.name) for each in arrays)
 

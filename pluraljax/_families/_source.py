@@ -7,20 +7,19 @@ of its own definition and of what that names. Versions of installed packages are
 import ast
 import builtins
 import hashlib
-import importlib.machinery
-import importlib.util
 import inspect
 import json
 import linecache
-import os
 import sys
 import sysconfig
 import textwrap
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ._loaded import differs, is_older
 from ._registry import is_built_in
 
 # SHA-256 by file, relative to the folder that Python looks in, or by name in a notebook.
@@ -40,9 +39,9 @@ def module_name(file: Path) -> tuple[str, Path]:
 
 
 def is_installed(file: Path) -> bool:
-    """Whether a file belongs to Python, or to a package that was installed."""
+    """Whether a file belongs to Python, or to a package that was installed, also by way of a link."""
     folders = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "purelib", "platlib")}
-    return any(folder in file.parents for folder in folders)
+    return any(folder in {*file.parents, *file.resolve().parents} for folder in folders)
 
 
 # What a module's text was when it was first asked for, and the load that this belongs to.
@@ -56,31 +55,27 @@ def source_of_module(module: ModuleType, file: Path) -> Source | None:
     if module.__name__ not in _SEEN or loaded is not spec:
         then = now
         _SEEN[module.__name__] = spec, now
-    if then != now or _is_older(module, file):
-        changed = sorted(
-            name for name in {*(then or {}), *(now or {})} if (then or {}).get(name) != (now or {}).get(name)
-        )
+    changed = {name for name in {*(then or {}), *(now or {})} if (then or {}).get(name) != (now or {}).get(name)}
+    if is_older(module, file):
+        changed.add(file.name)
+    changed |= {label for label, loaded in _loaded_from(now or {}, file) if differs(loaded, Path(str(loaded.__file__)))}
+    if changed:
         raise ValueError(
-            f"{', '.join(changed) or file.name} has changed since it was loaded: start anew, or importlib.reload "
+            f"{', '.join(sorted(changed))} has changed since it was loaded: start anew, or importlib.reload "
             f"{module.__name__} after what it imports, so that what runs is what the scan says of itself."
         )
     return now
 
 
-def _is_older(module: ModuleType, file: Path) -> bool:
-    """Whether Python compiled a file before it was changed, as far as the compiled file beside it tells."""
-    if type(module.__loader__) is not importlib.machinery.SourceFileLoader or sys.dont_write_bytecode:
-        return False
-    try:
-        compiled = Path(importlib.util.cache_from_source(str(file)))
-        head, found = compiled.read_bytes()[:16], file.stat()
-        is_kept = os.access(compiled.parent, os.W_OK)
-    except (OSError, NotImplementedError):
-        return False
-    made, size = (int.from_bytes(head[place : place + 4], "little") for place in (8, 12))
-    by_time = head[4:8] == bytes(4) and len(head) == 16
-    now = int(found.st_mtime) & 0xFFFFFFFF, found.st_size & 0xFFFFFFFF
-    return is_kept and by_time and (made, size) != now
+def _loaded_from(source: Source, file: Path) -> Iterator[tuple[str, ModuleType]]:
+    """The modules that were loaded from the files of a source, which are named from the folder of `file`."""
+    _, root = module_name(file)
+    labels = {str(root / label): label for label in source}
+    for module in list(sys.modules.values()):
+        if isinstance(module, ModuleType) and isinstance(origin := getattr(module, "__file__", None), str):
+            with suppress(OSError):
+                if (label := labels.get(origin) or labels.get(str(Path(origin).resolve()))) is not None:
+                    yield label, module
 
 
 def source_of_file(file: Path) -> Source | None:

@@ -303,7 +303,10 @@ def test_a_family_that_fails_leaves_no_folder(tmp_path, capsys, cluster):
     out = tmp_path / "out"
     try:
         assert main(["scan", str(tmp_path / "study.toml"), "--quiet", "--out", str(out), *cluster]) == 2
-        assert "Late fails on a key: ArithmeticError: not yet" in capsys.readouterr().err
+        assert (
+            "Late fails on a key with providers = 2, users = 2, actions = 3, states = 3: ArithmeticError: not yet"
+            in capsys.readouterr().err
+        )
         refused("ArithmeticError", lambda: plx.scan(tmp_path / "study.toml", out, progress=False))
         refused("ArithmeticError", lambda: plx.scan(f"{tmp_path}/{name}.py:Late", out, markets=4, progress=False))
         assert not out.exists()
@@ -498,6 +501,7 @@ def test_it_does_not_go_on_where_the_source_has_changed(stand_in_measure, files,
     heard = capsys.readouterr().err
     assert wanted in heard
     assert "put the source back as it was and scan again to go on, or scan anew into another folder" in heard
+    assert "or, if its rows are of no use, remove " in heard
     assert chunks(tmp_path / "scan") == before
     helper.write_text(HELPER)
     importlib.reload(sys.modules[helper.stem])

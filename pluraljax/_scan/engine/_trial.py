@@ -9,7 +9,7 @@ import jax.random as jr
 
 from ..._compiling._traced import QUICKLY, compile_with
 from ..._families import Family
-from ..._families._drawn import drawn_shapes
+from ..._families._drawn import drawn_shapes, with_parameters
 from ..._families._reference import said_by
 from ..._interruption import check
 from ..._market import market_status
@@ -70,7 +70,8 @@ def try_families(config: ScanConfig) -> Trial:
         try:
             statuses[index] = _first_status(config.seed, index, family)
         except Exception as error:
-            raise ValueError(f"{config.cells[index].family} fails on a key: {said_by(error)}") from error
+            said = f"{config.cells[index].family} fails on a key{with_parameters(family)}"
+            raise ValueError(f"{said}: {said_by(error)}") from error
     return Trial(statuses)
 
 

@@ -23,7 +23,7 @@ class WorstSearch:
     """
 
     markets: int = 64
-    budget: int = 8
+    budget: int = 100
 
     def __post_init__(self):
         for name, most in _LIMITS.items():

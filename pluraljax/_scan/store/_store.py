@@ -371,7 +371,7 @@ def _way_out(path: Path, phrases: Sequence[str]) -> str:
     if phrases and all(phrase.startswith("source of ") for phrase in phrases):
         return (
             "put the source back as it was and scan again to go on, or scan anew into another folder (`pluraljax scan "
-            "CONFIG --out DIR`, or `out` of plx.scan)"
+            f"CONFIG --out DIR`, or `out` of plx.scan), or, if its rows are of no use, remove {path} first"
         )
     return f"choose another folder, or go on with the config in its manifest.json (`pluraljax resume {path}`)"
 
