@@ -10,7 +10,7 @@ import functools
 import itertools
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -31,6 +31,16 @@ MOST_SIGNALS = 4_000
 MOST_USERS = 5
 # A user for whom conversation is worth less than this share of the size of her stakes cannot be told anything.
 _INDIFFERENT = 1e-9
+
+
+class Offers(NamedTuple):
+    """What compiled loops know of the corners of a `Crowd`, for deviations."""
+
+    belief: Float[np.ndarray, "corner evidence"]
+    lost: Float[np.ndarray, "corner user"]
+    earned: Float[np.ndarray, "provider corner user"]
+    told_best: Float[np.ndarray, "provider user"]
+    told_worst: Float[np.ndarray, "provider user"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +78,10 @@ class Crowd:
             told = np.column_stack([self.signal_corner, self.signal_action[:, list(hearers)]])
             self._distinct[hearers] = np.sort(np.unique(told, axis=0, return_index=True)[1])
         return self._distinct[hearers]
+
+    @functools.cached_property
+    def offers(self) -> Offers:
+        return Offers(self.belief, self.lost, self.earned, self.told_best, self.told_worst)
 
     @property
     def num_users(self) -> int:
@@ -158,12 +172,25 @@ def _choices(things: int, count: int) -> Int[np.ndarray, "place some"]:
 
 
 def _orthogonal(normals: Float[np.ndarray, "place plane evidence"]) -> Float[np.ndarray, "place evidence"]:
-    """The direction in which the planes of each place meet, by cofactors."""
-    evidences = normals.shape[-1]
-    if evidences == 1:
-        return np.ones((1, 1))
-    minors = [np.linalg.det(np.delete(normals, x, axis=2)) * (-1.0) ** x for x in range(evidences)]
-    return np.stack(minors, axis=-1)
+    """The direction in which the planes of each place meet, by cofactors.
+
+    Minors are expanded by their last plane, those of all places at once.
+    """
+    planes, evidences = normals.shape[1:]
+    rows = np.ascontiguousarray(np.moveaxis(normals, 0, 2))
+    minors: dict[tuple[int, ...], np.ndarray] = {(): np.ones(len(normals))}
+    for plane in range(planes):
+        minors = {
+            some: np.sum(
+                [
+                    (-1.0) ** (plane + place) * rows[plane, x] * minors[some[:place] + some[place + 1 :]]
+                    for place, x in enumerate(some)
+                ],
+                axis=0,
+            )
+            for some in itertools.combinations(range(evidences), plane + 1)
+        }
+    return np.stack([(-1.0) ** x * minors[(*range(x), *range(x + 1, evidences))] for x in range(evidences)], axis=-1)
 
 
 def _are_corners(scaled: np.ndarray, belief: np.ndarray, best: np.ndarray) -> Bool[np.ndarray, " corner"]:
@@ -212,8 +239,10 @@ def lay_out(
     done = paid - np.einsum("nx,ijx->inj", belief, plain)[..., None]
     return Crowd(
         belief=belief,
-        lost=lost,
-        earned=np.where(best[None], paid, -np.inf).max(axis=-1) - np.einsum("nx,ijx->inj", belief, liked),
+        lost=np.ascontiguousarray(lost),
+        earned=np.ascontiguousarray(
+            np.where(best[None], paid, -np.inf).max(axis=-1) - np.einsum("nx,ijx->inj", belief, liked)
+        ),
         told_best=liked.sum(axis=-1),
         told_worst=disliked.sum(axis=-1),
         told_first=plain.sum(axis=-1),
@@ -236,7 +265,7 @@ def _profiles(
     """Every corner with every profile of best actions."""
     each = [
         (corner, *profile)
-        for corner, marks in enumerate(best)
-        for profile in itertools.product(*(np.flatnonzero(own) for own in marks))
+        for corner, marks in enumerate(best.tolist())
+        for profile in itertools.product(*([action for action, mark in enumerate(own) if mark] for own in marks))
     ]
     return np.array(each, int)[:, 0], np.array(each, int)[:, 1:]

@@ -17,7 +17,7 @@ NAMESPACES = ("answers", "files", "play", "plot", "robust", "scans", "solvers", 
 
 # Lowest first. Modules that share a line do not import each other.
 LAYERS = (
-    ("_activity", "_calls", "_printable", "_status", "_truth", "_warnings"),
+    ("_activity", "_calls", "_loops", "_printable", "_status", "_truth", "_warnings"),
     ("_arguments", "_float64_call"),
     ("_atomic",),
     ("_compiling",),

@@ -56,6 +56,6 @@ from ._solve import highs as highs
 from ._solve import simplex as simplex
 from ._solve import simplex_in_kernel as simplex_in_kernel
 from ._strict import strict_recommendations as strict_recommendations
-from ._tableau import Answers as Answers
-from ._tableau import Programmes as Programmes
-from ._tableau import solve_programmes as solve_programmes
+from ._tableau import INFEASIBLE as INFEASIBLE
+from ._tableau import OPTIMAL as OPTIMAL
+from ._tableau import host_simplex as host_simplex

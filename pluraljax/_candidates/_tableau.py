@@ -1,17 +1,11 @@
-"""Many small linear programmes on the host: a dense primal simplex method, one programme after the other.
+"""Small linear programmes on the host: a dense primal simplex method, for compiled loops.
 
-Each has a few hundred numbers, and shapes differ from one to the next. Numba compiles the loops once for all of them,
-and keeps what it compiled beside this file or, where that cannot be written to, in the user's cache.
+Each has a few hundred numbers, and shapes differ from one to the next.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import no_type_check
-
-import numba
 import numpy as np
-from jaxtyping import Bool, Float
-from scipy.optimize import linprog
+
+from .._loops import compiled_loops
 
 # Reduced costs and pivots below this are zero. Programmes are posed in units in which numbers are of order one.
 _ZERO = 1e-9
@@ -20,96 +14,54 @@ _FEASIBLE = 1e-9
 # Right-hand sides are moved by about this much in ratio tests, so that ties do not make it cycle.
 _NUDGE = 1e-11
 _MOST_TURNS = 400
-_OPTIMAL, _INFEASIBLE, _UNSOLVED = 0, 1, 2
+OPTIMAL, INFEASIBLE, _UNSOLVED = 0, 1, 2
 
 
-@dataclass(frozen=True)
-class Programmes:
-    """Programmes of one shape: max cost x subject to matrix x <= limit, x >= 0."""
+@compiled_loops
+def host_simplex(matrix, limit, cost):
+    """Solves a programme: max cost x subject to matrix x <= limit, x >= 0.
 
-    matrix: Float[np.ndarray, "programme row column"]
-    limit: Float[np.ndarray, "programme row"]
-    cost: Float[np.ndarray, "programme column"]
+    **Arguments:** `matrix[row column]`, `limit[row]`, `cost[column]`.
 
-    def __len__(self) -> int:
-        return len(self.limit)
-
-
-@dataclass(frozen=True)
-class Answers:
-    """Candidates: nothing here is to be believed before it is evaluated.
-
-    Where `feasible` is False, `dual` holds multipliers that say so.
+    **Returns:** `primal[column]` and `dual[row]`, which are candidates: nothing is to be believed before it is
+    evaluated; and a status: `OPTIMAL`; or `INFEASIBLE`, where `dual` holds multipliers that say so; or another where
+    nothing was found in many turns.
     """
-
-    primal: Float[np.ndarray, "programme column"]
-    dual: Float[np.ndarray, "programme row"]
-    feasible: Bool[np.ndarray, " programme"]
-
-
-def solve_programmes(asked: Sequence[Programmes]) -> list[Answers]:
-    """Solves programmes of any shapes."""
-    return [_solve(programmes) for programmes in asked]
-
-
-def _solve(asked: Programmes) -> Answers:
-    count, rows, columns = asked.matrix.shape
-    primal, dual, status = np.zeros((count, columns)), np.zeros((count, rows)), np.full(count, _UNSOLVED)
-    posed = (np.ascontiguousarray(leaf, float) for leaf in (asked.matrix, asked.limit, asked.cost))
-    _simplex(*posed, primal, dual, status)
-    for place in np.flatnonzero(status == _UNSOLVED):
-        found = linprog(-asked.cost[place], A_ub=asked.matrix[place], b_ub=asked.limit[place], method="highs")
-        status[place] = _INFEASIBLE if found.x is None else _OPTIMAL
-        primal[place] = 0.0 if found.x is None else np.maximum(found.x, 0.0)
-        dual[place] = 0.0 if found.x is None else np.maximum(-found.ineqlin.marginals, 0.0)
-    return Answers(primal, dual, status == _OPTIMAL)
-
-
-def _compiled(function: Callable) -> Callable:
-    """Compiles at the first call; where no folder can be written to, that is not kept for the next process."""
-    # Checks of types at run time would hide functions from Numba: they are `no_type_check`.
-    # Without exceptions for divisions by zero, loops become vector instructions.
-    options = {"nogil": True, "error_model": "numpy"}
-    try:
-        return numba.njit(function, cache=True, **options)
-    except RuntimeError:
-        return numba.njit(function, **options)
-
-
-@no_type_check
-@_compiled
-def _simplex(matrix, limit, cost, primal, dual, status):
-    """Writes what it finds about each programme into the last three arrays."""
-    for place in range(len(limit)):
-        rows, columns = matrix[place].shape
-        table, basis, free = _tableau(matrix[place], limit[place], cost[place])
-        first_phase = len(free) > columns
-        for turn in range(_MOST_TURNS):
-            if first_phase:
-                off = 0.0
-                for row in range(rows):
-                    if basis[row] == columns + rows:
-                        off += table[row, -2]
-                first_phase = off > _FEASIBLE
-            prices = table[rows + 1 if first_phase else rows]
-            entering, best = -1, _ZERO
+    rows, columns = matrix.shape
+    primal, dual, status = np.zeros(columns), np.zeros(rows), _UNSOLVED
+    table, basis, free = _tableau(matrix, limit, cost)
+    first_phase = len(free) > columns
+    for turn in range(_MOST_TURNS):
+        if first_phase:
+            off = 0.0
+            for row in range(rows):
+                if basis[row] == columns + rows:
+                    off += table[row, -2]
+            first_phase = off > _FEASIBLE
+        goal = rows + 1 if first_phase else rows
+        entering, best = 0, _ZERO
+        for column in range(len(free)):
+            if table[goal, column] > best:
+                # After many turns the first column that pays, which cannot cycle.
+                entering, best = column, table[goal, column] if turn < _MOST_TURNS // 2 else np.inf
+        if best == _ZERO:
+            status = INFEASIBLE if first_phase else OPTIMAL
+            for row in range(rows):
+                if basis[row] < columns:
+                    primal[basis[row]] = max(table[row, -2], 0.0)
             for column in range(len(free)):
-                if prices[column] > best:
-                    # After many turns the first column that pays, which cannot cycle.
-                    entering, best = column, prices[column] if turn < _MOST_TURNS // 2 else np.inf
-            if entering < 0:
-                status[place] = _INFEASIBLE if first_phase else _OPTIMAL
-                _read(table, basis, free, prices, primal[place], dual[place])
-                break
-            leaving = _leaving(table, basis, entering, first_phase, columns + rows)
-            if leaving < 0:
-                break
-            _pivot(table, entering, leaving, basis[leaving] == columns + rows)
-            basis[leaving], free[entering] = free[entering], basis[leaving]
+                if columns <= free[column] < columns + rows:
+                    dual[free[column] - columns] = max(-table[goal, column], 0.0)
+            break
+        leaving = _leaving(table, basis, entering, first_phase, columns + rows)
+        if leaving == rows:
+            break
+        _pivot(table, entering, leaving, basis[leaving] == columns + rows)
+        basis[leaving], free[entering] = free[entering], basis[leaving]
+    return primal, dual, status
 
 
-@no_type_check
-@_compiled
+@compiled_loops(inlined=True)
 def _tableau(matrix, limit, cost):
     """The tableau [row column] of what is not basic: rows of constraints, the cost, then what is infeasible.
 
@@ -143,11 +95,10 @@ def _tableau(matrix, limit, cost):
     return table, basis, free
 
 
-@no_type_check
-@_compiled
+@compiled_loops(inlined=True)
 def _leaving(table, basis, entering, first_phase, artificial):
-    """The row that limits the entering variable most, the first of several; -1 if none does."""
-    leaving, least = -1, np.inf
+    """The row that limits the entering variable most, the first of several; one more than there are if none does."""
+    leaving, least = len(basis), np.inf
     for row in range(len(basis)):
         body = table[row, entering]
         if basis[row] == artificial and not first_phase and abs(body) > _ZERO:
@@ -162,8 +113,7 @@ def _leaving(table, basis, entering, first_phase, artificial):
     return leaving
 
 
-@no_type_check
-@_compiled
+@compiled_loops(inlined=True)
 def _pivot(table, entering, leaving, gone):
     """The entering column becomes that of the variable that leaves; an artificial one is `gone` for good."""
     pivot = table[leaving, entering]
@@ -179,15 +129,3 @@ def _pivot(table, entering, leaving, gone):
                 table[other, column] -= share * row[column]
     for column in range(len(row)):
         table[leaving, column] = row[column]
-
-
-@no_type_check
-@_compiled
-def _read(table, basis, free, prices, primal, dual):
-    columns, rows = len(primal), len(dual)
-    for row in range(rows):
-        if basis[row] < columns:
-            primal[basis[row]] = max(table[row, -2], 0.0)
-    for column in range(len(free)):
-        if columns <= free[column] < columns + rows:
-            dual[free[column] - columns] = max(-prices[column], 0.0)

@@ -15,7 +15,8 @@ from jaxtyping import Bool, Float, Int
 from .._signals import Crowd
 from ._curves import Curves
 from ._profiles import Found, Setting
-from ._rows import Heard, Posed
+from ._programme import Multipliers
+from ._rows import Heard
 
 
 class Winning(NamedTuple):
@@ -98,7 +99,7 @@ class Watch:
     """Keeps the proof of one segment while it is searched. `reach` is the range of each provider's objective."""
 
     def __init__(self, members: Sequence[int], crowd: Crowd, reach: Float[np.ndarray, " provider"]):
-        self.crowd, self.curves = crowd, Curves(crowd, keeps_policies=True)
+        self.crowd, self.curves = crowd, Curves(crowd)
         self.unit = np.where(reach > 0, reach, 1.0)
         self.way = np.where(crowd.cares, crowd.aligned - crowd.silent, 1.0)
         self.proof = SegmentProof(tuple(members), crowd.cares, crowd.belief)
@@ -119,29 +120,25 @@ class Watch:
         targets: tuple[int, ...],
         heard: Heard,
         corners: Float[np.ndarray, "corner user"],
-        posed: Posed,
-        dual: Float[np.ndarray, " row"],
+        by: Multipliers,
         most: float,
     ) -> None:
         """The targets lose no more than `most` together in a part; without targets, it holds no equilibrium."""
-        dual = np.where(np.isfinite(dual), np.maximum(dual, 0.0), 0.0)
-        evidence, dual = np.split(dual, [len(heard.columns.used)])
-        others, price = np.split(dual, [len(dual) - len(posed.pairs)])
-        envy = np.zeros((self.crowd.num_users, len(heard.columns.beliefs)))
-        for (user, other), value in zip(heard.rivals, others, strict=False):
+        envy = np.zeros((self.crowd.num_users, len(heard.columns.signals)))
+        for (user, other), value in zip(heard.rivals, by.envy, strict=True):
             envy[user, other] = value / self.way[user]
-        used = np.flatnonzero(price > 0)
-        winning = [[self._place(room, *posed.pairs[pair].tolist()) for room in corners] for pair in used]
+        used = np.argwhere(by.price > 0)
+        winning = [[self._place(room, *pair) for room in corners] for pair in used.tolist()]
         self.proof.refuted.append(
             Refuted(
                 path,
                 targets,
                 most,
                 np.array(winning, int).reshape(len(used), len(corners)),
-                price[used] / self.unit[posed.pairs[used, 0]],
-                dual @ posed.slope / self.way,
+                by.price[tuple(used.T)] / self.unit[used[:, 0]],
+                by.slope / self.way,
                 envy,
-                evidence.reshape(-1, self.crowd.num_evidences),
+                by.evidence.reshape(-1, self.crowd.num_evidences),
             )
         )
 
@@ -149,14 +146,11 @@ class Watch:
         """Where the policy of a point is in the list; it is put there when it is first needed."""
         key = (room.tobytes(), provider, which)
         if key not in self._places:
-            belief, weight = self._policies[key]
+            weight = self.curves.policy(room, (provider, which))
+            belief = np.flatnonzero(weight > 0)
             self._places[key] = len(self.proof.winning)
-            self.proof.winning.append(Winning(provider, self.curves.sets[which], belief, weight))
+            self.proof.winning.append(Winning(provider, self.curves.sets[which], belief, weight[belief]))
         return self._places[key]
-
-    @property
-    def _policies(self) -> dict[tuple[bytes, int, int], tuple[np.ndarray, np.ndarray]]:
-        return self.curves.policies or {}
 
     def split(self, path: tuple[int, ...], how: ByServer | InSpace) -> None:
         """A part was split; the first of its parts are `(*path, 0)` and so on."""
@@ -167,11 +161,12 @@ class Watch:
         self.proof.attained = [None if one is None else self._attained(one) for one in found]
 
     def _attained(self, found: Found) -> Attained:
-        crowd, setting = self.crowd, Setting(self.crowd, self.curves.sets, found.plan)
-        primal, (provider, which) = setting.columns.primal(found.weight), setting.pairs.T
-        prices = self.curves.prices(setting.rooms(primal)[provider], setting.pairs)
+        crowd, setting = self.crowd, Setting(found.plan, tuple(self.crowd.cares.tolist()))
+        provider, which = setting.pairs.T
+        prices = self.curves.prices(setting.rooms(crowd, found.weight)[provider], setting.pairs)
         won, unit = self.curves.sets[which], self.unit[provider, None]
-        rows = zip(provider.tolist(), won, prices[0] * unit, prices[1] * unit / self.way, strict=True)
+        evidence, room = np.split(prices * unit, [crowd.num_evidences], axis=1)
+        rows = zip(provider.tolist(), won, evidence, room / self.way, strict=True)
         used = [np.flatnonzero(weight > 0) for weight in found.weight]
         return Attained(
             found.plan.offers,

@@ -34,7 +34,6 @@ from .._status import Status
 from ._apart import worst_apart
 from ._base import TOLERANCE, part_of, unsearched
 from ._outlook import Outlook, Ran, outlook_of
-from ._pool import run_together
 from ._proof import SegmentProof, Watch
 from ._result import Drawn, WorstEquilibrium, as_profile, draw_profile, without_profile
 from ._tree import Further, Searched, search
@@ -61,8 +60,8 @@ def worst_equilibrium(
     closes to 1e-6 of the way from silent to aligned, with several types, too, and also under `jit` and `vmap`; `budget`
     and `progress` do not matter.
 
-    Where users share public policies, it is a search on the host, which nothing but a few lines is compiled for. A
-    batch of markets, which is a `Market` with a leading axis, is searched in one pool, and every market gets the
+    Where users share public policies, it is a search on the host, in loops that are compiled once for all shapes. The
+    markets of a batch, which is a `Market` with a leading axis, are searched one after the other, and each gets the
     bracket that it would get alone. The search cannot be traced; `budget=0`, the bracket without one, also works for
     one market under `jit` and `vmap`: the guarantee and silence from below, silence or full information from above.
 
@@ -110,7 +109,7 @@ def worst_equilibrium(
         )
     batch = market if is_batch else jax.tree.map(lambda leaf: leaf[None], market)
     found, _ = search_all(batch, segments, jnp.asarray(delta, jnp.float64), parts, progress)
-    return found if is_batch else jax.tree.map(lambda leaf: leaf[0], found)
+    return found if is_batch else _first(found)
 
 
 @in_float64
@@ -123,6 +122,28 @@ def laid_out(market: Market, delta: Float[Array, ""]) -> tuple[jax.Array, ...]:
     provider = payoffs.provider[:, :, 0] * market.mass[None, :, None, None]
     baseline = jnp.einsum("jxy,jy->j", market.prior[:, 0], market.user_value[:, 0])
     return user, provider, baseline, slack_of(market, delta), objective_range(market), status
+
+
+@in_float64
+def _all_laid_out(markets: Market, delta: Float[Array, ""]) -> tuple[jax.Array, ...]:
+    return jax.vmap(lambda one: laid_out(one, delta))(markets)
+
+
+@in_float64
+def _all_unsearched(markets: Market, delta: Float[Array, ""]) -> Bracket:
+    return jax.vmap(lambda one: unsearched(one, (0,) * markets.user_value.shape[1], delta).value)(markets)
+
+
+@in_float64
+def _parts_of(markets: Market, members: tuple[int, ...]) -> Market:
+    return jax.vmap(lambda one: part_of(one, members))(markets)
+
+
+@in_float64
+def _spans(markets: Market) -> Float[Array, "market user"]:
+    """What conversation is worth to each user, at most; zero in markets that are invalid."""
+    base = jax.vmap(benchmarks)(markets)
+    return jnp.nan_to_num(base.aligned - base.silent)
 
 
 @checked(market=one_market, segments=known_labels, delta=slack)
@@ -140,7 +161,11 @@ def shared_proof(
     budget, started = num_parts("budget", budget), time.monotonic()
     found, course = search_all(batch, segments, jnp.asarray(delta, jnp.float64), budget, None, unknown, proofs=proofs)
     ran = Ran(budget, bool(proofs), bool(course.left[0]), bool(course.moving[0]), time.monotonic() - started)
-    return jax.tree.map(lambda leaf: leaf[0], found), proofs, outlook_of(market, segments, ran)
+    return _first(found), proofs, outlook_of(market, segments, ran)
+
+
+def _first(found: WorstEquilibrium) -> WorstEquilibrium:
+    return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[0]), found)
 
 
 class _Segment(NamedTuple):
@@ -171,8 +196,8 @@ def _in_segment(
     watch: Callable[[Crowd, np.ndarray], Watch] | None,
     further: Further | None,
 ) -> _Segment:
-    """Searches one segment of every market in one pool; what is large or invalid has no search."""
-    told = [np.asarray(leaf) for leaf in jax.vmap(lambda one: laid_out(one, delta))(part)]
+    """Searches one segment of every market; what is large or invalid has no search."""
+    told = [np.asarray(leaf) for leaf in _all_laid_out(part, delta)]
     baseline, status = told[2], told[-1]
     count, members = baseline.shape
     crowds = _crowds(part, told) if budget else {}
@@ -183,8 +208,8 @@ def _in_segment(
     drawn: list[list[Drawn | None]] = [[None] * members for _ in range(count)]
     if any(status[place] < Status.NOT_FINITE and place not in crowds for place in range(count)):
         if known is None:
-            found = jax.vmap(lambda one: unsearched(one, (0,) * members, delta))(part)
-            known = np.stack([np.asarray(found.value.lower), np.asarray(found.value.upper)])
+            value = _all_unsearched(part, delta)
+            known = np.stack([np.asarray(value.lower), np.asarray(value.upper)])
         ends[:] = known
     for (place, crowd), searched in zip(crowds.items(), answers, strict=True):
         ends[:, place] = _ends(crowd, searched) + baseline[place]
@@ -203,17 +228,24 @@ def _searched(
     further: Further | None,
 ) -> list[list[Searched]]:
     """Runs the searches; whoever has no `progress` of their own is told how far they are."""
-    looked, whole = [0], budget * len(crowds)
+    looked, whole, found = 0, budget * len(crowds), []
 
     def told(parts: int) -> None:
-        looked[0] += parts
+        nonlocal looked
+        looked += parts
+        if progress is not None:
+            progress(len(found), len(crowds))
 
-    pairs = zip(crowds.values(), watches, strict=True)
-    searches = [search(crowd, budget, level, told, watch, further) for crowd, watch in pairs]
+    def searched() -> list[list[Searched]]:
+        for crowd, watch in zip(crowds.values(), watches, strict=True):
+            found.append(search(crowd, budget, level, told, watch, further))
+            told(0)
+        return found
+
     if progress is not None or not whole:
-        return run_together(searches, progress)
-    with told_as_part(lambda: f"searching, {looked[0]:,} {f'of {whole:,} ' * (looked[0] <= whole)}parts"):
-        return run_together(searches)
+        return searched()
+    with told_as_part(lambda: f"searching, {looked:,} {f'of {whole:,} ' * (looked <= whole)}parts"):
+        return searched()
 
 
 def search_all(
@@ -244,7 +276,7 @@ def search_all(
     left, moving = (np.zeros(count, bool) for _ in range(2))
     for segment, members in enumerate(members_of):
         take = tuple(members.tolist())
-        part = jax.vmap(lambda one, take=take: part_of(one, take))(markets)
+        part = _parts_of(markets, take)
         base = None if known is None else known[:, :, members]
         watch = None if proofs is None else partial(Watch.adding_to, proofs, take)
         found = _in_segment(part, delta, budget, progress, base, level, watch, further)
@@ -254,28 +286,24 @@ def search_all(
             for target, one in zip(members, row, strict=True):
                 drawn[place][target][segment] = one
     size = np.abs(np.asarray(markets.user_value)).max(axis=(2, 3))
-    width, allowed = ends[1] - ends[0], TOLERANCE * _spans(markets) + _ROUNDING * size
+    width, allowed = ends[1] - ends[0], TOLERANCE * np.asarray(_spans(markets)) + _ROUNDING * size
     # Ends that cross by more than that contradict each other, and nothing is closed by it.
     closed = (width <= allowed) & (width >= -allowed)
     invalid = status >= int(Status.NOT_FINITE)
     status = np.where(invalid, status, np.where(closed, int(Status.OK), int(Status.OPEN)))
     sizes = (markets.provider_value.shape[1], users, len(names), markets.prior.shape[3])
     profile, has, served = as_profile([row for market in drawn for row in market], members_of, sizes)
-    fold = lambda leaf: leaf.reshape(count, users, *leaf.shape[1:])
+    # On the host: JAX would compile a reshape for every number of signals.
+    fold = lambda leaf: np.asarray(leaf).reshape(count, users, *leaf.shape[1:])
     answer = WorstEquilibrium(
         value=Bracket(*(jnp.asarray(np.where(invalid, np.nan, end)) for end in ends)),
-        profile=jax.tree.map(fold, profile),
+        profile=jax.tree.map(lambda leaf: jnp.asarray(fold(leaf)), profile),
         has_profile=jnp.asarray(fold(has) & ~invalid),
         served_by=jnp.asarray(fold(served)),
         looked=jnp.asarray(looked),
         status=jnp.asarray(status.astype(np.int32)),
     )
     return answer, Course(left, moving)
-
-
-def _spans(markets: Market) -> np.ndarray:
-    base = jax.vmap(benchmarks)(markets)
-    return np.nan_to_num(np.asarray(base.aligned - base.silent))
 
 
 def _crowds(part: Market, told: list[np.ndarray]) -> dict[int, Crowd]:

@@ -90,8 +90,9 @@ def as_profile(
             policy[target, :, segment, :, 0, :width] = one.policy
             told[target][:, members, 0, 0, :width] = one.recommended
             choice[target, members] = one.served_by
-    one = lambda policy, told, choice: Profile(policy, told, None, choice)
-    return jax.vmap(one)(jnp.asarray(policy), jnp.asarray(told), jnp.asarray(choice)), has, choice
+    # A profile of one target says how the arrays are put together; those of all are beyond what it checks.
+    structure = jax.tree.structure(Profile(policy[0], told[0], None, choice[0]))
+    return jax.tree.unflatten(structure, [policy, told, choice]), has, choice
 
 
 @in_float64

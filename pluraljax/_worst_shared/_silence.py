@@ -18,7 +18,6 @@ from .._segments import known_labels
 from .._signals import Crowd, lay_out
 from .._status import Status
 from ._curves import Curves
-from ._pool import Steps, run_together
 from ._question import laid_out, part_of
 
 # With more sets of users than this, or more places where corners may be, segments are not looked at.
@@ -82,8 +81,7 @@ def silence_by_cells(market: Market, segments: Any, delta: Any = 0.0) -> PublicS
             raise ValueError("The market has too many signals for its users to be listed, or nearly ties somewhere.")
         unit = np.where(reach > 0, reach, 1.0)
         present = _uninformed(user, provider) / unit[:, None]
-        (found,) = run_together([_gains(crowd, present)])
-        ends += found * unit
+        ends += _gains(crowd, present) * unit
     return PublicSilence(ends[0], ends[1], bool((ends[1] <= allowed).all()), bool((ends[0] > allowed).any()))
 
 
@@ -95,7 +93,7 @@ def _uninformed(
     return np.take_along_axis(provider.sum(axis=2), action[None, :, None], axis=-1)[..., 0]
 
 
-def _gains(crowd: Crowd, present: Float[np.ndarray, "provider user"]) -> Steps[Float[np.ndarray, "end provider"]]:
+def _gains(crowd: Crowd, present: Float[np.ndarray, "provider user"]) -> Float[np.ndarray, "end provider"]:
     """Both ends of what each provider gains by winning the best set of users; a single one has all of them."""
     curves, room = Curves(crowd), crowd.cares.astype(float)
     single = crowd.num_providers == 1
@@ -104,10 +102,11 @@ def _gains(crowd: Crowd, present: Float[np.ndarray, "provider user"]) -> Steps[F
     if not len(pairs):
         return np.zeros((2, crowd.num_providers))
     # Nobody loses more than by silence, so that a single provider is asked for nothing by a little more room.
-    (lower,) = yield from curves.points((room + single)[None], pairs)
-    height, slope = yield from curves.tangents(np.broadcast_to(room, (len(pairs), len(room))), pairs)
+    (lower,) = curves.points((room + single)[None], pairs)
+    curves.touch(room)
+    upper = curves.above(room)[pairs[:, 0], pairs[:, 1]]
     now = (present[pairs[:, 0]] * curves.sets[pairs[:, 1]]).sum(axis=1)
     ends = np.zeros((2, crowd.num_providers))
-    for end, value in zip(ends, (lower, height + slope @ room), strict=True):
+    for end, value in zip(ends, (lower, upper), strict=True):
         np.maximum.at(end, pairs[:, 0], value - now)
     return ends

@@ -3,19 +3,18 @@
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
 
 from .._signals import Crowd
 from ._base import TOLERANCE
-from ._curves import ANYTHING, Curves, pairs_of
+from ._curves import ANYTHING, Curves
 from ._node import Ground, Look, Node, branches, look, roots
-from ._pool import Steps, together
-from ._profiles import Found, Plan, Setting, improve, plans
+from ._profiles import Found, Setting, improve, settings_of
+from ._programme import Bounds, End, Simplex, end_of
 from ._proof import Watch
-from ._rows import Heard, Posed, inequalities
+from ._rows import Heard
 
 # Losses below this need no search.
 _GUARANTEED = 1e-6
@@ -94,10 +93,10 @@ class _Tree:
         """Whether nothing else was asked than what is known by now."""
         return self.level is not None and bool((self.least > self.level).any() or (self.most <= self.level).all())
 
-    @cached_property
-    def settings(self) -> list[Setting]:
+    @property
+    def settings(self) -> tuple[Setting, ...]:
         """The profiles that are tried; many markets never need them."""
-        return [Setting(self.crowd, self.curves.sets, plan) for plan in plans(self.crowd)]
+        return settings_of(self.crowd.num_providers, tuple(self.crowd.cares.tolist()))
 
     @property
     def most(self) -> Float[np.ndarray, " user"]:
@@ -167,7 +166,7 @@ def search(
     told: Callable[[int], None] | None = None,
     watch: Watch | None = None,
     further: Further | None = None,
-) -> Steps[list[Searched]]:
+) -> list[Searched]:
     """Searches for the worst equilibria of all users, looking at `budget` parts; `told` how many more it has looked at.
 
     With `further` it goes on after that, see `_beyond`. With `level`, a share of what silence costs, it ends as soon as
@@ -176,12 +175,12 @@ def search(
     """
     curves = Curves(crowd) if watch is None else watch.curves
     if crowd.num_providers == 1:
-        return (yield from _single(crowd, curves, watch))
+        return _single(crowd, curves, watch)
     tree = _Tree(crowd, curves, level, told, watch)
-    for node in (yield from _screened(tree, budget)):
+    for node in _screened(tree, budget):
         tree.put(node)
     if tree.is_open:
-        yield from _both_ends(tree, budget, further)
+        _both_ends(tree, budget, further)
     left, moving = bool(tree.heap), tree.is_moving
     worst = [tree.worst_for(user) for user in range(tree.users)]
     if watch is not None:
@@ -191,23 +190,23 @@ def search(
     ]
 
 
-def _both_ends(tree: _Tree, budget: int, further: Further | None) -> Steps[None]:
+def _both_ends(tree: _Tree, budget: int, further: Further | None) -> None:
     """Looks at parts, and, where the bracket is open after a while, for equilibria."""
     few = len(tree.settings) <= _FEW
     plain = [setting for setting in tree.settings if few or setting.is_plain]
     others = [setting for setting in tree.settings if not (few or setting.is_plain)]
     easy = _EASY if tree.level is None else _SOON
     for looks, settings in ((easy, plain), (_HARD, others)):
-        yield from _grow(tree, min(budget, looks))
+        _grow(tree, min(budget, looks))
         if settings and tree.is_open and budget and (budget >= looks or not tree.heap):
-            yield from _begin(tree, settings)
+            _begin(tree, settings)
     if further is not None and budget >= _HARD:
-        yield from _beyond(tree, budget, further)
+        _beyond(tree, budget, further)
     else:
-        yield from _grow(tree, budget)
+        _grow(tree, budget)
 
 
-def _beyond(tree: _Tree, budget: int, further: Further) -> Steps[None]:
+def _beyond(tree: _Tree, budget: int, further: Further) -> None:
     """Looks at more parts than a budget, as long as the last half of them told more and `further` says so.
 
     Parts are taken by so many at once. None of these batches is cut short on the way, so that a search whose budget is
@@ -216,50 +215,52 @@ def _beyond(tree: _Tree, budget: int, further: Further) -> Steps[None]:
     looked = lambda: int(tree.looked.sum())
     goes_on = lambda: bool(tree.heap) and further(tree.ends)
     spare = _AT_ONCE - 1
-    yield from _grow(tree, budget, spare)
+    _grow(tree, budget, spare)
     if not (tree.is_moving and goes_on()):
-        yield from _grow(tree, budget)
+        _grow(tree, budget)
         return
     while tree.is_moving and goes_on():
         budget = 2 * budget
         while looked() < budget - spare and goes_on():
-            yield from _grow(tree, min(budget, looked() + _ASKED), spare)
+            _grow(tree, min(budget, looked() + _ASKED), spare)
 
 
-def _screened(tree: _Tree, budget: int) -> Steps[list[Node]]:
+def _screened(tree: _Tree, budget: int) -> list[Node]:
     """The first parts, with bounds for everybody from one programme each; often that is all there is to do."""
     everybody, nodes = tuple(range(tree.users)), roots(tree.crowd, tree.curves)
     if not budget:
         return nodes
     everyone = len(tree.curves.sets) - 1
-    bound = yield from _guaranteed(tree, everyone)
+    bound = _guaranteed(tree, everyone)
     if bound <= _GUARANTEED:
         tree.met = np.full(tree.users, bound)
         return []
     corners = np.unique(np.concatenate([node.corners for node in nodes]), axis=0)
-    yield from tree.curves.points(corners, tree.curves.pairs[tree.curves.pairs[:, 1] == everyone])
-    seen = yield from together([look(tree.ground, node, everybody, np.inf) for node in nodes])
+    tree.curves.points(corners, tree.curves.pairs[tree.curves.pairs[:, 1] == everyone])
+    seen = [look(tree.ground, node, everybody, np.inf) for node in nodes]
     return [replace(node, bounds=one.bounds) for node, one in zip(nodes, seen, strict=True) if one is not None]
 
 
-def _guaranteed(tree: _Tree, everyone: int) -> Steps[float]:
+def _guaranteed(tree: _Tree, everyone: int) -> float:
     """The most that all users lose together if no provider gains by telling everybody everything."""
-    users, curves = tree.users, tree.curves
-    pairs = curves.pairs[curves.pairs[:, 1] == everyone]
-    (height,) = yield from curves.points(np.zeros((1, users)), pairs)
-    heard, slope = tree.ground.heard(tuple(range(users))), np.zeros((len(pairs), users))
-    posed = Posed(*inequalities(heard, pairs, curves.sets, height, slope), pairs, slope)
-    goal = heard.lost.sum(axis=0)
-    (answer,) = yield [heard.columns.pose(posed.rows, posed.limit, goal)]
-    if not answer.feasible[0]:
+    curves, heard = tree.curves, tree.ground.heard(tuple(range(tree.users)))
+    corners, told = np.zeros((1, tree.users)), np.zeros((tree.crowd.num_providers, len(curves.sets)), bool)
+    told[:, everyone] = True
+    end = _alone(curves, heard, corners, heard.lost.sum(axis=0), told)
+    if not end.is_feasible:
         return np.inf
-    bound = heard.columns.upper(posed.rows, posed.limit, goal, answer)
     if tree.ground.watch is not None:
-        tree.ground.watch.bounded((), tuple(range(users)), heard, np.zeros((1, users)), posed, answer.dual[0], bound)
-    return bound
+        tree.ground.watch.bounded((), tuple(range(tree.users)), heard, corners, end.by, end.bound)
+    return end.bound
 
 
-def _grow(tree: _Tree, budget: int, spare: int = 0) -> Steps[None]:
+def _alone(curves: Curves, heard: Heard, corners: np.ndarray, goal: np.ndarray, pairs: np.ndarray) -> End:
+    """Where a programme ends that has some inequalities, each known at one point, and is in no simplex."""
+    shares = np.eye(1, 1 + corners.shape[1])
+    return end_of(curves, heard, Simplex(corners, shares, False), goal, pairs, Bounds(-np.inf, pairs, 1))
+
+
+def _grow(tree: _Tree, budget: int, spare: int = 0) -> None:
     """Looks at the parts in which some user may lose most beyond what is found, until all is settled or spent.
 
     `spare` is what may be left of the budget.
@@ -273,60 +274,60 @@ def _grow(tree: _Tree, budget: int, spare: int = 0) -> Steps[None]:
         if tree.told is not None:
             tree.told(len(taken))
         enough = tree.least + TOLERANCE
-        seen = yield from together([look(tree.ground, node, (j,), float(enough[j])) for node, j in taken])
+        seen = [look(tree.ground, node, (j,), float(enough[j])) for node, j in taken]
         for (node, target), one in zip(taken, seen, strict=True):
             before[target] += 1
             # Powers of four, so that few searches for equilibria serve many parts.
             if one is not None and one.bounds[target] > enough[target] and int(before[target]) in _TRIED:
-                yield from _try(tree, target, node, one.room)
+                _try(tree, target, node, one.room)
         kept = [(node, j, one) for (node, j), one in zip(taken, seen, strict=True) if one is not None]
-        split = yield from together([_split(tree, *each) for each in kept])
+        split = [_split(tree, *each) for each in kept]
         for (node, target, one), parts in zip(kept, split, strict=True):
             # Where nothing cuts any more there may be an equilibrium.
             if any(part.final[target] for part in parts) and tree.ended[target] < _MOST_ENDS:
                 tree.ended[target] += 1
-                yield from _try(tree, target, node, one.room)
+                _try(tree, target, node, one.room)
             for part in parts:
                 tree.put(part)
 
 
-def _split(tree: _Tree, node: Node, target: int, seen: Look) -> Steps[list[Node]]:
+def _split(tree: _Tree, node: Node, target: int, seen: Look) -> list[Node]:
     """The parts that are left of a node after a look at it for a target."""
     node = replace(node, bounds=seen.bounds)
     enough = float(tree.least[target]) + TOLERANCE
     if seen.bounds[target] <= enough:
         return [node]
-    parts = yield from branches(tree.ground, node, target, enough, seen)
+    parts = branches(tree.ground, node, target, enough, seen)
     return parts or [
         replace(node, used=seen.used, final=tuple(old or user == target for user, old in enumerate(node.final)))
     ]
 
 
-def _try(tree: _Tree, target: int, node: Node, start: Float[np.ndarray, " user"]) -> Steps[None]:
+def _try(tree: _Tree, target: int, node: Node, start: Float[np.ndarray, " user"]) -> None:
     """Looks for equilibria of a part that are worse for a user than those known, near a start.
 
     Splits only where it is known of some user whom she talks to.
     """
-    known = any(len(who) == 1 for who in node.allowed)
-    fits = lambda plan: all(i in who for i, who in zip(plan.served_by, node.allowed, strict=True))
+    known = (node.may.sum(axis=1) == 1).any()
+    fits = lambda plan: node.may[np.arange(tree.users), plan.served_by].all()
     settings = [
         setting for setting in tree.settings if fits(setting.plan) and (known or tree.users < 3 or setting.is_plain)
     ]
     goal, most = np.eye(tree.users)[target], float(tree.least[target])
-    yield from tree.curves.touch(start)
-    tried = yield from together([improve(setting, tree.curves, goal, start, most) for setting in settings])
+    tree.curves.touch(start)
+    tried = [improve(setting, tree.curves, goal, start, most) for setting in settings]
     for profile in tried:
         if profile is not None:
             tree.keep(profile)
 
 
-def _begin(tree: _Tree, settings: list[Setting]) -> Steps[None]:
+def _begin(tree: _Tree, settings: list[Setting]) -> None:
     """Looks for equilibria that are bad for all together, then makes the best of those plans worse for each."""
     everybody = np.ones(tree.users)
     for start in _STARTS if tree.level is None else _STARTS[:1]:
         room = np.where(tree.crowd.cares, start, 0.0)
-        yield from tree.curves.touch(room)
-        tried = yield from together([improve(setting, tree.curves, everybody, room, 0.0) for setting in settings])
+        tree.curves.touch(room)
+        tried = [improve(setting, tree.curves, everybody, room, 0.0) for setting in settings]
         found = [(setting, one) for setting, one in zip(settings, tried, strict=True) if one is not None]
         for _, one in found:
             tree.keep(one)
@@ -338,29 +339,27 @@ def _begin(tree: _Tree, settings: list[Setting]) -> Steps[None]:
             for setting, one in found
             for goal in np.eye(tree.users)
         ]
-        for one in (yield from together(searches)):
+        for one in searches:
             if one is not None:
                 tree.keep(one)
         if found:
             break
 
 
-def _single(crowd: Crowd, curves: Curves, watch: Watch | None) -> Steps[list[Searched]]:
+def _single(crowd: Crowd, curves: Curves, watch: Watch | None) -> list[Searched]:
     """One provider: users hear what it likes best, or what costs it no more than its slack."""
     room, everybody = crowd.cares.astype(float), (0,) * crowd.num_users
-    setting, heard = Setting(crowd, curves.sets, Plan((0,), everybody)), Heard(crowd, everybody)
-    everyone = pairs_of([(0, len(curves.sets) - 1)])
+    (setting,), heard = settings_of(1, tuple(crowd.cares.tolist())), Heard(crowd, everybody)
+    everyone = np.zeros((1, len(curves.sets)), bool)
+    everyone[0, -1] = True
     anything = np.full((1, crowd.num_users), ANYTHING)
-    (value,) = yield from curves.points(anything, everyone)
-    slope = np.zeros((1, crowd.num_users))
-    posed = Posed(*inequalities(heard, everyone, curves.sets, value, slope), everyone, slope)
-    answers = yield [heard.columns.pose(posed.rows, posed.limit, goal) for goal in heard.lost]
-    found = yield from together([improve(setting, curves, goal, room, -1.0) for goal in np.eye(crowd.num_users)])
+    found = [improve(setting, curves, goal, room, -1.0) for goal in np.eye(crowd.num_users)]
     searched = []
-    for user, (goal, answer, profile) in enumerate(zip(heard.lost, answers, found, strict=True)):
-        most = heard.columns.upper(posed.rows, posed.limit, goal, answer) if answer.feasible[0] else np.inf
+    for user, (goal, profile) in enumerate(zip(heard.lost, found, strict=True)):
+        end = _alone(curves, heard, anything, goal, everyone)
+        most = end.bound if end.is_feasible else np.inf
         if watch is not None and most < 1.0:
-            watch.bounded((), (user,), heard, anything, posed, answer.dual[0], most)
+            watch.bounded((), (user,), heard, anything, end.by, most)
         searched.append(Searched(min(1.0, most), profile, 1))
     if watch is not None:
         watch.attained(found)

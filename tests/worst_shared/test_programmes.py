@@ -1,19 +1,25 @@
 """The pieces under the search for worst equilibria: corners of signals, the host's simplex method, and bounds."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import cases
 import deviation_oracle
-import numba
 import numpy as np
 import pytest
 import shared_oracle
 from scipy.optimize import linprog
 
+from pluraljax import _loops
 from pluraljax._bounds import outcomes_upper, winning_lower, winning_upper
-from pluraljax._candidates import Programmes, _tableau, solve_programmes
+from pluraljax._candidates import INFEASIBLE, OPTIMAL, host_simplex
+from pluraljax._loops import compiled_loops
 from pluraljax._signals import find_corners, lay_out
-from pluraljax._worst_shared._curves import Curves
-from pluraljax._worst_shared._pool import run_together
+from pluraljax._worst_shared._curves import Curves, lowest_tangents
 
+ROOT = Path(__file__).parents[2]
 SHAPE = cases.Shape(providers=2, users=2)
 NAMES = [
     "gaussian",
@@ -42,62 +48,69 @@ def random_programmes():
         if place % 3 == 0:
             matrix, limit = np.round(matrix), np.round(limit)
         matrix[0], limit[0] = np.abs(matrix[0]) + 0.1, 3.0
-        yield Programmes(matrix[None], limit[None], generator.normal(size=(1, columns)))
+        yield matrix, limit, generator.normal(size=columns)
 
 
 def test_the_hosts_simplex_agrees_with_highs():
-    programmes = list(random_programmes())
     infeasible = 0
-    for programme, answer in zip(programmes, solve_programmes(programmes), strict=True):
-        matrix, limit, cost = programme.matrix[0], programme.limit[0], programme.cost[0]
-        (primal,), (dual,), (feasible,) = answer.primal, answer.dual, answer.feasible
+    for matrix, limit, cost in random_programmes():
+        primal, dual, status = host_simplex(matrix, limit, cost)
         found = linprog(-cost, matrix, limit, method="highs")
         if found.status == 2:
             infeasible += 1
-            assert not feasible
+            assert status == INFEASIBLE
             assert (dual @ matrix >= -1e-9).all()
             assert dual @ limit < 0
         else:
-            assert feasible
+            assert status == OPTIMAL
             np.testing.assert_allclose([cost @ primal, dual @ limit], -found.fun, atol=1e-7)
             assert (matrix @ primal <= limit + 1e-8).all()
     assert infeasible > 20
-
-
-def test_answers_do_not_depend_on_neighbours():
-    generator = np.random.default_rng(1)
-    batch = Programmes(*(generator.normal(size=shape) for shape in ((40, 6, 30), (40, 6), (40, 30))))
-    batch.matrix[:, 0] = 1.0 + abs(batch.matrix[:, 0])
-    (together,) = solve_programmes([batch])
-    assert 5 < together.feasible.sum() < 40
-    for place in range(len(batch)):
-        one = slice(place, place + 1)
-        (alone,) = solve_programmes([Programmes(batch.matrix[one], batch.limit[one], batch.cost[one])])
-        np.testing.assert_array_equal(alone.primal[0], together.primal[place])
-        np.testing.assert_array_equal(alone.dual[0], together.dual[place])
 
 
 def test_a_degenerate_programme_does_not_cycle():
     """Beale's example, on which the largest coefficient cycles for ever without further care; the optimum is 5/100."""
     matrix = np.array([[0.25, -60.0, -0.04, 9.0], [0.5, -90.0, -0.02, 3.0], [0.0, 0.0, 1.0, 0.0]])
     limit, cost = np.array([0.0, 0.0, 1.0]), np.array([0.75, -150.0, 0.02, -6.0])
-    (answer,) = solve_programmes([Programmes(matrix[None], limit[None], cost[None])])
-    assert answer.feasible[0]
-    np.testing.assert_allclose([cost @ answer.primal[0], limit @ answer.dual[0]], 0.05, atol=1e-9)
+    primal, dual, status = host_simplex(matrix, limit, cost)
+    assert status == OPTIMAL
+    np.testing.assert_allclose([cost @ primal, limit @ dual], 0.05, atol=1e-9)
+
+
+LOOPS = """
+from pluraljax._loops import compiled_loops
+{imported}
+
+@compiled_loops(calls=[{called}])
+def {name}(value):
+    return {value}
+"""
+
+
+def ask_loops(folder):
+    """In a process of its own: what two files of loops compute, and whether the second was compiled anew."""
+    code = "import two; print(two.twice(3), sum(two.twice._cache_misses.values()))"
+    found = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
+    return found.stdout.split()
+
+
+def test_loops_are_kept_until_what_they_call_changes(tmp_path, monkeypatch):
+    """Numba itself looks at a function's own file only."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(tmp_path)]))
+    write = lambda file, **words: (tmp_path / f"{file}.py").write_text(LOOPS.format(**words))
+    write("one", imported="", called="", name="once", value="value")
+    write("two", imported="from one import once", called="once", name="twice", value="2 * once(value)")
+    assert [ask_loops(tmp_path) for _ in range(2)] == [["6", "1"], ["6", "0"]]
+    write("one", imported="", called="", name="once", value="value + 1")
+    assert [ask_loops(tmp_path) for _ in range(2)] == [["8", "1"], ["8", "0"]]
 
 
 def test_loops_are_compiled_where_nothing_can_be_kept(monkeypatch):
-    tried, compiled = [], numba.njit
+    def unwritable(*arguments):
+        raise RuntimeError("cannot cache function: no locator available")
 
-    def unwritable(function, cache=False, **options):
-        tried.append(cache)
-        if cache:
-            raise RuntimeError("cannot cache function: no locator available")
-        return compiled(function, **options)
-
-    monkeypatch.setattr(numba, "njit", unwritable)
-    assert _tableau._compiled(lambda value: value + 1)(2) == 3
-    assert tried == [True, False]
+    monkeypatch.setattr(_loops, "_KnownByCalls", unwritable)
+    assert compiled_loops(lambda value: value + 1)(2) == 3
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -113,9 +126,9 @@ def test_curves_agree_with_highs(name):
         curves = Curves(crowd)
         pairs = [(i, w) for i in range(2) for w in range(3) if (crowd.cares | ~curves.sets[w]).all()]
         pairs = np.array(pairs, int).reshape(-1, 2)
-        ((values,),) = run_together([curves.points(room[None], pairs)])
-        rooms = np.broadcast_to(room, (len(pairs), 2))
-        (above,) = run_together([curves.tangents(rooms, pairs)])
+        (values,) = curves.points(room[None], pairs)
+        curves.touch(room)
+        above = lowest_tangents(curves.known, np.repeat(room[None], len(pairs), axis=0), pairs)
         for (i, w), low, height, slope in zip(pairs, values, *above, strict=True):
             assert curves.above(room)[i, w] <= height + slope @ room + 1e-12
             known = public.tangent(i, curves.sets[w], level)
@@ -137,14 +150,13 @@ def test_any_numbers_make_valid_bounds():
     crowd, *_ = laid_out(market)
     curves, room = Curves(crowd), np.array([0.6, 0.5])
     for which, won in enumerate(curves.sets):
-        ((best,),) = run_together([curves.points(room[None], np.array([(0, which)]))])
+        ((best,),) = curves.points(room[None], np.array([(0, which)]))
         for scale in (0.1, 1.0, 10.0):
             weight = scale * generator.normal(size=len(crowd.belief))
-            assert winning_lower(crowd, 0, won, room, weight) <= best[0] + 1e-6
-            price, dear = scale * generator.normal(size=3), scale * generator.normal(size=2)
-            height, slope = winning_upper(crowd, 0, won, price, dear)
-            assert height + slope @ room >= best[0] - 1e-6
-    assert winning_lower(crowd, 0, curves.sets[2], room, np.full(len(crowd.belief), np.nan)) > -np.inf
+            assert winning_lower(crowd.offers, 0, won, room, weight) <= best + 1e-6
+            height, slope = winning_upper(crowd.offers, 0, won, scale * generator.normal(size=5))
+            assert height + slope @ room >= best - 1e-6
+    assert winning_lower(crowd.offers, 0, curves.sets[2], room, np.full(len(crowd.belief), np.nan)) > -np.inf
 
 
 def test_any_multipliers_bound_outcomes():
@@ -153,10 +165,10 @@ def test_any_multipliers_bound_outcomes():
     rows, limit = generator.normal(size=(2, 2 * len(crowd.signal_belief))), np.array([0.2, -0.1])
     goal = np.concatenate([crowd.signal_lost[:, 0], -crowd.signal_lost[:, 1]])
     used = np.kron(np.eye(2), crowd.signal_belief.T)
+    belief, policy = np.tile(crowd.signal_belief, (2, 1)), np.repeat([0, 1], len(crowd.signal_belief))
     best = -linprog(-goal, np.vstack([used, rows]), np.r_[np.ones(6), limit], method="highs").fun
     for scale in (0.0, 0.3, 3.0):
-        dual, price = scale * generator.normal(size=2), scale * generator.normal(size=(2, 3))
-        assert outcomes_upper([crowd.signal_belief] * 2, goal, rows, limit, dual, price) >= best - 1e-9
+        assert outcomes_upper(belief, policy, goal, rows, limit, scale * generator.normal(size=8)) >= best - 1e-9
 
 
 @pytest.mark.parametrize(("gap", "clear"), [(0.0, True), (1e-15, False), (1e-13, False), (1e-9, False), (1e-2, True)])

@@ -164,7 +164,6 @@ def attained(generator, market, slack, crowd):
 def test_no_equilibrium_of_many_shapes_is_below_the_lower_end():
     """A share of a run over 500 markets: 2 or 3 users, 1 to 4 providers, ties, duplicates and opposed pairs."""
     from pluraljax._signals import lay_out
-    from pluraljax._worst_shared._pool import run_together
     from pluraljax._worst_shared._tree import search
 
     worse = 0
@@ -174,7 +173,7 @@ def test_no_equilibrium_of_many_shapes_is_below_the_lower_end():
         reach = np.ptp(market.provider_value, axis=(2, 3)) @ market.mass
         crowd = lay_out(user, provider, 1e-9 * reach, reach)
         counted = []
-        (answers,) = run_together([search(crowd, BUDGET, told=counted.append)])
+        answers = search(crowd, BUDGET, told=counted.append)
         assert sum(counted) == (0 if crowd.num_providers == 1 else sum(one.looked for one in answers))
         most = np.where(crowd.cares, [min(one.most, 1.0) for one in answers], 0.0)
         for j, value in attained(generator, market, 1e-9 * reach, crowd):
@@ -239,7 +238,7 @@ def test_more_budget_never_widens():
         before = found
 
 
-def test_neighbours_in_the_pool_do_not_matter():
+def test_neighbours_in_a_batch_do_not_matter():
     _, markets = registry()
     found = searched()
     for place in (0, 5, len(markets) - 1):
@@ -363,7 +362,7 @@ def test_more_slack_allows_more():
 
 @pytest.mark.slow
 def test_the_search_for_segments_of_one_user_agrees_with_the_curves():
-    """Two ways to the same number: the pool of the shared search, and the frontier that the question asks for."""
+    """Two ways to the same number: the shared search, and the frontier that the question asks for."""
     markets, apart = registry()[1][-4:], (7, -1)
     near = close_to(markets)
     with jax.enable_x64(True):
@@ -446,11 +445,11 @@ def test_ends_that_contradict_each_other_close_nothing(monkeypatch):
     """A search that claims more than is true is seen through by the equilibrium that it finds itself."""
     from pluraljax._worst_shared import _question
 
-    run, all_found = _question.run_together, searched()
+    run, all_found = _question.search, searched()
     place = np.flatnonzero((all_found.has_profile & (all_found.status == plx.Status.OK)).all(axis=1))[0]
     less = lambda one, j: replace(one, most=one.found.room[j] - 0.5) if one.found else one
-    wrong = lambda answers: [less(one, j) for j, one in enumerate(answers)]
-    monkeypatch.setattr(_question, "run_together", lambda *given: [wrong(answers) for answers in run(*given)])
+    wrong = lambda *given: [less(one, j) for j, one in enumerate(run(*given))]
+    monkeypatch.setattr(_question, "search", wrong)
     found = ask(registry()[1][place : place + 1])
     assert (found.value.lower > found.value.upper).all()
     assert (found.status == plx.Status.OPEN).all()
@@ -515,16 +514,3 @@ def test_arguments_are_checked():
         plx.worst_equilibrium(market, TOGETHER, budget=-1)
     with pytest.raises(ValueError, match="segments"):
         plx.worst_equilibrium(market, np.zeros(3, int))
-
-
-def test_a_pool_holds_more_searches_than_are_under_way_at_a_time():
-    """New searches start as others end, and results come in the order of the searches."""
-    from pluraljax._worst_shared import _pool
-
-    def counting(length):
-        for _ in range(length):
-            yield []
-        return length
-
-    lengths = [(7 * i) % 5 for i in range(300)]
-    assert _pool.run_together([counting(length) for length in lengths]) == lengths

@@ -36,7 +36,7 @@ class Searched(Measurement):
     asked_by = "search = {markets = 64} or the like"
 
     def measure(self, market: Any, given: Given) -> Mapping[str, Any]:
-        """Searches a batch of markets, all in one pool."""
+        """Searches a batch of markets, one after the other."""
         from . import _searched_rows
 
         return _searched_rows.measure_searched(market, given.delta, given.known, self.search.budget, given.stopped)

@@ -1,4 +1,4 @@
-"""Searches some markets of a scan for the worst equilibria of one anonymous policy: on the host, all in one pool."""
+"""Searches some markets of a scan for the worst equilibria of one anonymous policy, on the host."""
 
 from collections.abc import Callable, Mapping
 
@@ -44,7 +44,7 @@ def measure_searched(
     base = np.stack([known[f"anonymous_worst_{end}"] for end in ("lower", "upper")])
     parts = [slice(start, start + _TOGETHER) for start in range(0, len(base[0]), _TOGETHER)]
     users = anonymous(markets.user_value.shape[1])
-    # The search is NumPy; what little it asks of JAX is not worth the way to an accelerator.
+    # The search runs on the host; what little it asks of JAX is not worth the way to an accelerator.
     with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
         found = [
             worst_equilibria(
