@@ -13,6 +13,8 @@ from ._activity import SECONDS, Telling
 from ._printable import printable_lines
 
 _SECONDS_BETWEEN_LINES = 10.0
+# Before this share is done nothing is said of the time that is left.
+_FIRST = 0.1
 _COMPILING = "compiling, which takes a minute or more the first time a scan of such markets runs, and seconds the next"
 
 
@@ -119,8 +121,12 @@ class _Rate:
         return self._markets / spent if self._markets and spent > 0 else None
 
 
-def _left(markets: int, rate: float) -> str:
-    return f"about {duration(markets / rate)} left"
+def _left(done: float, total: float, rate: float | None) -> str:
+    """How long the rest takes; nothing where that is not known.
+
+    A rate of the first few says little: programmes are loaded, and cells differ.
+    """
+    return "" if rate is None or done < _FIRST * total else f"about {duration((total - done) / rate)} left"
 
 
 class Lines(Progress):
@@ -160,7 +166,8 @@ class Lines(Progress):
             compiling = f", {duration(self._idle)} of it compiling" if self._idle >= 1 else ""
             ending = f", {duration(now - self._began)} in all{compiling}"
             if self._done < self._total:
-                ending = "" if rate is None else f", {_left(self._total - self._done, rate)}"
+                left = _left(self._done, self._total, rate)
+                ending = left and f", {left}"
             self.note(f"{self._done:,} of {self._total:,} {self._unit} ({share:.0f} %){speed}{ending}")
 
     def compiling(self, state: Callable[[], Compiled]) -> None:
@@ -233,7 +240,7 @@ class Bar(Progress):
             self._bar.update(self._task, left="")
             return
         more = task.total is not None and task.total > task.completed
-        ending = _left(int(task.total - task.completed), rate) if task.total is not None and more else ""
+        ending = _left(task.completed, task.total, rate) if task.total is not None and more else ""
         self._shown = f"{rate:,.0f} a second"
         self._bar.update(self._task, left=ending)
 

@@ -59,14 +59,22 @@ def read_csv_form(path: Path) -> Form:
     return draft.finished()
 
 
+def _one_too_many(entries: list[str], wanted: int) -> str:
+    """What may be the matter with a row that has one entry more than there are columns."""
+    if len(entries) != wanted + 1:
+        return ""
+    hint = decimal_comma(",".join(entries[-2:]))
+    return f" One is too many; or is {','.join(entries[-2:])} one number?{hint}" if hint else " One is too many."
+
+
 def _read_rows(path: Path) -> list[_Row]:
     lines = csv_rows(path, io.StringIO(_text(path), newline=""))
     where, spelled = next(lines, ("line 1", []))
     body: list[_Line] = []
     for at, entries in lines:
         if len(entries) != len(spelled):
-            hint = decimal_comma(",".join(entries[-2:])) if len(entries) == len(spelled) + 1 else ""
-            raise ValueError(f"{path}, {at}: {len(entries)} entries under {len(spelled)} columns.{hint}")
+            count = f"{len(entries)} entr{'y' if len(entries) == 1 else 'ies'} under {len(spelled)} columns"
+            raise ValueError(f"{path}, {at}: {count}.{_one_too_many(entries, len(spelled))}")
         if len(body) >= MOST_ROWS:
             raise ValueError(f"{path} has more than {MOST_ROWS:,} rows, the most that are read.")
         body.append((at, entries))

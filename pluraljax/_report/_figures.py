@@ -265,12 +265,15 @@ def _label_axes(figure: Figure, groups: Sequence[Group], quantity: str) -> None:
 
 def legend(figure: Figure, title: str, handles: Sequence[Line2D | Patch], length: float = 3.0) -> None:
     """Says above the panels what they show, and what their lines or colours stand for."""
-    # More than three do not fit above a single panel.
-    columns = len(handles) if figure.get_figwidth() > 7 else min(len(handles), 3)
     look: dict[str, Any] = {"title_fontproperties": {"weight": "bold", "size": TITLE_SIZE}}
-    figure.legend(
-        handles=list(handles), title=title, loc="outside upper center", ncols=columns, handlelength=length, **look
-    )
+    look |= {"handles": list(handles), "title": title, "loc": "outside upper center"}
+    look |= {"handlelength": length, "handletextpad": 0.6, "columnspacing": 1.2}
+    for columns in range(len(handles), 0, -1):
+        shown = figure.legend(ncols=columns, **look)
+        # On as many lines as it takes, so that nothing is beside the canvas.
+        if columns == 1 or shown.get_window_extent().width <= figure.bbox.width:
+            break
+        shown.remove()
 
 
 def footer(figure: Figure, text: str) -> None:

@@ -21,7 +21,8 @@ class Study:
     worth it, and which `budget` asks for it. `personalized` and `anonymous` hold the numbers behind it as arrays.
     `parts` is how many parts the search for the worst anonymous equilibrium looked at, or may have: as the `budget` of
     a study, or of a certificate, it asks for the same search. `strong_error` brackets the error of
-    `plx.strong_alignment`, whose weights are `strong_weights`.
+    `plx.strong_alignment`, whose weights are `strong_weights`. `equally_likely` says whether all states are, for
+    everybody: what a file without a prior stands for.
     """
 
     names: MarketNames
@@ -40,6 +41,7 @@ class Study:
     # Where the market comes from, and whether names came with it: what commands and calls are made of.
     file: str | None
     has_names: bool
+    equally_likely: bool
     # What the sentences of `changes` are made of: payments and exits, as plain data.
     interventions: dict[str, Any] = field(repr=False)
 
@@ -64,6 +66,7 @@ class Study:
             "parts": self.parts,
             "outlooks": [outlook._asdict() for outlook in self.outlooks],
             "names": asdict(self.names),
+            "equally_likely": self.equally_likely,
             "users": [asdict(user) for user in self.users],
             "personalized": scheme(self.personalized),
             "anonymous": scheme(self.anonymous),

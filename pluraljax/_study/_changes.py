@@ -115,16 +115,17 @@ def _payment_sentence(
     is_one = who == "everyone" or len(names) == 1
     what = f"{shown(most['action'])}, state {shown(most['state'])}, to whoever serves {shown(most['user'])}"
     verb, wants = ("is", "wants") if is_one else ("are", "want")
+    does = "does" if is_one else "do"
     tied = (
         f"Even then it is not proved that {who} {verb} served: whoever is indifferent between two actions (a tie) may "
         "do what suits a provider, and an equilibrium may rest on that."
     )
-    then = f"Then {who} {verb} served for sure." if served else tied
+    then = f"Then {who} {verb} served for sure; less may be enough for that." if served else tied
     fee = " (negative: a fee)" if most["payment"] < 0 else ""
     return (
-        f"If policies are {scheme}: payments for what {who} {'does' if is_one else 'do'} bring {condition} alignment, "
-        f"at a cost of {cost:.3g} (plx.tuning.least_subsidy), the largest {most['payment']:.3g}{fee} for {what}. "
-        f"That is in units of the providers, in which what {who} {wants} then counts {beta:.3g} times (beta). {then}"
+        f"If policies are {scheme}: the least payments for what {who} {does} that bring {condition} alignment "
+        f"cost {cost:.3g} (plx.tuning.least_subsidy), the largest is {most['payment']:.3g}{fee} for {what}. "
+        f"Weighed together, the providers then want {beta:.3g} times (beta) what {who} {wants}. {then}"
     )
 
 

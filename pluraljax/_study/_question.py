@@ -150,6 +150,7 @@ def _answer(
         ),
         file=file,
         has_names=has_names,
+        equally_likely=bool(np.allclose(arrays[0].sum(axis=(1, 2)), 1 / arrays[0].shape[-1], rtol=0, atol=1e-12)),
     )
 
 

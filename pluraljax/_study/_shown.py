@@ -41,7 +41,7 @@ def as_text(study: Any) -> str:
     counted = [f"{count} {what}{'' if count == 1 else 's'}" for count, what in (*sizes, (len(names.states), "state"))]
     slack = f", delta {study.delta:g}" if study.delta else ""
     parts = [
-        f"A market of {', '.join(counted)}{slack}",
+        f"A market of {', '.join(counted)}{_even(study)}{slack}",
         _wrapped(study.sentence),
         *map(_wrapped, study.reasons),
         "",
@@ -83,11 +83,17 @@ def as_html(study: Any) -> str:
     columns = "".join(f"<p>{html.escape(line)}</p>" for line in (_COLUMNS, *_legend(study)))
     return (
         f"<div><p><b>{html.escape(printable(study.sentence, None))}</b></p>{listed(study.reasons)}"
+        f"{'<p>All states are equally likely.</p>' * bool(_even(study))}"
         f"<table><caption>Shares of the way from silent to aligned</caption>{spans}{row(_SHARES, 'th')}{shares}</table>"
         f"{columns}"
         f"<table><caption>Expected payoffs</caption>{row(_PAYOFFS, 'th')}{payoffs}</table>"
         f"{listed(sentences)}{outlooks}{changes}<p>{html.escape(MEANING)}</p><p>{again}</p></div>"
     )
+
+
+def _even(study: Any) -> str:
+    """Says of states that nobody gave a prior for, or the same one, what they then are."""
+    return " (equally likely)" if study.equally_likely and len(study.names.states) > 1 else ""
 
 
 def _legend(study: Any) -> list[str]:

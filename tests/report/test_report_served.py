@@ -25,6 +25,10 @@ MANIFEST = {
     "config": {"markets": 60, "seed": 0, "grid": [{"family": "gaussian"}]},
 }
 CODES = (1, 0, -1)
+SEARCHED_ROW = {f"anonymous_searched_{end}": [0.5, 0.5] for end in ("lower", "upper")} | {
+    "personalized_served": 1,
+    "anonymous_served": 0,
+}
 
 
 def row(market, cell, codes, *, searched=True, **numbers):
@@ -149,6 +153,24 @@ def test_bars_are_the_shares():
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     explained = "undecided: may be any"
     assert labels == ["either way", "only if personalized", "only if anonymous", explained, "neither way"]
+
+
+@pytest.mark.parametrize("panels", [1, 2, 3, 4, 6])
+def test_nothing_is_beside_the_canvas(panels):
+    """Each family has a panel; titles, legends and axes of all figures are inside, however many there are."""
+    rows = [
+        synthetic_scan.row(market, cell, f"gaussian {cell}", {"providers": 2}, users=2, **SEARCHED_ROW)
+        for cell in range(panels)
+        for market in range(4)
+    ]
+    with figure_style():
+        for planned in planned_figures(summarize(synthetic_scan.table(rows))):
+            figure = planned.draw()
+            figure.draw_without_rendering()
+            inside = figure.get_tightbbox()
+            width, height = figure.get_size_inches()
+            found = (inside.x0, inside.y0, width - inside.x1, height - inside.y1)
+            assert min(found) >= -1e-6, (planned.name, found)
 
 
 def test_the_page_shows_the_answer_first():

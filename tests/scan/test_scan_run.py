@@ -317,12 +317,12 @@ def test_the_bar_shows_rate_and_time_left(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     bar = make_progress(True)
     bar.start(1000, 0)
-    bar.advance(10)
-    bar.advance(10)
+    bar.advance(100)
+    bar.advance(100)
     bar.note("a note")
     bar.close()
     shown = capsys.readouterr().err
-    assert "20/1000" in shown
+    assert "200/1000" in shown
     assert "a second" in shown
     assert "left" in shown
     assert "a note" in shown
@@ -350,6 +350,18 @@ def test_compiling_does_not_count_for_the_rate(monkeypatch, capsys, make):
         lines = capsys.readouterr().err.splitlines()
         assert lines[1] == "scan: 3,000 of 10,000 markets (30 %), 100 a second, about 1 min 10 s left"
         assert lines[-1] == "scan: 5,000 of 10,000 markets (50 %), 100 a second, about 50 s left"
+
+
+def test_the_time_left_is_said_once_a_tenth_is_done(monkeypatch, capsys):
+    clock = [1000.0]
+    monkeypatch.setattr(_progress.time, "monotonic", lambda: clock[0])
+    told = Lines()
+    told.start(1000, 0)
+    for _ in range(3):
+        clock[0] += 10.0
+        told.advance(40)
+    told.close()
+    assert [" left" in line for line in capsys.readouterr().err.splitlines()[1:]] == [False, False, True]
 
 
 def test_nobody_knows_the_rate_of_first_markets_that_waited_for_something_unknown(monkeypatch):

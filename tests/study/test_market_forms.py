@@ -168,7 +168,7 @@ BAD_CSV = {
     "tabs": (CSV.replace(",", "\t"), "line 1: columns are separated by tabs; separate them by ','"),
     "a decimal comma": (
         changed("cold,3\n", "cold,3,5\n"),
-        "line 7: 6 entries under 5 columns. Write 3.5: decimals have",
+        "line 7: 6 entries under 5 columns. One is too many; or is 3,5 one number? Write 3.5: decimals have",
     ),
     "a decimal comma in quotes": (changed("cold,3\n", 'cold,"3,5"\n'), "got '3,5'. Write 3.5: decimals have a point."),
     "no header": (

@@ -10,6 +10,7 @@ import re
 import shlex
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -24,6 +25,7 @@ from pluraljax._worst_shared._outlook import Ran, outlook_of
 RIGHT = np.eye(2)
 SILENT, ALIGNED = 0.5, 1.0
 NAMES = {"users": ["Ann", "Bo"], "providers": ["Zoe", "Max"]}
+SHOP = Path(__file__).parents[2] / "docs/examples/shop.csv"
 
 ALIKE = [[1, 1], [1, 1]]
 # Each user has a friend and a foe who cares more (docs/mathematics.md, section 8).
@@ -116,7 +118,7 @@ def test_payments_that_align_are_certified(answers):
     assert abs(most["payment"]) == pytest.approx(float(np.abs(np.asarray(paid.payment)).max()), rel=1e-6)
     place = [list(getattr(answers["foes"].names, f"{axis}s")).index(most[axis]) for axis in ("user", "action", "state")]
     assert most["payment"] == pytest.approx(float(np.asarray(paid.payment)[tuple(place)]), abs=1e-6)
-    assert answers["foes"].changes[1].endswith("Then everyone is served for sure.")
+    assert answers["foes"].changes[1].endswith("Then everyone is served for sure; less may be enough for that.")
     # The least that alignment weights of 100 allow: nobody is paid for more than that.
     assert found["beta"] == pytest.approx(0.01, rel=1e-3)
 
@@ -287,7 +289,7 @@ def test_the_columns_and_the_way_to_a_proof_are_said(answers):
 def test_signs_are_explained_where_they_occur(answers):
     plain = " ".join(str(answers["opposed"]).split())
     assert "Signs:" not in plain + answers["opposed"]._repr_html_()
-    assert ("Cost: half the sum" in plain) is ("at a cost of" in plain)
+    assert ("Cost: half the sum" in plain) is ("the least payments for what" in plain)
     assert "Cost: half the sum" not in str(answers["alike"])
     found = plx.study(market(PROTECTED), NAMES, budget=0)
     unknown = "Signs: ? not known; both ends of her worst equilibrium are proved all the same"
@@ -419,3 +421,24 @@ def test_without_pandas_there_is_no_data_frame(answers, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match="to_pandas needs pandas, which is not installed"):
         answers["foes"].to_pandas()
+
+
+def test_what_a_file_without_a_prior_stands_for_is_said(answers, tmp_path):
+    assert "states (equally likely)" in str(answers["opposed"]).partition("\n")[0]
+    assert "All states are equally likely." in answers["opposed"]._repr_html_()
+    assert answers["opposed"].as_data()["equally_likely"] is True
+    shop, names = plx.files.load_named_market(SHOP)
+    found = plx.study(shop, names, budget=0)
+    assert str(found).startswith("A market of 5 users, 3 providers, 4 actions, 3 states\n")
+    assert found.as_data()["equally_likely"] is False
+
+
+def test_the_payment_that_is_said_is_that_of_tuning():
+    """`docs/study.md` shows the call."""
+    shop, names = plx.files.load_named_market(SHOP)
+    dev, payment = names.users.index("Dev"), plx.study(shop, names, budget=0).interventions["payments"]["personalized"]
+    found = plx.tuning.least_subsidy(shop, plx.personalized(5))
+    assert payment["users"] == ["Dev"]
+    assert payment["cost"] == pytest.approx(
+        0.5 * float(shop.mass[dev]) * np.sum(np.asarray(found.payment[dev]) ** 2), rel=1e-6
+    )
