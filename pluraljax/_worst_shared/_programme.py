@@ -99,7 +99,8 @@ def _end(offers, known, side, heard, simplex, places, goal, first, bounds):
     providers, sets = first.shape
     users, columns = heard.lost.shape
     evidences, calm = len(heard.used), len(heard.envy)
-    rows, limit, slope, start = _started(heard, simplex, providers * sets)
+    most = min(providers * sets, len(_marked(first)) + _ADDED * bounds.solutions)
+    rows, limit, slope, start = _started(heard, simplex, most)
     pair_of = np.empty((len(rows), 2), np.int64)
     used, fresh, missed = np.zeros((providers, sets), np.bool_), first, np.zeros((providers, sets))
     bound, is_feasible, has_ended = np.inf, True, True
