@@ -111,9 +111,12 @@ def test_a_signal_in_a_callback_that_discards_what_is_raised_stops_the_scan(tmp_
     assert len(chunks(out)) < 9
 
 
-def test_so_it_does_in_the_library_and_what_signals_do_is_restored(stand_in_measure, monkeypatch, tmp_path):
+def test_so_it_does_in_the_library_and_what_signals_do_is_restored(stand_in_measure, monkeypatch, tmp_path, request):
     monkeypatch.setattr(Programs, "launch", Programs.launch)  # is restored afterwards
     before = signal.getsignal(signal.SIGINT)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
+    # What starts the tests in the background may have this signal ignored, which processes inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     wanted = plx.scan(tiny(), progress=False)
     stand_in.signal_in_a_callback(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt) as caught:
@@ -125,7 +128,7 @@ def test_so_it_does_in_the_library_and_what_signals_do_is_restored(stand_in_meas
     # This call and what says so; nothing of the engine.
     assert len(caught.traceback) == 2
     assert caught.value.__suppress_context__
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert len(chunks(tmp_path)) < 9
     assert plx.scan(tiny(), tmp_path, progress=False).equals(wanted)
 
